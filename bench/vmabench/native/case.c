@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* One case of a pair, as the receiver drives it. */
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "control.h"
+
+/* Where the receiver's bytes go: a populated buffer, or a free range for fresh memory. */
+static int prepare_destination(struct vmb_ctx *ctx)
+{
+	const struct vmb_region *region;
+
+	if (ctx->params.scenario == VMB_DELIVER || ctx->mech->flags & VMB_IN_PLACE)
+		return 0;
+	region = vmb_pair_destination(ctx->pair);
+	if (!region)
+		return -ENOMEM;
+	ctx->dst = region->addr;
+	return 0;
+}
+
+static int prepare_local(struct vmb_ctx *ctx)
+{
+	const struct vmb_region *region;
+
+	if (!(ctx->mech->flags & VMB_LOCAL))
+		return 0;
+	region = vmb_pair_local(ctx->pair);
+	if (!region)
+		return -ENOMEM;
+	ctx->local = *region;
+	ctx->src = region->addr;
+	return 0;
+}
+
+static int open_in_source(struct vmb_ctx *ctx)
+{
+	struct vmb_request *request = vmb_pair_request(ctx->pair);
+
+	for (int i = 0; i < vmb_mech_count(); i++)
+		if (vmb_mech_at(i) == ctx->mech)
+			request->mech = i;
+	request->params = ctx->params;
+	request->remote_dst = (uintptr_t)ctx->dst;
+	return vmb_pair_call(ctx->pair, VMB_CMD_OPEN);
+}
+
+/* Last of the preparations: what is mapped later could land in the slots. */
+static int prepare_slots(struct vmb_ctx *ctx)
+{
+	char *slots[2];
+	int err;
+
+	err = vmb_slots_find(ctx->size, 2, slots);
+	if (err)
+		return err;
+	ctx->slot = slots[0];
+	ctx->src_slot = slots[1];
+	if (!ctx->dst)
+		ctx->dst = ctx->slot;
+	ctx->view = ctx->dst;
+	return 0;
+}
+
+static int prepare(struct vmb_ctx *ctx)
+{
+	int err;
+
+	err = ctx->mech->probe ? ctx->mech->probe() : 0;
+	if (!err)
+		err = prepare_destination(ctx);
+	if (!err)
+		err = prepare_local(ctx);
+	if (!err)
+		err = prepare_slots(ctx);
+	if (!err && ctx->mech->setup)
+		err = ctx->mech->setup(ctx);
+	if (!err)
+		err = open_in_source(ctx);
+	return err;
+}
+
+int vmb_case_open(struct vmb_pair *pair, const struct vmb_mech *mech,
+		  const struct vmb_params *params, struct vmb_ctx **ret)
+{
+	const struct vmb_region *source = vmb_pair_source(pair);
+	struct vmb_ctx *ctx;
+	int err;
+
+	if (mech->memory != source->memory)
+		return vmb_fail(-EINVAL, "%s needs a source of another kind", mech->name);
+	ctx = calloc(1, sizeof(*ctx));
+	if (!ctx)
+		return vmb_fail(-ENOMEM, "opening a case");
+	ctx->mech = mech;
+	ctx->params = *params;
+	ctx->pair = pair;
+	ctx->other = vmb_pair_pid(pair);
+	ctx->size = source->size;
+	ctx->page = source->page;
+	ctx->base_page = vmb_base_page();
+	ctx->remote_src = (uintptr_t)source->addr;
+	ctx->fd = source->fd;
+	err = prepare(ctx);
+	if (err) {
+		vmb_case_close(ctx);
+		return err;
+	}
+	*ret = ctx;
+	return 0;
+}
+
+void vmb_case_close(struct vmb_ctx *ctx)
+{
+	if (!ctx)
+		return;
+	if (ctx->mech->teardown)
+		ctx->mech->teardown(ctx);
+	/* Nothing is left there unless an operation failed half way. */
+	if (ctx->slot) {
+		munmap(ctx->slot, ctx->size);
+		munmap(ctx->src_slot, ctx->size);
+	}
+	free(ctx);
+}
+
+static int run_in_source(struct vmb_ctx *ctx, uint64_t loops, struct vmb_sample *ret)
+{
+	int err;
+
+	vmb_pair_request(ctx->pair)->loops = loops;
+	err = vmb_pair_call(ctx->pair, VMB_CMD_RUN);
+	*ret = vmb_pair_answer(ctx->pair)->sample;
+	return err;
+}
+
+static int add_faults(struct vmb_ctx *ctx, uint64_t *minor, uint64_t *major)
+{
+	uint64_t more_minor, more_major;
+	int err;
+
+	err = vmb_faults(ctx->other, minor, major);
+	if (!err)
+		err = vmb_faults(getpid(), &more_minor, &more_major);
+	if (err)
+		return err;
+	*minor += more_minor;
+	*major += more_major;
+	return 0;
+}
+
+static int run_uncounted(struct vmb_ctx *ctx, uint64_t loops, struct vmb_sample *ret)
+{
+	unsigned int flags = ctx->mech->flags;
+
+	if (flags & VMB_SOURCE_ACTS && (ctx->mech->run || ctx->params.scenario == VMB_TRANSFER))
+		return run_in_source(ctx, loops, ret);
+	return vmb_loop(ctx, loops, ret);
+}
+
+/* One value. The counters are read outside the timed part, around it. */
+int vmb_case_run(struct vmb_ctx *ctx, uint64_t loops, struct vmb_sample *ret)
+{
+	uint64_t minor, major, minor_after, major_after;
+	int err;
+
+	err = add_faults(ctx, &minor, &major);
+	if (!err)
+		err = run_uncounted(ctx, loops, ret);
+	if (!err)
+		err = add_faults(ctx, &minor_after, &major_after);
+	if (err) /* a dead source explains any other error */
+		return vmb_pair_check(ctx->pair) ? -ESRCH : err;
+	ret->minor_faults = minor_after - minor;
+	ret->major_faults = major_after - major;
+	return vmb_pair_check(ctx->pair);
+}

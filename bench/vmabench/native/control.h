@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The page that receiver and source share, and the commands that pass through
+ * it. One command at a time: the receiver fills in the request and counts
+ * `requests` up, the source answers and counts `answers` up.
+ */
+#ifndef VMB_CONTROL_H
+#define VMB_CONTROL_H
+
+#include "core.h"
+
+#define VMB_CONTROL_FD 3 /* in the source: this page */
+#define VMB_SOCKET_FD  4 /* in the source: the way for file descriptors */
+
+enum vmb_command {
+	VMB_CMD_START,	  /* pin, take the receiver's pid */
+	VMB_CMD_MAP,	  /* make the source region: memory, page, size */
+	VMB_CMD_FILL,	  /* fill it with the pattern of generation */
+	VMB_CMD_PROVE,	  /* how is it backed */
+	VMB_CMD_LOOK,	  /* is the page at offset still the pattern of generation? */
+	VMB_CMD_SCRIBBLE, /* write the word at offset */
+	VMB_CMD_RENEW,	  /* make the page at offset whole again */
+	VMB_CMD_OPEN,	  /* take mechanism, params and remote_dst as the case */
+	VMB_CMD_RUN,	  /* loops of the case, timed here */
+	VMB_CMD_VERIFY,	  /* the mechanism's own check */
+	VMB_CMD_EXIT,
+	VMB_NR_COMMANDS,
+};
+
+struct vmb_request {
+	uint32_t command;
+	uint32_t memory;
+	uint64_t page, size;
+	uint64_t generation;
+	uint64_t offset;
+	uint64_t loops;
+	uint64_t remote_dst;
+	int32_t cpu;
+	int32_t receiver;
+	int32_t mech; /* index into the table, which is the same on both sides */
+	struct vmb_params params;
+};
+
+struct vmb_answer {
+	int32_t err;
+	char detail[VMB_DETAIL_SIZE];
+	uint64_t addr; /* of the source region */
+	struct vmb_proof proof;
+	struct vmb_evidence evidence;
+	struct vmb_sample sample;
+};
+
+/* What the child of fork tells its parent; the clock is the same for all processes. */
+struct vmb_child_report {
+	uint64_t started_ns, touched_ns;
+	int32_t err;
+	char detail[VMB_DETAIL_SIZE];
+	struct vmb_evidence evidence;
+};
+
+struct vmb_control {
+	uint32_t requests; /* futex */
+	uint32_t answers;  /* futex */
+	struct vmb_request request;
+	struct vmb_answer answer;
+	struct vmb_child_report child;
+};
+
+/* handshake.c, for mechanisms that act in the source */
+extern struct vmb_control *vmb_control;
+extern struct vmb_region vmb_source_region;
+
+/* pair.c */
+int vmb_pair_call(struct vmb_pair *pair, enum vmb_command command);
+struct vmb_request *vmb_pair_request(struct vmb_pair *pair);
+const struct vmb_answer *vmb_pair_answer(const struct vmb_pair *pair);
+struct vmb_region *vmb_pair_destination(struct vmb_pair *pair);
+struct vmb_region *vmb_pair_local(struct vmb_pair *pair);
+
+/* handshake.c */
+int vmb_fd_send(int socket, int fd);
+int vmb_fd_receive(int socket, int *ret);
+
+void vmb_futex_wait(uint32_t *word, uint32_t while_value, unsigned int ms);
+void vmb_futex_wake(uint32_t *word);
+
+#endif /* VMB_CONTROL_H */

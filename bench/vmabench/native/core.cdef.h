@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What Python may see of core.h. cffi checks every line against the compiler. */
+
+#define VMB_TRANSFER	...
+#define VMB_DELIVER	...
+#define VMB_TOUCH_NONE	...
+#define VMB_TOUCH_READ	...
+#define VMB_TOUCH_WRITE ...
+#define VMB_ANON	...
+#define VMB_MEMFD	...
+#define VMB_SHM		...
+#define VMB_NR_PHASES	...
+#define VMB_SOURCE_ACTS ...
+#define VMB_IN_PLACE	...
+#define VMB_PROXY	...
+#define VMB_LOCAL	...
+
+struct vmb_proof {
+	uint64_t size_bytes;
+	uint64_t present_bytes;
+	uint64_t huge_bytes;
+	...;
+};
+
+struct vmb_evidence {
+	struct vmb_proof src;
+	struct vmb_proof dst;
+	uint64_t page_table_bytes;
+	...;
+};
+
+struct vmb_sample {
+	uint64_t loops;
+	uint64_t time_ns[...];
+	uint64_t minor_faults;
+	uint64_t major_faults;
+	...;
+};
+
+struct vmb_params {
+	uint32_t scenario;
+	uint32_t touch;
+	uint32_t touch_pct;
+	uint32_t seed;
+	...;
+};
+
+struct vmb_region {
+	char *addr;
+	...;
+};
+
+struct vmb_mech {
+	const char *name;
+	const char *description;
+	unsigned int flags;
+	int memory;
+	...;
+};
+
+struct vmb_ctx {
+	char *dst;
+	char *view;
+	...;
+};
+
+typedef int... pid_t;
+
+struct vmb_pair;
+
+int vmb_mech_count(void);
+const struct vmb_mech *vmb_mech_at(int index);
+const struct vmb_mech *vmb_mech_find(const char *name);
+
+int vmb_readv_self(void);
+
+const char *vmb_detail(void);
+size_t vmb_base_page(void);
+
+int vmb_prove_by_scan(const char *addr, size_t size, struct vmb_proof *ret);
+int vmb_prove_by_smaps(const char *addr, size_t size, struct vmb_proof *ret);
+
+struct vmb_pair *vmb_pair_open(const char *program, int source_cpu, int receiver_cpu);
+void vmb_pair_close(struct vmb_pair *pair);
+pid_t vmb_pair_pid(const struct vmb_pair *pair);
+void vmb_pair_set_patience(struct vmb_pair *pair, unsigned int ms);
+int vmb_pair_check(struct vmb_pair *pair);
+int vmb_pair_source_make(struct vmb_pair *pair, int memory, size_t page, size_t size,
+			 struct vmb_proof *ret);
+const struct vmb_region *vmb_pair_source(const struct vmb_pair *pair);
+
+int vmb_case_open(struct vmb_pair *pair, const struct vmb_mech *mech,
+		  const struct vmb_params *params, struct vmb_ctx **ret);
+int vmb_case_verify(struct vmb_ctx *ctx, uint64_t generation, struct vmb_evidence *ret);
+int vmb_case_run(struct vmb_ctx *ctx, uint64_t loops, struct vmb_sample *ret);
+void vmb_case_close(struct vmb_ctx *ctx);

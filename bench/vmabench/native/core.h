@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The measuring core, as its own files see it. What Python sees of it stands in
+ * core.cdef.h.
+ *
+ * Two processes: the receiver is the worker that Python drives, the source is
+ * vmabench-source, a program of its own with a small address space. The same
+ * table of mechanisms is linked into both, because some mechanisms act in the
+ * source (writev, fork).
+ *
+ * Every function that can fail returns 0 or -errno, leaves one sentence in
+ * vmb_detail() and hands its result out through a last parameter named ret.
+ */
+#ifndef VMB_CORE_H
+#define VMB_CORE_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <time.h>
+
+#define VMB_DETAIL_SIZE 192
+
+/* What the source's memory is made of. */
+enum vmb_memory { VMB_ANON, VMB_MEMFD, VMB_SHM };
+
+enum vmb_scenario {
+	VMB_TRANSFER, /* both sides populated, buffers reused: the bare operation */
+	VMB_DELIVER,  /* the receiver's memory is fresh each time, phases timed apart */
+};
+
+enum vmb_touch { VMB_TOUCH_NONE, VMB_TOUCH_READ, VMB_TOUCH_WRITE };
+
+enum vmb_phase {
+	VMB_PHASE_ATTACH,
+	VMB_PHASE_TRANSFER,
+	VMB_PHASE_TOUCH,
+	VMB_PHASE_RELEASE,
+	VMB_PHASE_TOTAL,
+	VMB_NR_PHASES,
+};
+
+/* What holds between the two sides after the operation; vmb_case_verify() tests it. */
+enum vmb_isolation {
+	VMB_MOVES_NOTHING, /* the baseline without an operation */
+	VMB_COPIES,	   /* the receiver has bytes of its own */
+	VMB_COW,	   /* pages are shared until one side writes */
+	VMB_SHARES,	   /* each side sees the other's writes */
+};
+
+#define VMB_SOURCE_ACTS 0x1u /* transfer() or run() is called in the source process */
+#define VMB_IN_PLACE	0x2u /* no bytes move: the receiver uses them where they lie */
+#define VMB_PROXY	0x4u /* stands in for clone on kernels that lack it */
+#define VMB_LOCAL	0x8u /* one process only: a baseline */
+
+/* The share of a range that is populated, and that huge pages map. */
+struct vmb_proof {
+	uint64_t size_bytes;
+	uint64_t present_bytes;
+	uint64_t huge_bytes;
+};
+
+struct vmb_evidence {
+	struct vmb_proof src;	   /* after the check, as the timed part will find it */
+	struct vmb_proof dst;	   /* at the receiver, after one operation */
+	uint64_t page_table_bytes; /* VmPTE of both processes while the data is delivered */
+};
+
+/* Sums over all loops; the faults are those of both processes. */
+struct vmb_sample {
+	uint64_t loops;
+	uint64_t time_ns[VMB_NR_PHASES];
+	uint64_t minor_faults;
+	uint64_t major_faults;
+};
+
+/* Everything that defines a case, apart from the mechanism. */
+struct vmb_params {
+	uint32_t scenario;  /* enum vmb_scenario */
+	uint32_t touch;	    /* enum vmb_touch */
+	uint32_t touch_pct; /* of the base pages, in deliver */
+	uint32_t seed;
+};
+
+struct vmb_region {
+	char *addr;
+	size_t size;
+	size_t page; /* the page size asked for: the base page, or 2M for THP */
+	enum vmb_memory memory;
+	int fd; /* of the shared object, or -1 */
+};
+
+struct vmb_pair;
+
+/*
+ * One case, in one of the two processes. The fields that only one side has are
+ * marked; the others hold on both.
+ */
+struct vmb_ctx {
+	const struct vmb_mech *mech;
+	struct vmb_params params;
+	struct vmb_pair *pair; /* receiver: the handle of the source process */
+	pid_t other;	       /* the process at the other end */
+	size_t size;
+	size_t page;	      /* as in struct vmb_region */
+	size_t base_page;     /* the step of a touch */
+	char *src;	      /* the source's bytes where this process can address them, or NULL */
+	uintptr_t remote_src; /* receiver: where they lie in the source */
+	uintptr_t remote_dst; /* source: where they have to go in the receiver */
+	char *dst;	      /* receiver: where this case's bytes arrive */
+	char *view;	      /* receiver: where it finds them afterwards: dst, or src in place */
+	char *slot;	      /* receiver: free address range, 1G aligned, for fresh memory */
+	char *src_slot;	      /* receiver: another one, for the shared object */
+	int fd;		      /* the shared object, or -1 */
+	struct vmb_region local; /* receiver: the source's bytes of a local baseline */
+};
+
+/*
+ * A mechanism: one row of the table in mech_table.c, one file mech_*.c.
+ * mech_null.c is the commented skeleton to copy. NULL means "nothing to do".
+ */
+struct vmb_mech {
+	const char *name;
+	const char *description;
+	unsigned int flags;
+	enum vmb_memory memory;
+	enum vmb_isolation isolation;
+	int (*probe)(void);		      /* 0, or -errno that says what the kernel lacks */
+	int (*setup)(struct vmb_ctx *ctx);    /* receiver, before anything is timed */
+	int (*transfer)(struct vmb_ctx *ctx); /* timed: the bare operation */
+	int (*attach)(struct vmb_ctx *ctx);   /* timed, deliver: get fresh memory or the mapping */
+	int (*deliver)(struct vmb_ctx *ctx);  /* timed, deliver: make the bytes arrive in it */
+	int (*release)(struct vmb_ctx *ctx);  /* timed, deliver: give it back */
+	/* Where the common loops and the common check don't fit. */
+	int (*run)(struct vmb_ctx *ctx, uint64_t loops, struct vmb_sample *ret);
+	int (*verify)(struct vmb_ctx *ctx, uint64_t generation, struct vmb_evidence *ret);
+	void (*teardown)(struct vmb_ctx *ctx); /* receiver; safe after a failed setup */
+};
+
+/* mech_table.c */
+extern const struct vmb_mech *const vmb_mechs[];
+int vmb_mech_count(void);
+const struct vmb_mech *vmb_mech_at(int index);
+const struct vmb_mech *vmb_mech_find(const char *name);
+
+/* mech_vmrw.c */
+int vmb_readv_self(void);
+
+/* detail.c */
+const char *vmb_detail(void);
+__attribute__((format(printf, 2, 3))) int vmb_fail(int err, const char *format, ...);
+
+/* region.c */
+size_t vmb_base_page(void);
+int vmb_slots_find(size_t size, int count, char **ret);
+int vmb_fresh_map(char *slot, size_t size, size_t page);
+int vmb_shared_map(char *slot, size_t size, size_t page, int fd);
+int vmb_object_create(enum vmb_memory memory, size_t size, int *ret);
+int vmb_region_map(enum vmb_memory memory, size_t page, size_t size, struct vmb_region *ret);
+int vmb_region_renew(const struct vmb_region *region, size_t offset);
+void vmb_region_unmap(struct vmb_region *region);
+
+/* pattern.c: the data is a function of seed, generation and page */
+void vmb_pattern_fill(char *addr, size_t size, uint32_t seed, uint64_t generation);
+int vmb_pattern_check(const char *addr, size_t size, uint32_t seed, uint64_t generation);
+uint64_t vmb_pattern_word(uint32_t seed, uint64_t generation, size_t page, size_t word);
+
+/* touch.c */
+void vmb_touch(const struct vmb_ctx *ctx, char *addr);
+void vmb_read_all(const char *addr, size_t size);
+
+/* proof.c */
+int vmb_prove(const char *addr, size_t size, struct vmb_proof *ret);
+int vmb_prove_by_scan(const char *addr, size_t size, struct vmb_proof *ret);
+int vmb_prove_by_smaps(const char *addr, size_t size, struct vmb_proof *ret);
+int vmb_page_table_bytes(pid_t pid, uint64_t *ret);
+int vmb_faults(pid_t pid, uint64_t *minor, uint64_t *major);
+
+/* loops.c */
+int vmb_loop(struct vmb_ctx *ctx, uint64_t loops, struct vmb_sample *ret);
+
+/* pair.c: the receiver's side */
+struct vmb_pair *vmb_pair_open(const char *program, int source_cpu, int receiver_cpu);
+void vmb_pair_close(struct vmb_pair *pair);
+pid_t vmb_pair_pid(const struct vmb_pair *pair);
+void vmb_pair_set_patience(struct vmb_pair *pair, unsigned int ms);
+int vmb_pair_check(struct vmb_pair *pair);
+int vmb_pair_source_make(struct vmb_pair *pair, enum vmb_memory memory, size_t page, size_t size,
+			 struct vmb_proof *ret);
+const struct vmb_region *vmb_pair_source(const struct vmb_pair *pair);
+
+/* case.c: one case of a pair */
+int vmb_case_open(struct vmb_pair *pair, const struct vmb_mech *mech,
+		  const struct vmb_params *params, struct vmb_ctx **ret);
+int vmb_case_run(struct vmb_ctx *ctx, uint64_t loops, struct vmb_sample *ret);
+void vmb_case_close(struct vmb_ctx *ctx);
+
+/* verify.c */
+int vmb_case_verify(struct vmb_ctx *ctx, uint64_t generation, struct vmb_evidence *ret);
+
+static inline uint64_t vmb_now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC_RAW, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static inline uint64_t *vmb_word(char *addr, size_t page, size_t base_page, size_t word)
+{
+	return (uint64_t *)(void *)(addr + page * base_page) + word;
+}
+
+#endif /* VMB_CORE_H */

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * clone: process_vm_mmap(), the call that this project is about. The receiver
+ * gets a private mapping of the source's pages; nothing is copied until one
+ * side writes.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "../../../kernel/uapi/process_vm_mmap.h"
+#include "core.h"
+
+static long process_vm_mmap(pid_t pid, uintptr_t src, size_t size, uintptr_t dst,
+			    unsigned long flags)
+{
+	return syscall(__NR_process_vm_mmap, pid, src, size, dst, flags);
+}
+
+/* All flag bits: EINVAL from a kernel that has the call, which does nothing then. */
+static int clone_probe(void)
+{
+	if (process_vm_mmap(0, 0, 0, 0, ~0ul) == -1 && errno == EINVAL)
+		return 0;
+	return vmb_fail(-errno, "process_vm_mmap");
+}
+
+static int clone_to_slot(struct vmb_ctx *ctx, unsigned long flags)
+{
+	long addr = process_vm_mmap(ctx->other, ctx->remote_src, ctx->size, (uintptr_t)ctx->slot,
+				    flags);
+
+	if (addr == -1)
+		return vmb_fail(-errno, "process_vm_mmap");
+	if (addr != (long)(uintptr_t)ctx->slot)
+		return vmb_fail(-EIO, "process_vm_mmap chose another address");
+	return 0;
+}
+
+/* Over the clone before it: the reused buffer of the mechanisms that copy. */
+static int clone_transfer(struct vmb_ctx *ctx)
+{
+	return clone_to_slot(ctx, PVMMAP_FIXED);
+}
+
+static int clone_attach(struct vmb_ctx *ctx)
+{
+	return clone_to_slot(ctx, PVMMAP_FIXED_NOREPLACE);
+}
+
+static int clone_release(struct vmb_ctx *ctx)
+{
+	return munmap(ctx->slot, ctx->size) ? vmb_fail(-errno, "munmap") : 0;
+}
+
+const struct vmb_mech vmb_mech_clone = {
+	.name = "clone",
+	.description = "process_vm_mmap(): the source's pages mapped copy-on-write",
+	.flags = VMB_IN_PLACE,
+	.memory = VMB_ANON,
+	.isolation = VMB_COW,
+	.probe = clone_probe,
+	.transfer = clone_transfer,
+	.attach = clone_attach,
+	.release = clone_release,
+};

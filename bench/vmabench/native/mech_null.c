@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * null: the loop without an operation, and the skeleton of a mechanism.
+ *
+ * To add a mechanism, copy this file to mech_NAME.c, keep the hooks that it
+ * needs, and add its row to mech_table.c. The fields of struct vmb_mech are
+ * explained in core.h; what each hook may rely on stands below.
+ *
+ *   probe	Is the call there at all? Without a pair. 0 or -errno.
+ *   setup	In the receiver, before anything is timed. ctx->dst is a populated
+ *		buffer in transfer and a free range (ctx->slot) in deliver;
+ *		ctx->view, where the receiver will find the bytes, is ctx->dst
+ *		unless setup changes it.
+ *   transfer	The bare operation, on ctx->size bytes: from ctx->remote_src of
+ *		process ctx->other to ctx->dst. With VMB_SOURCE_ACTS it is called
+ *		in the source: from ctx->src to ctx->remote_dst of ctx->other.
+ *   attach	deliver only: map the destination, or the source's memory, at
+ *		ctx->slot.
+ *   deliver	deliver only: make the bytes arrive; NULL if attach did it.
+ *		With VMB_SOURCE_ACTS, transfer is called in the source instead.
+ *   release	deliver only: unmap what attach mapped.
+ *   run	Instead of all the timed hooks above, where the common loops of
+ *		loops.c can't express the mechanism (see mech_fork.c).
+ *   verify	Instead of the common check of verify.c. Comes with run.
+ *   teardown	In the receiver; also after a setup that failed half way.
+ *
+ * A timed hook reads no clock, allocates nothing and checks every result: a
+ * transfer that is short is an error, never a smaller number. All hooks return
+ * 0 or -errno and leave the reason with vmb_fail().
+ */
+#include "core.h"
+
+static int null_transfer(struct vmb_ctx *ctx)
+{
+	(void)ctx;
+	return 0;
+}
+
+/* There is nothing to look at afterwards, and so nothing to touch. */
+static int null_setup(struct vmb_ctx *ctx)
+{
+	ctx->view = NULL;
+	return 0;
+}
+
+const struct vmb_mech vmb_mech_null = {
+	.name = "null",
+	.description = "no operation: what the timed loop itself costs",
+	.flags = VMB_LOCAL,
+	.memory = VMB_ANON,
+	.isolation = VMB_MOVES_NOTHING,
+	.setup = null_setup,
+	.transfer = null_transfer,
+};

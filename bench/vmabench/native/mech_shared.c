@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * memfd, shm and memfd-inplace: the source's data lies in a shared object. The
+ * first two copy it out into memory of the receiver's own; in place, the
+ * receiver reads it where it lies, and is not isolated from the source.
+ */
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "core.h"
+
+static int map_source(struct vmb_ctx *ctx)
+{
+	int err = vmb_shared_map(ctx->src_slot, ctx->size, ctx->page, ctx->fd);
+
+	ctx->src = err ? NULL : ctx->src_slot;
+	return err;
+}
+
+static int unmap_source(struct vmb_ctx *ctx)
+{
+	ctx->src = NULL;
+	return munmap(ctx->src_slot, ctx->size) ? vmb_fail(-errno, "munmap") : 0;
+}
+
+/* transfer is the bare operation: there the mapping exists and is populated. */
+static int shared_setup(struct vmb_ctx *ctx)
+{
+	int err;
+
+	if (ctx->mech->flags & VMB_IN_PLACE)
+		ctx->view = ctx->src_slot;
+	if (ctx->params.scenario == VMB_DELIVER)
+		return 0;
+	err = map_source(ctx);
+	if (!err)
+		vmb_read_all(ctx->src, ctx->size);
+	return err;
+}
+
+static int copied_transfer(struct vmb_ctx *ctx)
+{
+	memcpy(ctx->dst, ctx->src, ctx->size);
+	return 0;
+}
+
+static int copied_attach(struct vmb_ctx *ctx)
+{
+	int err = map_source(ctx);
+
+	return err ? err : vmb_fresh_map(ctx->slot, ctx->size, ctx->page);
+}
+
+static int copied_release(struct vmb_ctx *ctx)
+{
+	int err = unmap_source(ctx);
+
+	if (munmap(ctx->slot, ctx->size))
+		return vmb_fail(-errno, "munmap");
+	return err;
+}
+
+static int inplace_transfer(struct vmb_ctx *ctx)
+{
+	vmb_read_all(ctx->src, ctx->size);
+	return 0;
+}
+
+const struct vmb_mech vmb_mech_memfd = {
+	.name = "memfd",
+	.description = "shared memfd, copied out by the receiver",
+	.memory = VMB_MEMFD,
+	.isolation = VMB_COPIES,
+	.setup = shared_setup,
+	.transfer = copied_transfer,
+	.attach = copied_attach,
+	.deliver = copied_transfer,
+	.release = copied_release,
+};
+
+const struct vmb_mech vmb_mech_shm = {
+	.name = "shm",
+	.description = "POSIX shared memory, copied out by the receiver",
+	.memory = VMB_SHM,
+	.isolation = VMB_COPIES,
+	.setup = shared_setup,
+	.transfer = copied_transfer,
+	.attach = copied_attach,
+	.deliver = copied_transfer,
+	.release = copied_release,
+};
+
+const struct vmb_mech vmb_mech_memfd_inplace = {
+	.name = "memfd-inplace",
+	.description = "shared memfd, every byte read where it lies, nothing copied",
+	.flags = VMB_IN_PLACE,
+	.memory = VMB_MEMFD,
+	.isolation = VMB_SHARES,
+	.setup = shared_setup,
+	.transfer = inplace_transfer,
+	.attach = map_source,
+	.release = unmap_source,
+};

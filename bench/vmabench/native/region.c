@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Memory of a known kind, page size and alignment, on either side. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "core.h"
+
+/*
+ * Every region starts at a multiple of 1G: where a range lies within its page
+ * tables is then the same in every process, with ASLR on.
+ */
+#define ALIGNMENT (1ul << 30)
+
+size_t vmb_base_page(void)
+{
+	static size_t base_page;
+
+	if (!base_page)
+		base_page = (size_t)sysconf(_SC_PAGESIZE);
+	return base_page;
+}
+
+static size_t aligned(size_t size)
+{
+	return (size + ALIGNMENT - 1) & ~(ALIGNMENT - 1);
+}
+
+/*
+ * Finds count aligned ranges, one behind the other, that are free now. What is
+ * mapped there later is mapped with MAP_FIXED_NOREPLACE, so a surprise is an
+ * error and not a lost mapping. There is none as long as other mappings are
+ * small: new ones go to the top of the hole, which is kept free by the second
+ * ALIGNMENT.
+ */
+int vmb_slots_find(size_t size, int count, char **ret)
+{
+	size_t reserve = (size_t)count * aligned(size) + 2 * ALIGNMENT;
+	uintptr_t start;
+	char *addr;
+
+	addr = mmap(NULL, reserve, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (addr == MAP_FAILED)
+		return vmb_fail(-errno, "no free address range of %zu bytes", reserve);
+	munmap(addr, reserve);
+	start = aligned((uintptr_t)addr);
+	for (int i = 0; i < count; i++)
+		ret[i] = (char *)(start + (size_t)i * aligned(size));
+	return 0;
+}
+
+static int advise(char *addr, size_t size, size_t page)
+{
+	int advice = page > vmb_base_page() ? MADV_HUGEPAGE : MADV_NOHUGEPAGE;
+
+	/* EINVAL: a kernel without THP, whose pages are small anyway. */
+	if (madvise(addr, size, advice) && (errno != EINVAL || advice == MADV_HUGEPAGE))
+		return vmb_fail(-errno, "madvise(%s)",
+				advice == MADV_HUGEPAGE ? "MADV_HUGEPAGE" : "MADV_NOHUGEPAGE");
+	return 0;
+}
+
+static int map_at(char *slot, size_t size, size_t page, int flags, int fd)
+{
+	char *addr;
+
+	addr = mmap(slot, size, PROT_READ | PROT_WRITE, flags | MAP_FIXED_NOREPLACE, fd, 0);
+	if (addr == MAP_FAILED)
+		return vmb_fail(-errno, "mmap of %zu bytes", size);
+	if (addr != slot) {
+		munmap(addr, size);
+		return vmb_fail(-EEXIST, "mmap did not get the address that it asked for");
+	}
+	return advise(addr, size, page);
+}
+
+/* Fresh anonymous memory; the two calls are what a user pays for it. */
+int vmb_fresh_map(char *slot, size_t size, size_t page)
+{
+	return map_at(slot, size, page, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+}
+
+int vmb_shared_map(char *slot, size_t size, size_t page, int fd)
+{
+	return map_at(slot, size, page, MAP_SHARED, fd);
+}
+
+static int shm_create(void)
+{
+	char name[64];
+	int fd;
+
+	snprintf(name, sizeof(name), "/vmabench-%d", (int)getpid());
+	fd = shm_open(name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return vmb_fail(-errno, "shm_open");
+	/* Unlinked at once: a killed run leaves nothing in /dev/shm. */
+	shm_unlink(name);
+	return fd;
+}
+
+int vmb_object_create(enum vmb_memory memory, size_t size, int *ret)
+{
+	int fd, err;
+
+	if (memory == VMB_SHM) {
+		fd = shm_create();
+		if (fd < 0)
+			return fd;
+	} else {
+		fd = memfd_create("vmabench", MFD_CLOEXEC);
+		if (fd < 0)
+			return vmb_fail(-errno, "memfd_create");
+	}
+	if (ftruncate(fd, (off_t)size)) {
+		err = vmb_fail(-errno, "ftruncate to %zu bytes", size);
+		close(fd);
+		return err;
+	}
+	*ret = fd;
+	return 0;
+}
+
+int vmb_region_map(enum vmb_memory memory, size_t page, size_t size, struct vmb_region *ret)
+{
+	struct vmb_region region = { .size = size, .page = page, .memory = memory, .fd = -1 };
+	int err;
+
+	err = vmb_slots_find(size, 1, &region.addr);
+	if (err)
+		return err;
+	if (memory != VMB_ANON) {
+		err = vmb_object_create(memory, size, &region.fd);
+		if (err)
+			return err;
+		err = vmb_shared_map(region.addr, size, page, region.fd);
+	} else {
+		err = vmb_fresh_map(region.addr, size, page);
+	}
+	if (err) {
+		vmb_region_unmap(&region);
+		return err;
+	}
+	*ret = region;
+	return 0;
+}
+
+/*
+ * Gives the page around offset back and faults a new one in. A write to a huge
+ * page that somebody shares splits it; this makes it whole again.
+ */
+int vmb_region_renew(const struct vmb_region *region, size_t offset)
+{
+	char *addr = region->addr + offset / region->page * region->page;
+
+	if (region->memory != VMB_ANON)
+		return 0;
+	if (madvise(addr, region->page, MADV_DONTNEED))
+		return vmb_fail(-errno, "madvise(MADV_DONTNEED)");
+	for (size_t i = 0; i < region->page; i += vmb_base_page())
+		*(volatile char *)(addr + i) = 0;
+	return 0;
+}
+
+void vmb_region_unmap(struct vmb_region *region)
+{
+	if (region->addr)
+		munmap(region->addr, region->size);
+	if (region->fd >= 0)
+		close(region->fd);
+	*region = (struct vmb_region){ .fd = -1 };
+}

@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The check that comes before each timed part: new data is delivered once by
+ * the case's own operation and compared whole, then each side writes and the
+ * other one looks. It is the warm-up at the same time.
+ */
+#include <errno.h>
+#include <unistd.h>
+
+#include "control.h"
+
+/* Pages that the two sides write, different where there are two. */
+struct places {
+	size_t receiver_page, source_page;
+};
+
+static struct places choose_places(const struct vmb_ctx *ctx, uint64_t generation)
+{
+	size_t pages = ctx->size / ctx->base_page;
+	size_t first = vmb_pattern_word(ctx->params.seed, generation, pages, 0) % pages;
+
+	return (struct places){ first, (first + pages / 2) % pages };
+}
+
+static int fill_source(struct vmb_ctx *ctx, uint64_t generation)
+{
+	if (ctx->mech->flags & VMB_LOCAL) {
+		vmb_pattern_fill(ctx->local.addr, ctx->size, ctx->params.seed, generation);
+		return 0;
+	}
+	vmb_pair_request(ctx->pair)->generation = generation;
+	return vmb_pair_call(ctx->pair, VMB_CMD_FILL);
+}
+
+static int operate(struct vmb_ctx *ctx)
+{
+	int err;
+
+	if (ctx->params.scenario == VMB_DELIVER && ctx->mech->attach) {
+		err = ctx->mech->attach(ctx);
+		if (err)
+			return err;
+	}
+	if (ctx->mech->flags & VMB_SOURCE_ACTS) {
+		vmb_pair_request(ctx->pair)->loops = 1;
+		return vmb_pair_call(ctx->pair, VMB_CMD_RUN);
+	}
+	if (ctx->params.scenario == VMB_TRANSFER)
+		return ctx->mech->transfer(ctx);
+	return ctx->mech->deliver ? ctx->mech->deliver(ctx) : 0;
+}
+
+/* In the source: is the receiver's write to be seen there, and is it? */
+static int look_at_source(struct vmb_ctx *ctx, uint64_t generation, size_t page)
+{
+	struct vmb_request *request = vmb_pair_request(ctx->pair);
+	int changed;
+
+	request->offset = page * ctx->base_page;
+	request->generation = generation;
+	changed = vmb_pair_call(ctx->pair, VMB_CMD_LOOK);
+	if (changed && changed != -EBADMSG)
+		return changed;
+	if (ctx->mech->isolation == VMB_SHARES && !changed)
+		return vmb_fail(-EBADMSG, "the source does not see the receiver's write");
+	if (ctx->mech->isolation != VMB_SHARES && changed)
+		return vmb_fail(-EBADMSG, "the receiver's write reached the source");
+	return 0;
+}
+
+static int look_at_receiver(struct vmb_ctx *ctx, uint64_t generation, size_t page)
+{
+	uint64_t expected = vmb_pattern_word(ctx->params.seed, generation, page, 2);
+	uint64_t found = *(volatile uint64_t *)vmb_word(ctx->view, page, ctx->base_page, 2);
+
+	if (ctx->mech->isolation == VMB_SHARES && found == expected)
+		return vmb_fail(-EBADMSG, "the receiver does not see the source's write");
+	if (ctx->mech->isolation != VMB_SHARES && found != expected)
+		return vmb_fail(-EBADMSG, "the source's write reached the receiver");
+	return 0;
+}
+
+/* Word 1 is the receiver's to write, word 2 the source's. */
+static int check_isolation(struct vmb_ctx *ctx, uint64_t generation)
+{
+	struct vmb_request *request = vmb_pair_request(ctx->pair);
+	struct places at = choose_places(ctx, generation);
+	uint64_t *mine = vmb_word(ctx->view, at.receiver_page, ctx->base_page, 1);
+	int err;
+
+	*mine = ~*mine;
+	err = look_at_source(ctx, generation, at.receiver_page);
+	if (err)
+		return err;
+	request->offset = at.source_page * ctx->base_page + 2 * sizeof(uint64_t);
+	err = vmb_pair_call(ctx->pair, VMB_CMD_SCRIBBLE);
+	if (!err)
+		err = look_at_receiver(ctx, generation, at.source_page);
+	return err;
+}
+
+static int read_page_tables(struct vmb_ctx *ctx, uint64_t *ret)
+{
+	uint64_t here, there;
+	int err;
+
+	err = vmb_page_table_bytes(getpid(), &here);
+	if (!err)
+		err = vmb_page_table_bytes(ctx->other, &there);
+	if (!err)
+		*ret = here + there;
+	return err;
+}
+
+static int check_delivered(struct vmb_ctx *ctx, uint64_t generation, struct vmb_evidence *ret)
+{
+	int err;
+
+	err = vmb_pattern_check(ctx->view, ctx->size, ctx->params.seed, generation);
+	if (!err)
+		err = read_page_tables(ctx, &ret->page_table_bytes);
+	if (!err)
+		err = vmb_prove(ctx->view, ctx->size, &ret->dst);
+	if (!err && !(ctx->mech->flags & VMB_LOCAL))
+		err = check_isolation(ctx, generation);
+	return err;
+}
+
+/* The source as the timed part will find it: whole, whoever wrote to it. */
+static int prove_source(struct vmb_ctx *ctx, uint64_t generation, struct vmb_proof *ret)
+{
+	struct vmb_request *request = vmb_pair_request(ctx->pair);
+	int err;
+
+	if (ctx->mech->flags & VMB_LOCAL)
+		return vmb_prove(ctx->local.addr, ctx->size, ret);
+	if (ctx->mech->isolation == VMB_COW && ctx->page > ctx->base_page) {
+		request->offset = choose_places(ctx, generation).source_page * ctx->base_page;
+		err = vmb_pair_call(ctx->pair, VMB_CMD_RENEW);
+		if (err)
+			return err;
+	}
+	err = vmb_pair_call(ctx->pair, VMB_CMD_PROVE);
+	*ret = vmb_pair_answer(ctx->pair)->proof;
+	return err;
+}
+
+static int verify_in_source(struct vmb_ctx *ctx, uint64_t generation, struct vmb_evidence *ret)
+{
+	int err;
+
+	vmb_pair_request(ctx->pair)->generation = generation;
+	err = vmb_pair_call(ctx->pair, VMB_CMD_VERIFY);
+	*ret = vmb_pair_answer(ctx->pair)->evidence;
+	return err;
+}
+
+static int verify(struct vmb_ctx *ctx, uint64_t generation, struct vmb_evidence *ret)
+{
+	int err;
+
+	if (ctx->mech->isolation == VMB_MOVES_NOTHING)
+		return 0;
+	if (ctx->mech->verify)
+		return verify_in_source(ctx, generation, ret);
+	err = fill_source(ctx, generation);
+	if (!err)
+		err = operate(ctx);
+	if (!err)
+		err = check_delivered(ctx, generation, ret);
+	if (!err && ctx->params.scenario == VMB_DELIVER && ctx->mech->release)
+		err = ctx->mech->release(ctx);
+	if (!err)
+		err = prove_source(ctx, generation, &ret->src);
+	return err;
+}
+
+int vmb_case_verify(struct vmb_ctx *ctx, uint64_t generation, struct vmb_evidence *ret)
+{
+	int err;
+
+	*ret = (struct vmb_evidence){ 0 };
+	err = verify(ctx, generation, ret);
+	if (err && vmb_pair_check(ctx->pair))
+		return -ESRCH;
+	return err;
+}

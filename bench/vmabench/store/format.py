@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The stored form of a run: what the files of a result directory hold.
+
+A result directory holds ``plan.toml`` (the plan as run), ``machine.json`` (facts and doctor's
+findings), ``samples.jsonl.gz`` (everything measured), ``suite.json.gz`` (the same in pyperf's
+format) and ``report/`` (derived, regenerable).
+
+``samples.jsonl.gz`` is the truth. It consists of gzip members, one for each finished round, so
+a run that was cut off can be read up to there. Each line is one JSON object with a ``kind``:
+
+``header``
+    ``format`` (the version below), ``vmabench`` (version of the program), ``kernel``, ``virt``
+    (``none``, or the hypervisor's kind), ``thp`` (the THP setting), ``clock`` (``raw``),
+    ``plan`` (its name), ``seed``, ``started`` (UTC, ISO 8601), ``source_cpu``,
+    ``receiver_cpu``.
+``skipped``
+    ``case``, ``reason``: a case that can't run here, or not on this memory.
+``calibration``
+    ``case``, ``op_ns`` (one operation, roughly), ``overhead_ns`` (what comes with the case
+    untimed), ``loops``, ``values``: how each case was planned.
+``case``
+    One case in one round: ``round`` (from 1), ``order`` (position in the round), ``case``,
+    ``outcome`` (``ok``, ``skipped`` or ``failed``), ``reason`` (of an outcome that is not ok),
+    ``loops`` (operations a value), ``values``: a list with one object for each value, in the
+    order in which they were taken: ``time_ns`` (an object phase -> nanoseconds of all loops
+    together, phases as in matrix.case), ``minor_faults``, ``major_faults`` (of both processes,
+    all loops together), ``at_ns`` (CLOCK_MONOTONIC_RAW at its start); and ``proof``:
+    ``src_backed_pct``, ``dst_backed_pct`` (share of the bytes that huge pages map; 0 is right
+    for base pages), ``page_table_bytes`` (both processes), absent where not measured.
+``round``
+    Ends a round: ``round``, ``complete`` (false for one that was cut off), ``wall_ns``,
+    ``timed_ns``, ``ready_ns`` (from the start of the worker until it began its first case),
+    ``workers`` (how many it took: more than 1 after a crash).
+``end``
+    Ends a run that was not killed: ``status`` (``done``, ``interrupted`` or ``failed``),
+    ``rounds`` (the finished ones), ``wall_ns``, ``timed_ns``, ``peak_rss_bytes`` (the parent).
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+#: Newest first. A change that makes old results incomparable stands in CHANGELOG too.
+#: 1: the first.
+FORMAT_VERSION = 1
+
+Record = dict[str, Any]
+
+SAMPLES = "samples.jsonl.gz"
+PLAN = "plan.toml"
+MACHINE = "machine.json"
+SUITE = "suite.json.gz"
+REPORT = "report"
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A result directory that was read.
+
+    ``complete`` is false for a run that was cut off: its last line is no ``end`` record, or one
+    that says so. ``records`` are in the order of the file; a damaged tail is left out and
+    ``damage`` says where.
+    """
+
+    directory: str
+    machine: dict[str, Any]
+    plan: dict[str, Any]
+    header: Record
+    records: list[Record] = field(repr=False)
+    complete: bool
+    damage: str | None = None
+
+    def of_kind(self, kind: str) -> list[Record]:
+        return [record for record in self.records if record["kind"] == kind]
