@@ -1,4 +1,4 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""When does cloning a mapping beat copying it or sharing it, and what does it cost?"""
+"""Measures when cloning a mapping beats copying it or sharing it, and what it costs."""
 
 __version__ = "0.1.0"

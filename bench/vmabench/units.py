@@ -16,7 +16,9 @@ def parse_size(text: str) -> int:
     match = _SIZE.fullmatch(text.strip())
     size_bytes = int(match[1]) * _FACTORS[match[2].upper()] if match else 0
     if size_bytes <= 0:
-        raise UsageError(f"{text!r} is no size: write a positive number with K, M or G, such as 64K")
+        raise UsageError(
+            f"{text!r} is no size: write a positive number with K, M or G, such as 64K"
+        )
     return size_bytes
 
 

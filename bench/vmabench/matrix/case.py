@@ -11,7 +11,7 @@ from vmabench.units import format_size, parse_size
 #: what is measured; the names and their order are those of enum vmb_scenario
 SCENARIOS = {
     "transfer": "both sides populated, buffers reused: the bare operation",
-    "deliver": "the receiver's memory is fresh each time; attach, transfer, touch and release apart",
+    "deliver": "fresh memory at the receiver each time: attach, transfer, touch, release apart",
 }
 
 #: the parts of a delivery, in their order; a scenario that times one thing has "total" alone

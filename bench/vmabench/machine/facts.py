@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What this machine is: read-only, without a judgement on it."""
+
+import gzip
+import hashlib
+import os
+import platform
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from vmabench.units import format_size
+
+#: the directory of THP's settings below a root of the file system
+THP = "sys/kernel/mm/transparent_hugepage"
+
+
+@dataclass(frozen=True, slots=True)
+class MachineFacts:
+    """Facts that decide what can run here, or that a reader of the results needs.
+
+    ``thp_bytes`` is None on a kernel without THP; ``thp`` and ``thp_shmem`` are then ``absent``.
+    ``dev_shm_huge`` is the mount option of /dev/shm, for which ``thp_shmem`` does not count.
+    ``kernel_config_sha256`` is None where the kernel does not show its configuration.
+    ``yama`` is None on a kernel without it. ``cpus`` are those that this process may use.
+    """
+
+    cpu_model: str
+    cpus: tuple[int, ...]
+    smt: str
+    memory_bytes: int
+    available_bytes: int
+    numa_nodes: int
+    base_page_bytes: int
+    thp: str
+    thp_shmem: str
+    dev_shm_huge: str
+    thp_bytes: int | None
+    kernel: str
+    kernel_version: str
+    kernel_config_sha256: str | None
+    arch: str
+    virt: str
+    yama: int | None
+    seccomp: int
+    ptrace_capable: bool
+
+    @property
+    def pages(self) -> tuple[str, str]:
+        """The names of the base page and of the page that one PMD entry maps.
+
+        The latter is known without THP as well: a table of 8-byte entries fills a base page.
+        """
+        pmd_bytes = self.thp_bytes or self.base_page_bytes**2 // 8
+        return format_size(self.base_page_bytes), format_size(pmd_bytes)
+
+    @property
+    def slug(self) -> str:
+        """A directory name for machines of this kind; never the host's name."""
+        model = re.sub(r"\((r|tm)\)|processor|cpu|@.*", " ", self.cpu_model.lower())
+        words = re.findall(r"[a-z0-9.]+", model)
+        gib = max(1, round(self.memory_bytes / (1 << 30)))
+        return "-".join([*words, f"{len(self.cpus)}cpu", f"{gib}g"])
+
+
+def read_facts(root: Path = Path("/")) -> MachineFacts:
+    """The facts below ``root``, which tests point at a tree of their own."""
+    status = _fields(_read(root, "proc/self/status"))
+    memory = _fields(_read(root, "proc/meminfo"))
+    cpuinfo = _fields(_read(root, "proc/cpuinfo"))
+    return MachineFacts(
+        cpu_model=cpuinfo.get("model name", platform.processor() or platform.machine()),
+        cpus=tuple(sorted(os.sched_getaffinity(0))),
+        smt=_read(root, "sys/devices/system/cpu/smt/control") or "unknown",
+        memory_bytes=_kib(memory.get("MemTotal")),
+        available_bytes=_available_bytes(root, _kib(memory.get("MemAvailable"))),
+        numa_nodes=len(list((root / "sys/devices/system/node").glob("node[0-9]*"))) or 1,
+        base_page_bytes=os.sysconf("SC_PAGE_SIZE"),
+        thp=_chosen(_read(root, f"{THP}/enabled")),
+        thp_shmem=_chosen(_read(root, f"{THP}/shmem_enabled")),
+        dev_shm_huge=_dev_shm_huge(root),
+        thp_bytes=int(_read(root, f"{THP}/hpage_pmd_size") or 0) or None,
+        kernel=platform.release(),
+        kernel_version=platform.version(),
+        kernel_config_sha256=_config_hash(root),
+        arch=platform.machine(),
+        virt=_virt(root, cpuinfo.get("flags", "")),
+        yama=_number(_read(root, "proc/sys/kernel/yama/ptrace_scope")),
+        seccomp=_number(status.get("Seccomp", "0")) or 0,
+        ptrace_capable=bool(int(status.get("CapEff", "0"), 16) >> 19 & 1),
+    )
+
+
+def _read(root: Path, name: str) -> str:
+    """The text of a file, empty where there is none or it may not be read."""
+    try:
+        return (root / name).read_text().strip()
+    except OSError:
+        return ""
+
+
+def _fields(text: str) -> dict[str, str]:
+    """The first value of each ``name: value`` line."""
+    fields: dict[str, str] = {}
+    for line in text.splitlines():
+        name, colon, value = line.partition(":")
+        if colon:
+            fields.setdefault(name.strip(), value.strip())
+    return fields
+
+
+def _kib(value: str | None) -> int:
+    return int(value.split()[0]) * 1024 if value else 0
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isdigit() else None
+
+
+def _chosen(setting: str) -> str:
+    """The word in brackets, as in ``always [madvise] never``."""
+    match = re.search(r"\[([^]]+)\]", setting)
+    return match[1] if match else "absent"
+
+
+def _dev_shm_huge(root: Path) -> str:
+    """The option of the mount that is on top; the kernel leaves out its default, never."""
+    options = ""
+    for line in _read(root, "proc/self/mounts").splitlines():
+        _, place, kind, mounted_with, *_ = line.split()
+        if place == "/dev/shm" and kind == "tmpfs":
+            options = mounted_with
+    match = re.search(r"\bhuge=(\w+)", options)
+    return match[1] if match else "never"
+
+
+def _available_bytes(root: Path, available: int) -> int:
+    """What may still be allocated: the machine's free memory, or less under a cgroup's limit."""
+    for line in _read(root, "proc/self/cgroup").splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controllers == "":
+            files = ("memory.max", "memory.current")
+            base = root / "sys/fs/cgroup" / path.lstrip("/")
+        elif "memory" in controllers.split(","):
+            files = ("memory.limit_in_bytes", "memory.usage_in_bytes")
+            base = root / "sys/fs/cgroup/memory" / path.lstrip("/")
+        else:
+            continue
+        limit, used = (_number(_read(base, name)) for name in files)
+        if limit is not None and used is not None:
+            available = min(available, max(0, limit - used))
+    return available
+
+
+def _config_hash(root: Path) -> str | None:
+    """Of the lines that set something, so that two equal configurations have one hash."""
+    try:
+        text = gzip.decompress((root / "proc/config.gz").read_bytes()).decode()
+    except OSError:
+        try:
+            text = (root / f"boot/config-{platform.release()}").read_text()
+        except OSError:
+            return None
+    lines = sorted(line for line in text.splitlines() if line.startswith("CONFIG_"))
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _virt(root: Path, cpu_flags: str) -> str:
+    """``none``, ``container``-less machine kinds as far as they show: the hypervisor's name.
+
+    ``emulated`` marks QEMU without hardware support: its CPU names itself so.
+    """
+    model = _fields(_read(root, "proc/cpuinfo")).get("model name", "")
+    if "TCG" in model:
+        return "emulated"
+    if "hypervisor" not in cpu_flags.split():
+        return "none"
+    product = " ".join(
+        _read(root, f"sys/class/dmi/id/{name}") for name in ("sys_vendor", "product_name")
+    ).lower()
+    known = ("qemu", "kvm", "firecracker", "vmware", "xen", "microsoft", "amazon", "google")
+    return next((name for name in known if name in product), "vm")

@@ -1,0 +1,233 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Plans: which cases, for how long. Built-in ones and a user's own are TOML of one form."""
+
+import difflib
+import re
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from importlib import resources
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from vmabench.errors import UsageError
+from vmabench.matrix.case import SCENARIOS, Case, parse_touch
+from vmabench.units import format_size, parse_duration, parse_size
+
+ALL = "all"
+
+#: names for the first pages of a vocabulary, whose sizes differ between architectures
+PAGE_ALIASES = ("base", "thp")
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """The names that a plan may use on this machine, each in the order of lists and legends."""
+
+    mechanisms: tuple[str, ...]
+    pages: tuple[str, ...]
+    scenarios: tuple[str, ...] = tuple(SCENARIOS)
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """The product of its axes. ``touch`` only concerns the scenario ``deliver``."""
+
+    mechanism: tuple[str, ...]
+    scenario: tuple[str, ...]
+    page: tuple[str, ...]
+    size: tuple[str, ...]
+    touch: tuple[str, ...] = ("read-100", "write-100")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """``budget_s`` is wall-clock time of measuring; at least ``rounds`` rounds are aimed at."""
+
+    name: str
+    budget_s: float
+    rounds: int
+    sweeps: tuple[Sweep, ...] = field(repr=False)
+    description: str = ""
+
+    def to_toml(self) -> dict[str, Any]:
+        """The form that ``load_plan`` reads."""
+        return {
+            "name": self.name,
+            "description": self.description,
+            "budget": f"{self.budget_s:g}s",
+            "rounds": self.rounds,
+            "sweep": [
+                {axis: list(getattr(sweep, axis)) for axis in Sweep.__dataclass_fields__}
+                for sweep in self.sweeps
+            ],
+        }
+
+
+def builtin_plans() -> dict[str, str]:
+    """The names of the built-in plans and what each is for, shortest first."""
+    plans = [load_plan(name) for name in _builtin_names()]
+    plans.sort(key=lambda plan: plan.budget_s)
+    return {plan.name: plan.description for plan in plans}
+
+
+def load_plan(name: str) -> Plan:
+    """A built-in plan by its name, or a file that ends in ``.toml``; raises UsageError."""
+    if name in _builtin_names():
+        text = (resources.files("vmabench.matrix") / "plans" / f"{name}.toml").read_text()
+        return parse_plan(text, name)
+    path = Path(name)
+    if path.suffix != ".toml":
+        raise UsageError(unknown("plan", name, _builtin_names()) + ", or a file plan.toml")
+    try:
+        return parse_plan(path.read_text(), str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"can't read the plan {name}: {error}") from error
+
+
+def _builtin_names() -> list[str]:
+    folder = resources.files("vmabench.matrix") / "plans"
+    return [entry.name[:-5] for entry in folder.iterdir() if entry.name.endswith(".toml")]
+
+
+def unknown(kind: str, name: str, valid: Iterable[str]) -> str:
+    """The sentence for a name that does not exist, with the nearest one that does."""
+    names = list(valid)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(names)}"
+    return f"unknown {kind} {name!r}: {hint}"
+
+
+def parse_plan(text: str, where: str) -> Plan:
+    """A plan from its TOML; every error names the file and the line. Raises UsageError."""
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{where}: {error}") from error
+    table = _Table(data, text, where)
+    sweeps = table.take("sweep", list)
+    plan = Plan(
+        name=table.take("name", str),
+        description=table.take("description", str, ""),
+        budget_s=table.convert("budget", parse_duration, table.take("budget", str)),
+        rounds=table.take("rounds", int, 5),
+        sweeps=tuple(_sweep(entry, index, text, where) for index, entry in enumerate(sweeps)),
+    )
+    table.finish()
+    if not re.fullmatch(r"[a-z0-9-]+", plan.name):
+        raise table.error("name", "must consist of a-z, 0-9 and -")
+    if plan.rounds < 1:
+        raise table.error("rounds", "must be at least 1")
+    if not plan.sweeps:
+        raise table.error("sweep", "must name at least one sweep")
+    return plan
+
+
+def _sweep(entry: object, index: int, text: str, where: str) -> Sweep:
+    if not isinstance(entry, dict):
+        raise UsageError(f"{where}: sweep must be written as [[sweep]] tables")
+    table = _Table(entry, text, where, sweep=index)
+    axes = {
+        axis: table.strings(axis, None if axis != "touch" else ["read-100", "write-100"])
+        for axis in Sweep.__dataclass_fields__
+    }
+    table.finish()
+    for size in axes["size"]:
+        table.convert("size", parse_size, size)
+    for touch in axes["touch"]:
+        table.convert("touch", parse_touch, touch)
+    return Sweep(**axes)
+
+
+class _Table:
+    """A TOML table whose keys are taken one by one, so that what is left over is unknown."""
+
+    def __init__(
+        self, data: Mapping[str, object], text: str, where: str, sweep: int | None = None
+    ) -> None:
+        self.left = dict(data)
+        self.known: list[str] = []
+        self.lines = text.splitlines()
+        self.where = where
+        self.first_line = self._start_of_sweep(sweep) if sweep is not None else 0
+
+    def _start_of_sweep(self, sweep: int) -> int:
+        starts = [i for i, line in enumerate(self.lines) if line.strip().startswith("[[sweep]]")]
+        return starts[sweep] if sweep < len(starts) else 0
+
+    def error(self, key: str, what: str) -> UsageError:
+        pattern = re.compile(rf'\s*(\[\[)?"?{re.escape(key)}"?\s*(=|\]\])')
+        for number, line in enumerate(self.lines[self.first_line :], self.first_line + 1):
+            if pattern.match(line):
+                return UsageError(f"{self.where}, line {number}: {key} {what}")
+        return UsageError(f"{self.where}: {key} {what}")
+
+    def take(self, key: str, kind: type, default: Any = None) -> Any:
+        self.known.append(key)
+        value = self.left.pop(key, default)
+        if value is None:
+            raise self.error(key, "is missing")
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise self.error(key, f"must be {_KINDS[kind]}, not {value!r}")
+        return value
+
+    def strings(self, key: str, default: list[str] | None = None) -> tuple[str, ...]:
+        values = self.take(key, list, default)
+        if not values or not all(isinstance(value, str) for value in values):
+            raise self.error(key, f"must be a list of strings, not {values!r}")
+        return tuple(values)
+
+    def convert(self, key: str, parse: Any, value: str) -> Any:
+        try:
+            return parse(value)
+        except UsageError as error:
+            raise self.error(key, f"is wrong: {error}") from error
+
+    def finish(self) -> None:
+        for key in self.left:
+            raise self.error(key, f"is unknown here ({unknown('key', key, self.known)})")
+
+
+_KINDS = {str: "a string", int: "a whole number", list: "a list"}
+
+
+def override(plan: Plan, axes: Mapping[str, Sequence[str]]) -> Plan:
+    """The plan with some axes replaced, each in all of its sweeps."""
+    given = {axis: tuple(values) for axis, values in axes.items() if values}
+    return replace(plan, sweeps=tuple(replace(sweep, **given) for sweep in plan.sweeps))
+
+
+def expand(plan: Plan, vocabulary: Vocabulary) -> list[Case]:
+    """The plan's cases, each once, in the plan's order; raises UsageError on unknown names."""
+    cases: dict[Case, None] = {}
+    aliases = dict(zip(PAGE_ALIASES, vocabulary.pages, strict=False))
+    for sweep in plan.sweeps:
+        mechanisms = _names("mechanism", sweep.mechanism, vocabulary.mechanisms)
+        scenarios = _names("scenario", sweep.scenario, vocabulary.scenarios)
+        pages = _names("page", [aliases.get(page, page) for page in sweep.page], vocabulary.pages)
+        sizes = [parse_size(size) for size in sweep.size]
+        for page, size, scenario, name in product(pages, sizes, scenarios, mechanisms):
+            for touch in sweep.touch if scenario == "deliver" else ("none",):
+                mode, pct = parse_touch(touch)
+                cases.setdefault(Case(name, scenario, page, size, mode, pct))
+    return list(cases)
+
+
+def _names(kind: str, given: Sequence[str], valid: tuple[str, ...]) -> tuple[str, ...]:
+    if ALL in given:
+        return valid
+    for name in given:
+        if name not in valid:
+            raise UsageError(unknown(kind, name, valid))
+    return tuple(given)
+
+
+def check_sizes(cases: Sequence[Case], sizes: Iterable[str]) -> None:
+    """Refuses a size that a user asked for by name and that no page in the plan divides."""
+    pages = sorted({case.page_bytes for case in cases})
+    for text in sizes:
+        size = parse_size(text)
+        if pages and all(size % page for page in pages):
+            names = " or ".join(format_size(page) for page in pages)
+            raise UsageError(f"size {text} is no multiple of the page size {names}")

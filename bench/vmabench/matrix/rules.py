@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Why a case can't run here: pure, from facts and from what was tried."""
+
+from collections.abc import Mapping
+
+from vmabench.machine.facts import MachineFacts
+from vmabench.matrix.case import Case
+from vmabench.units import format_size
+
+#: A worker keeps at most this many buffers of a case's size: the source, a populated
+#: destination, the local source of the baselines, and fresh memory or a forked copy.
+BUFFERS = 4
+
+#: What is left to the rest of the machine.
+RESERVE_BYTES = 256 << 20
+
+
+def peak_bytes(case: Case) -> int:
+    """The most memory that the pair of processes takes for this case."""
+    return BUFFERS * case.size_bytes
+
+
+def why_not(case: Case, facts: MachineFacts, blocked: Mapping[tuple[str, str], str]) -> str | None:
+    """The reason for which a case is skipped, or None.
+
+    ``blocked`` has the reason for each pair of mechanism and page that was tried in vain.
+    """
+    if case.size_bytes % case.page_bytes:
+        return f"{format_size(case.size_bytes)} is no multiple of the page size {case.page}"
+    too_large = why_too_large(case, facts)
+    return too_large or blocked.get((case.mechanism, case.page))
+
+
+def why_too_large(case: Case, facts: MachineFacts) -> str | None:
+    needed = peak_bytes(case) + RESERVE_BYTES
+    if needed <= facts.available_bytes:
+        return None
+    return (
+        f"size {format_size(case.size_bytes)} needs about {needed / (1 << 30):.1f} GiB of memory, "
+        f"{facts.available_bytes / (1 << 30):.1f} GiB are available"
+    )

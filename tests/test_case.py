@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: GPL-2.0-only
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vmabench.errors import UsageError
+from vmabench.matrix.case import PHASES, SCENARIOS, Case
+from vmabench.matrix.plans import Vocabulary, builtin_plans, expand, load_plan
+from vmabench.mechanisms import MECHANISMS
+
+cases = st.builds(
+    lambda mechanism, page, pages, touch: Case(
+        mechanism, "deliver" if touch[0] != "none" else "transfer", page, 4096 * pages, *touch
+    ),
+    st.sampled_from(sorted(MECHANISMS)),
+    st.sampled_from(["4K", "64K", "2M"]),
+    st.integers(min_value=1, max_value=1 << 20),
+    st.one_of(
+        st.just(("none", 0)),
+        st.tuples(st.sampled_from(["read", "write"]), st.integers(0, 100)),
+    ),
+)
+
+
+@given(cases)
+def test_a_name_can_be_parsed(case: Case) -> None:
+    assert Case.parse(str(case)) == case
+
+
+@pytest.mark.parametrize("plan", builtin_plans())
+@pytest.mark.parametrize("pages", [("4K", "2M"), ("64K", "512M")])
+def test_the_cases_of_all_plans_have_names_of_their_own(plan: str, pages: tuple[str, str]) -> None:
+    found = expand(load_plan(plan), Vocabulary(tuple(MECHANISMS), pages))
+    assert [Case.parse(str(case)) for case in found] == found
+    assert len({str(case) for case in found}) == len(found)
+    assert {case.page for case in found} <= set(pages)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "readv",
+        "readv/scenario:transfer/page:4K",
+        "readv/scenario:transfer/page:4K/size:zero",
+        "readv/scenario:transfer/page:4K/size:4096",  # not the form that is written
+        "readv/scenario:transfer/page:4K/size:4K/moon:full",
+        "readv/scenario:deliver/page:4K/size:4K/touch:read-101",
+    ],
+)
+def test_what_is_no_name_is_refused(name: str) -> None:
+    with pytest.raises(UsageError):
+        Case.parse(name)
+
+
+def test_only_deliver_has_phases_apart() -> None:
+    assert Case("readv", "transfer", "4K", 4096).phases == ("total",)
+    assert Case("readv", "deliver", "4K", 4096, "read", 100).phases == PHASES
+    assert set(SCENARIOS) == {"transfer", "deliver"}

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: GPL-2.0-only
+import gzip
+import os
+from pathlib import Path
+
+import pytest
+
+from vmabench.machine.facts import read_facts
+
+STATUS = "Name:\tcat\nCapEff:\t{caps}\nSeccomp:\t2\n"
+CPUINFO = "processor\t: 0\nmodel name\t: {model}\nflags\t\t: fpu {flags}\n\nprocessor\t: 1\n"
+MEMINFO = "MemTotal:       24683656 kB\nMemFree: 5 kB\nMemAvailable:   20000000 kB\n"
+
+
+def write(root: Path, name: str, text: str | bytes) -> None:
+    path = root / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if isinstance(text, bytes):
+        path.write_bytes(text)
+    else:
+        path.write_text(text)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    write(tmp_path, "proc/self/status", STATUS.format(caps="0000000000080000"))
+    write(
+        tmp_path, "proc/cpuinfo", CPUINFO.format(model="Intel(R) Xeon(R) CPU @ 2.20GHz", flags="")
+    )
+    write(tmp_path, "proc/meminfo", MEMINFO)
+    thp = "sys/kernel/mm/transparent_hugepage"
+    write(tmp_path, f"{thp}/enabled", "always [madvise] never\n")
+    write(tmp_path, f"{thp}/shmem_enabled", "always within_size advise [never] deny force\n")
+    write(tmp_path, f"{thp}/hpage_pmd_size", "2097152\n")
+    write(tmp_path, "proc/sys/kernel/yama/ptrace_scope", "1\n")
+    return tmp_path
+
+
+def test_facts_are_read_from_proc_and_sys(root: Path) -> None:
+    facts = read_facts(root)
+    assert facts.memory_bytes == 24683656 * 1024
+    assert facts.available_bytes == 20000000 * 1024
+    assert (facts.thp, facts.thp_shmem, facts.thp_bytes) == ("madvise", "never", 2 << 20)
+    assert (facts.yama, facts.seccomp, facts.ptrace_capable) == (1, 2, True)
+    assert facts.virt == "none"
+
+
+def test_a_kernel_without_thp_and_yama(root: Path) -> None:
+    for name in ("enabled", "shmem_enabled", "hpage_pmd_size"):
+        (root / "sys/kernel/mm/transparent_hugepage" / name).unlink()
+    (root / "proc/sys/kernel/yama/ptrace_scope").unlink()
+    facts = read_facts(root)
+    assert (facts.thp, facts.thp_shmem, facts.thp_bytes) == ("absent", "absent", None)
+    assert facts.yama is None
+    base = os.sysconf("SC_PAGE_SIZE")
+    assert facts.pages == (f"{base >> 10}K", f"{base * base // 8 >> 20}M")
+
+
+def test_missing_capability(root: Path) -> None:
+    write(root, "proc/self/status", STATUS.format(caps="0000000000000000"))
+    assert not read_facts(root).ptrace_capable
+
+
+def test_a_cgroup_limit_is_less_than_the_free_memory(root: Path) -> None:
+    write(root, "proc/self/cgroup", "4:memory:/jobs/1\n1:name=systemd:/\n")
+    write(root, "sys/fs/cgroup/memory/jobs/1/memory.limit_in_bytes", "1000000\n")
+    write(root, "sys/fs/cgroup/memory/jobs/1/memory.usage_in_bytes", "400000\n")
+    assert read_facts(root).available_bytes == 600000
+
+
+def test_a_cgroup2_limit(root: Path) -> None:
+    write(root, "proc/self/cgroup", "0::/jobs/1\n")
+    write(root, "sys/fs/cgroup/jobs/1/memory.max", "max\n")
+    write(root, "sys/fs/cgroup/jobs/1/memory.current", "400000\n")
+    assert read_facts(root).available_bytes == 20000000 * 1024
+    write(root, "sys/fs/cgroup/jobs/1/memory.max", "1000000\n")
+    assert read_facts(root).available_bytes == 600000
+
+
+def test_the_hash_is_of_what_the_configuration_sets(root: Path) -> None:
+    config = b"# Linux/x86 6.12\nCONFIG_B=y\nCONFIG_A=m\n# CONFIG_C is not set\n"
+    write(root, "proc/config.gz", gzip.compress(config))
+    first = read_facts(root).kernel_config_sha256
+    write(root, "proc/config.gz", gzip.compress(b"CONFIG_A=m\nCONFIG_B=y\n# other comment\n"))
+    assert read_facts(root).kernel_config_sha256 == first
+    write(root, "proc/config.gz", gzip.compress(b"CONFIG_A=y\nCONFIG_B=y\n"))
+    assert read_facts(root).kernel_config_sha256 != first
+
+
+@pytest.mark.parametrize(
+    ("model", "flags", "virt"),
+    [
+        ("QEMU TCG CPU version 2.5+", "hypervisor", "emulated"),
+        ("AMD EPYC", "hypervisor svm", "vm"),
+        ("AMD EPYC", "svm", "none"),
+    ],
+)
+def test_virtualisation(root: Path, model: str, flags: str, virt: str) -> None:
+    write(root, "proc/cpuinfo", CPUINFO.format(model=model, flags=flags))
+    assert read_facts(root).virt == virt
+
+
+def test_the_slug_says_what_kind_of_machine_it_is_and_not_whose(root: Path) -> None:
+    cpus = len(os.sched_getaffinity(0))
+    assert read_facts(root).slug == f"intel-xeon-{cpus}cpu-24g"
+    assert os.uname().nodename not in read_facts(root).slug
+
+
+def test_an_empty_root_is_no_error(tmp_path: Path) -> None:
+    facts = read_facts(tmp_path / "empty")
+    assert facts.memory_bytes == 0
+    assert facts.slug
+
+
+def test_the_mount_of_dev_shm_has_a_setting_of_its_own(root: Path) -> None:
+    assert read_facts(root).dev_shm_huge == "never"
+    first = "tmpfs /dev/shm tmpfs rw,huge=always 0 0\n"
+    write(root, "proc/self/mounts", first + "tmpfs /dev/shm tmpfs rw,size=24k,huge=advise 0 0\n")
+    assert read_facts(root).dev_shm_huge == "advise"

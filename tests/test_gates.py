@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: GPL-2.0-only
+import errno
+from dataclasses import replace
+
+import pytest
+
+from vmabench.machine.facts import MachineFacts, read_facts
+from vmabench.machine.gates import other_gate, page_gate, permission_gate
+
+FACTS = replace(
+    read_facts(),
+    yama=None,
+    seccomp=0,
+    ptrace_capable=False,
+    thp="madvise",
+    thp_shmem="never",
+    dev_shm_huge="never",
+)
+
+
+@pytest.mark.parametrize(
+    ("facts", "error", "self_error", "words"),
+    [
+        (FACTS, errno.EPERM, 0, "another user or is not dumpable"),
+        (replace(FACTS, yama=1), errno.EPERM, 0, "another user or is not dumpable"),
+        (replace(FACTS, yama=2), errno.EPERM, 0, "ptrace_scope is 2 and CAP_SYS_PTRACE is missing"),
+        (replace(FACTS, yama=2, ptrace_capable=True), errno.EPERM, 0, "another user"),
+        (replace(FACTS, yama=3, ptrace_capable=True), errno.EPERM, 0, "ptrace_scope is 3"),
+        (replace(FACTS, seccomp=2), errno.EPERM, errno.EPERM, "seccomp filter refuses"),
+        (replace(FACTS, seccomp=2), errno.ENOSYS, errno.ENOSYS, "seccomp filter refuses"),
+        (FACTS, errno.ENOSYS, errno.ENOSYS, "this kernel lacks it"),
+        (FACTS, errno.ENOSYS, 0, "ENOSYS, this kernel does not have the call"),
+    ],
+)
+def test_each_gate_is_told_from_the_others(
+    facts: MachineFacts, error: int, self_error: int, words: str
+) -> None:
+    assert words in permission_gate(error, facts, self_error, "process_vm_readv").name
+
+
+def test_a_gate_comes_with_the_command_that_opens_it() -> None:
+    gate = permission_gate(errno.EPERM, replace(FACTS, yama=2), 0, "process_vm_readv")
+    assert gate.mend.startswith("sysctl kernel.yama.ptrace_scope=1")
+    assert gate.name in str(gate)
+    assert gate.mend in str(gate)
+
+
+@pytest.mark.parametrize(
+    ("facts", "memory", "words"),
+    [
+        (replace(FACTS, thp_bytes=None), "anon", "no THP"),
+        (replace(FACTS, thp="never"), "anon", "THP is set to never"),
+        (FACTS, "memfd", "shmem_enabled is never"),
+        (FACTS, "shm", "/dev/shm is mounted with huge=never"),
+        (FACTS, "anon", "only 12.5 % of the memory"),
+        (replace(FACTS, thp_shmem="advise", thp="never"), "memfd", "only 12.5 %"),
+        (replace(FACTS, dev_shm_huge="advise"), "shm", "only 12.5 %"),
+    ],
+)
+def test_why_memory_is_not_huge(facts: MachineFacts, memory: str, words: str) -> None:
+    assert words in page_gate(facts, memory, backed_pct=12.5).name
+
+
+def test_errors_that_name_themselves() -> None:
+    assert "ulimit" in other_gate(errno.ENOMEM, "mmap of 4096 bytes: no memory").mend
+    assert other_gate(errno.EIO, "").name == "Input/output error"

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: GPL-2.0-only
+from pathlib import Path
+
+import pytest
+import tomli_w
+
+from vmabench.errors import UsageError
+from vmabench.matrix.case import Case
+from vmabench.matrix.plans import (
+    Vocabulary,
+    builtin_plans,
+    check_sizes,
+    expand,
+    load_plan,
+    override,
+    parse_plan,
+)
+
+WORDS = Vocabulary(("clone", "fork", "readv"), ("4K", "2M"))
+
+GOOD = """\
+name = "mine"
+budget = "30s"
+rounds = 3
+
+[[sweep]]
+mechanism = ["readv", "fork"]
+scenario = ["transfer"]
+page = ["4K"]
+size = ["4K", "1M"]
+
+[[sweep]]
+mechanism = ["all"]
+scenario = ["deliver"]
+page = ["thp"]
+size = ["2M"]
+touch = ["read-10"]
+"""
+
+
+def test_a_plan_is_the_union_of_its_products() -> None:
+    found = expand(parse_plan(GOOD, "mine.toml"), WORDS)
+    assert [str(case) for case in found] == [
+        "readv/scenario:transfer/page:4K/size:4K",
+        "fork/scenario:transfer/page:4K/size:4K",
+        "readv/scenario:transfer/page:4K/size:1M",
+        "fork/scenario:transfer/page:4K/size:1M",
+        "clone/scenario:deliver/page:2M/size:2M/touch:read-10",
+        "fork/scenario:deliver/page:2M/size:2M/touch:read-10",
+        "readv/scenario:deliver/page:2M/size:2M/touch:read-10",
+    ]
+
+
+@pytest.mark.parametrize("name", builtin_plans())
+def test_a_plan_survives_being_written(name: str) -> None:
+    plan = load_plan(name)
+    assert parse_plan(tomli_w.dumps(plan.to_toml()), "copy") == plan
+
+
+def test_a_plan_of_a_user_is_a_file() -> None:
+    Path("mine.toml").write_text(GOOD)
+    assert load_plan("mine.toml").name == "mine"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "words"),
+    [
+        ("rounds = 3", "round = 3", 3, "round is unknown here .*did you mean rounds"),
+        ("rounds = 3", 'rounds = "3"', 3, "rounds must be a whole number"),
+        ("rounds = 3", "rounds = 0", 3, "rounds must be at least 1"),
+        ("rounds = 3", "rounds = true", 3, "rounds must be a whole number"),
+        ('budget = "30s"', 'budget = "30 parsecs"', 2, "budget is wrong"),
+        ('budget = "30s"', "budget = 30", 2, "budget must be a string"),
+        ('touch = ["read-10"]', 'tuoch = ["read-10"]', 16, "tuoch is unknown here .*touch"),
+        ('touch = ["read-10"]', 'touch = ["reed"]', 16, "touch is wrong"),
+        ('size = ["2M"]', 'size = "2M"', 15, "size must be a list"),
+        ('size = ["2M"]', "size = [2]", 15, "size must be a list of strings"),
+        ('size = ["4K", "1M"]', 'size = ["4K", "0"]', 9, "size is wrong"),
+        ('name = "mine"', 'name = "my plan"', 1, "name must consist of"),
+        ('name = "mine"', "name = mine", 1, "Invalid value"),
+    ],
+)
+def test_errors_name_the_line(old: str, new: str, line: int, words: str) -> None:
+    assert old in GOOD
+    with pytest.raises(
+        UsageError, match=rf"(?s)mine\.toml.*line {line}\b.*{words}|{words}"
+    ) as info:
+        parse_plan(GOOD.replace(old, new), "mine.toml")
+    assert str(info.value).startswith("mine.toml")
+    assert f"line {line}" in str(info.value)
+
+
+def test_a_missing_key_is_named() -> None:
+    with pytest.raises(UsageError, match="budget is missing"):
+        parse_plan(GOOD.replace('budget = "30s"', ""), "mine.toml")
+
+
+@pytest.mark.parametrize(
+    ("kind", "wrong", "near"),
+    [("mechanism", "readw", "readv"), ("scenario", "tranfser", "transfer"), ("page", "4k", "4K")],
+)
+def test_unknown_names_get_the_nearest_valid_one(kind: str, wrong: str, near: str) -> None:
+    plan = override(parse_plan(GOOD, "mine.toml"), {kind: [wrong]})
+    with pytest.raises(UsageError, match=rf"unknown {kind} '{wrong}': did you mean {near}\?"):
+        expand(plan, WORDS)
+
+
+def test_an_unknown_plan_gets_the_nearest_name() -> None:
+    with pytest.raises(UsageError, match=r"unknown plan 'quik': did you mean quick\?"):
+        load_plan("quik")
+    with pytest.raises(UsageError, match=r"can't read the plan gone\.toml"):
+        load_plan("gone.toml")
+
+
+def test_an_axis_is_replaced_in_all_sweeps() -> None:
+    plan = override(
+        parse_plan(GOOD, "mine.toml"), {"size": ["8M"], "page": [], "mechanism": ["fork"]}
+    )
+    assert [str(case) for case in expand(plan, WORDS)] == [
+        "fork/scenario:transfer/page:4K/size:8M",
+        "fork/scenario:deliver/page:2M/size:8M/touch:read-10",
+    ]
+
+
+def test_a_size_that_no_page_divides_is_refused() -> None:
+    small, huge = Case("readv", "transfer", "4K", 6144), Case("readv", "transfer", "2M", 6144)
+    with pytest.raises(UsageError, match="6K is no multiple of the page size 4K or 2M"):
+        check_sizes([small, huge], ["6K"])
+    check_sizes([small, huge], ["64K"])
