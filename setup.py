@@ -28,7 +28,8 @@ class BuildCore(build_ext):
         # A static program has the smallest address space; not every system has a static libc.
         static = [] if os.environ.get("VMABENCH_SANITIZE") else ["-static"]
         for flags in (static, []):
-            if subprocess.run([*command, *flags, "-o", str(unfinished)], check=False).returncode == 0:
+            built = subprocess.run([*command, *flags, "-o", str(unfinished)], check=False)
+            if built.returncode == 0:
                 unfinished.rename(where / "vmabench-source")
                 return
         sys.exit("vmabench-source could not be built: is a C compiler installed?")

@@ -73,9 +73,14 @@ const struct vmb_mech *vmb_mech_at(int index);
 const struct vmb_mech *vmb_mech_find(const char *name);
 
 int vmb_readv_self(void);
+int vmb_follow_parent(int parent);
+uint64_t vmb_now(void);
 
 const char *vmb_detail(void);
 size_t vmb_base_page(void);
+
+void vmb_pattern_fill(char *addr, size_t size, uint32_t seed, uint64_t generation);
+int vmb_pattern_check(const char *addr, size_t size, uint32_t seed, uint64_t generation);
 
 int vmb_prove_by_scan(const char *addr, size_t size, struct vmb_proof *ret);
 int vmb_prove_by_smaps(const char *addr, size_t size, struct vmb_proof *ret);

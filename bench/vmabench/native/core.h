@@ -178,8 +178,10 @@ int vmb_faults(pid_t pid, uint64_t *minor, uint64_t *major);
 
 /* loops.c */
 int vmb_loop(struct vmb_ctx *ctx, uint64_t loops, struct vmb_sample *ret);
+uint64_t vmb_now(void);
 
 /* pair.c: the receiver's side */
+int vmb_follow_parent(int parent);
 struct vmb_pair *vmb_pair_open(const char *program, int source_cpu, int receiver_cpu);
 void vmb_pair_close(struct vmb_pair *pair);
 pid_t vmb_pair_pid(const struct vmb_pair *pair);

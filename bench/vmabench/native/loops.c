@@ -7,6 +7,12 @@
  */
 #include "control.h"
 
+/* The clock of the loops, for Python. */
+uint64_t vmb_now(void)
+{
+	return vmb_now_ns();
+}
+
 static int loop_transfer(struct vmb_ctx *ctx, uint64_t loops, struct vmb_sample *ret)
 {
 	int (*transfer)(struct vmb_ctx *ctx) = ctx->mech->transfer;

@@ -21,6 +21,7 @@
 
 struct vmb_pair {
 	pid_t pid; /* 0 once it is known to be dead */
+	int death; /* its wait status then */
 	int socket;
 	unsigned int patience_ms;
 	struct vmb_control *control;
@@ -55,16 +56,15 @@ void vmb_pair_set_patience(struct vmb_pair *pair, unsigned int ms)
 	pair->patience_ms = ms;
 }
 
-/* -ESRCH once the source process is dead, with how it died. */
+/* -ESRCH once the source process is dead, each time with how it died. */
 int vmb_pair_check(struct vmb_pair *pair)
 {
-	int status;
+	int status = pair->death;
 
-	if (!pair->pid)
-		return vmb_fail(-ESRCH, "the source process is dead");
-	if (waitpid(pair->pid, &status, WNOHANG) != pair->pid)
+	if (pair->pid && waitpid(pair->pid, &status, WNOHANG) != pair->pid)
 		return 0;
 	pair->pid = 0;
+	pair->death = status;
 	if (WIFSIGNALED(status))
 		return vmb_fail(-ESRCH, "the source process was killed by signal %d (%s)",
 				WTERMSIG(status), strsignal(WTERMSIG(status)));
@@ -163,6 +163,16 @@ static int connect_source(struct vmb_pair *pair, const char *program)
 	close(sockets[1]);
 	close(control_fd);
 	return err;
+}
+
+/* A worker must not outlive the run that it belongs to. */
+int vmb_follow_parent(int parent)
+{
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL))
+		return vmb_fail(-errno, "prctl(PR_SET_PDEATHSIG)");
+	if (getppid() != parent) /* it died before */
+		return vmb_fail(-ESRCH, "the parent of this process is gone");
+	return 0;
 }
 
 static int pin(int cpu)

@@ -28,6 +28,8 @@ static int do_start(const struct vmb_request *request, struct vmb_answer *answer
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != request->receiver)
 		_exit(1);
+	/* A source that was started with other credentials could not read its own /proc. */
+	prctl(PR_SET_DUMPABLE, 1);
 	CPU_ZERO(&set);
 	CPU_SET((size_t)request->cpu, &set);
 	if (sched_setaffinity(0, sizeof(set), &set))

@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The one door to the C core: mechanisms, the pair of processes, and a case in it."""
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from vmabench.errors import NativeError
+from vmabench.matrix.case import PHASES, Case
+from vmabench.native._core import ffi, lib
+
+#: The program of the source process. The variable is for packagers, and for tests that
+#: need a source that belongs to somebody else.
+SOURCE_PROGRAM = Path(
+    os.environ.get("VMABENCH_SOURCE", Path(__file__).parent / "native" / "vmabench-source")
+)
+
+#: a C object of cffi, which has no types of its own
+CData = Any
+
+_SCENARIOS = {"transfer": lib.VMB_TRANSFER, "deliver": lib.VMB_DELIVER}
+_TOUCHES = {"none": lib.VMB_TOUCH_NONE, "read": lib.VMB_TOUCH_READ, "write": lib.VMB_TOUCH_WRITE}
+MEMORIES = {"anon": lib.VMB_ANON, "memfd": lib.VMB_MEMFD, "shm": lib.VMB_SHM}
+_MEMORY_NAMES = {number: name for name, number in MEMORIES.items()}
+
+#: No machine is slower than this at what the source does on a command.
+SLOWEST_BYTES_PER_S = 20e6
+FIRST_PATIENCE_S = 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class Mechanism:
+    """A row of the table in mech_table.c.
+
+    ``memory`` is the kind of memory that its source needs: ``anon``, ``memfd`` or ``shm``.
+    ``source_acts``: the timed call is made by the source. ``in_place``: the receiver uses the
+    source's pages, nothing is copied. ``proxy``: stands in for clone. ``local``: a baseline
+    within one process.
+    """
+
+    name: str
+    description: str
+    memory: str
+    source_acts: bool
+    in_place: bool
+    proxy: bool
+    local: bool
+
+
+def _read_table() -> dict[str, Mechanism]:
+    rows = [lib.vmb_mech_at(index) for index in range(lib.vmb_mech_count())]
+    table = [
+        Mechanism(
+            name=ffi.string(row.name).decode(),
+            description=ffi.string(row.description).decode(),
+            memory=_MEMORY_NAMES[row.memory],
+            source_acts=bool(row.flags & lib.VMB_SOURCE_ACTS),
+            in_place=bool(row.flags & lib.VMB_IN_PLACE),
+            proxy=bool(row.flags & lib.VMB_PROXY),
+            local=bool(row.flags & lib.VMB_LOCAL),
+        )
+        for row in rows
+    ]
+    return {mechanism.name: mechanism for mechanism in table}
+
+
+#: by name, in the order of lists and legends
+MECHANISMS = _read_table()
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """How a range is backed. ``huge_pct``: the share of its bytes that huge pages map."""
+
+    size_bytes: int
+    present_bytes: int
+    huge_bytes: int
+
+    @property
+    def huge_pct(self) -> float:
+        return 100.0 * self.huge_bytes / self.size_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What the check before the timed part found; the proofs are None for ``null``."""
+
+    src: Proof | None
+    dst: Proof | None
+    page_table_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One value: nanoseconds of each phase and faults of both processes, over all loops."""
+
+    loops: int
+    time_ns: dict[str, int]
+    minor_faults: int
+    major_faults: int
+
+
+def check(result: int) -> None:
+    """Turns -errno of the core into a NativeError with the core's own sentence."""
+    if result:
+        raise NativeError(-result, ffi.string(lib.vmb_detail()).decode(errors="replace"))
+
+
+def self_readv_errno() -> int:
+    """The error number of process_vm_readv() of the caller itself, 0 if it works."""
+    return -int(lib.vmb_readv_self())
+
+
+def base_page_bytes() -> int:
+    return int(lib.vmb_base_page())
+
+
+def follow_parent(pid: int) -> None:
+    """Lets the kernel kill this process when its parent ``pid`` ends."""
+    check(lib.vmb_follow_parent(pid))
+
+
+def now_ns() -> int:
+    """The clock of the core."""
+    return int(lib.vmb_now())
+
+
+class Pair:
+    """The caller as the receiver, and a source process; a context manager.
+
+    Entering pins both: the source to ``source_cpu``, the caller to ``receiver_cpu``.
+    """
+
+    def __init__(self, source_cpu: int, receiver_cpu: int) -> None:
+        self._cpus = source_cpu, receiver_cpu
+        self._pair = ffi.NULL
+
+    def __enter__(self) -> Self:
+        self._pair = lib.vmb_pair_open(bytes(SOURCE_PROGRAM), *self._cpus)
+        if not self._pair:
+            check(-errno.ECHILD)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends the source process, whatever state it is in; may be called twice."""
+        lib.vmb_pair_close(self._pair)
+        self._pair = ffi.NULL
+
+    @property
+    def source_pid(self) -> int:
+        return int(lib.vmb_pair_pid(self._pair))
+
+    @property
+    def alive(self) -> bool:
+        return bool(self._pair) and lib.vmb_pair_check(self._pair) == 0
+
+    def be_patient(self, seconds: float) -> None:
+        """A command that takes longer than this, and the usual 4 s, means a hung source."""
+        lib.vmb_pair_set_patience(self._pair, int((FIRST_PATIENCE_S + seconds) * 1000))
+
+    def make_source(self, memory: str, page_bytes: int, size_bytes: int) -> Proof:
+        """Makes and populates the memory that the cases of this pair transfer."""
+        self.be_patient(size_bytes / SLOWEST_BYTES_PER_S)
+        proof = ffi.new("struct vmb_proof *")
+        check(lib.vmb_pair_source_make(self._pair, MEMORIES[memory], page_bytes, size_bytes, proof))
+        return _proof(proof)
+
+    @contextmanager
+    def open(self, case: Case, seed: int) -> Iterator["OpenCase"]:
+        """The case, set up in both processes; raises NativeError."""
+        params = ffi.new(
+            "struct vmb_params *",
+            {
+                "scenario": _SCENARIOS[case.scenario],
+                "touch": _TOUCHES[case.touch_mode],
+                "touch_pct": case.touch_pct,
+                "seed": seed & 0xFFFFFFFF,
+            },
+        )
+        context = ffi.new("struct vmb_ctx **")
+        row = lib.vmb_mech_find(case.mechanism.encode())
+        check(lib.vmb_case_open(self._pair, row, params, context))
+        try:
+            yield OpenCase(self, case, context[0])
+        finally:
+            lib.vmb_case_close(context[0])
+
+
+class OpenCase:
+    """A case that is set up. ``verify`` comes before ``run``."""
+
+    def __init__(self, pair: Pair, case: Case, context: CData) -> None:
+        self._pair = pair
+        self._case = case
+        self._context = context
+
+    def verify(self, generation: int) -> Evidence:
+        """Delivers new data once, compares it whole and tests the isolation of the two sides."""
+        self._pair.be_patient(self._case.size_bytes / SLOWEST_BYTES_PER_S)
+        evidence = ffi.new("struct vmb_evidence *")
+        check(lib.vmb_case_verify(self._context, generation, evidence))
+        if not evidence.src.size_bytes:
+            return Evidence(None, None, None)
+        return Evidence(_proof(evidence.src), _proof(evidence.dst), evidence.page_table_bytes)
+
+    def run(self, loops: int, expected_s: float) -> Sample:
+        """One value of ``loops`` operations, which should take ``expected_s`` seconds."""
+        self._pair.be_patient(10 * expected_s)
+        sample = ffi.new("struct vmb_sample *")
+        check(lib.vmb_case_run(self._context, loops, sample))
+        times = zip(PHASES, sample.time_ns, strict=True)
+        phases = self._case.phases
+        return Sample(
+            loops=sample.loops,
+            time_ns={phase: time_ns for phase, time_ns in times if phase in phases},
+            minor_faults=sample.minor_faults,
+            major_faults=sample.major_faults,
+        )
+
+
+def _proof(proof: CData) -> Proof:
+    return Proof(proof.size_bytes, proof.present_bytes, proof.huge_bytes)

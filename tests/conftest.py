@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What the tests share: the machine's needs, its settings, and what must not be left behind."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.needs import THP_ENABLED, borrowed
+
+
+@pytest.fixture(autouse=True)
+def in_empty_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Results go below the working directory; no test may write into the repository."""
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def no_process_left() -> Iterator[None]:
+    """Every test ends without a worker or source of its own; other users' don't count."""
+    before = _sources()
+    yield
+    left = _sources() - before
+    assert not left, f"processes left behind: {left}"
+
+
+def _sources() -> set[int]:
+    """Processes that are descendants of ours, or orphans that carry this session's mark."""
+    found = set()
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            name = (entry / "comm").read_text().strip()
+            command = (entry / "cmdline").read_bytes()
+            session_mark = f"VMABENCH_TEST_SESSION={os.getpid()}".encode()
+            ours = session_mark in (entry / "environ").read_bytes()
+        except OSError:
+            continue
+        is_source = name == "vmabench-source" and _parent(entry) in (1, os.getpid())
+        if is_source or (ours and b"vmabench.runner.worker" in command):
+            found.add(int(entry.name))
+    return found
+
+
+def _parent(entry: Path) -> int:
+    try:
+        return int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
+
+
+@pytest.fixture(scope="session", autouse=True)
+def mark_session() -> None:
+    os.environ["VMABENCH_TEST_SESSION"] = str(os.getpid())
+
+
+@pytest.fixture
+def thp_never() -> Iterator[None]:
+    with borrowed(THP_ENABLED, "never"):
+        yield
+
+
+@pytest.fixture
+def shmem_advise() -> Iterator[None]:
+    with borrowed(THP_ENABLED.with_name("shmem_enabled"), "advise"):
+        yield
+
+
+@pytest.fixture
+def dev_shm_advise() -> Iterator[None]:
+    """POSIX shared memory lies on a mount, which has a setting of its own."""
+    subprocess.run(["mount", "-o", "remount,huge=advise", "/dev/shm"], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["mount", "-o", "remount,huge=never", "/dev/shm"], check=True)
+
+
+@pytest.fixture
+def full_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 256 KiB."""
+    mount = tmp_path / "small"
+    mount.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", mount], check=True)
+    try:
+        yield mount
+    finally:
+        subprocess.run(["umount", "-l", mount], check=True)

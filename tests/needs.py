@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What a test needs of the machine: skipped without it at home, a failure without it in CI.
+
+``VMABENCH_REQUIRE`` names the needs (or ``all``) whose absence is a failure.
+"""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+THP_ENABLED = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+
+_NEEDS: dict[str, tuple[Callable[[], bool], str]] = {
+    "root": (lambda: os.geteuid() == 0, "must run as root"),
+    "thp": (
+        lambda: THP_ENABLED.exists() and "[never]" not in THP_ENABLED.read_text(),
+        "needs THP: echo madvise > " + str(THP_ENABLED),
+    ),
+    "compiler": (lambda: shutil.which("gcc") is not None, "needs gcc"),
+    "setpriv": (lambda: shutil.which("setpriv") is not None, "needs setpriv (util-linux)"),
+}
+
+
+def needs(*names: str) -> pytest.MarkDecorator:
+    """Marks a test that needs these of the machine."""
+    required = os.environ.get("VMABENCH_REQUIRE", "").split(",")
+    missing = [name for name in names if not _NEEDS[name][0]()]
+    # A needed thing that is required is not asked for: the test runs, and fails without it.
+    skipped = [name for name in missing if name not in required and "all" not in required]
+    reasons = "; ".join(_NEEDS[name][1] for name in skipped)
+    hint = ",".join(skipped)
+    return pytest.mark.skipif(
+        bool(skipped), reason=f"{reasons} (VMABENCH_REQUIRE={hint} makes this a failure)"
+    )
+
+
+@contextmanager
+def borrowed(path: Path, value: str) -> Iterator[None]:
+    """A setting in sysfs for the time of a block; what was there before comes back."""
+    before = path.read_text()
+    chosen = before.partition("[")[2].partition("]")[0] or before.strip()
+    path.write_text(value)
+    try:
+        yield
+    finally:
+        path.write_text(chosen)

@@ -1,0 +1,293 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The C core in a real pair of processes, at small sizes."""
+
+import errno
+import mmap
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.needs import needs
+from vmabench.errors import NativeError
+from vmabench.machine.facts import read_facts
+from vmabench.matrix.case import Case
+from vmabench.mechanisms import MECHANISMS, SOURCE_PROGRAM, Pair, base_page_bytes, now_ns
+from vmabench.native._core import ffi, lib
+from vmabench.runner.rounds import choose_cpus
+
+BASE, HUGE = read_facts().pages
+CPUS = choose_cpus(read_facts().cpus)
+BASE_BYTES = base_page_bytes()
+
+#: clone is tested against a stub in test_clone.py, since no released kernel has the call
+HERE = [name for name in MECHANISMS if name != "clone"]
+TOUCHES = [("transfer", "none", 0), ("deliver", "read", 100), ("deliver", "write", 100)]
+
+
+@pytest.fixture
+def pair() -> Iterator[Pair]:
+    with Pair(*CPUS) as opened:
+        yield opened
+
+
+def make_case(
+    mechanism: str, scenario: str = "transfer", size_bytes: int = 64 * BASE_BYTES
+) -> Case:
+    touch = ("read", 100) if scenario == "deliver" else ("none", 0)
+    return Case(mechanism, scenario, BASE, size_bytes, *touch)
+
+
+def make_source(pair: Pair, case: Case) -> None:
+    pair.make_source(MECHANISMS[case.mechanism].memory, case.page_bytes, case.size_bytes)
+
+
+@pytest.mark.parametrize("mechanism", HERE)
+@pytest.mark.parametrize(("scenario", "mode", "pct"), TOUCHES)
+@pytest.mark.parametrize("pages", [1, 2, 257])
+def test_base_pages_arrive_whole_and_are_timed(
+    pair: Pair, mechanism: str, scenario: str, mode: str, pct: int, pages: int
+) -> None:
+    case = Case(mechanism, scenario, BASE, pages * BASE_BYTES, mode, pct)
+    make_source(pair, case)
+    with pair.open(case, seed=7) as opened:
+        evidence = opened.verify(generation=1)
+        sample = opened.run(loops=3, expected_s=1)
+    if mechanism != "null":
+        assert evidence.src and evidence.dst
+        assert evidence.src.huge_pct == evidence.dst.huge_pct == 0
+        assert evidence.dst.present_bytes == evidence.dst.size_bytes == case.size_bytes
+        assert evidence.page_table_bytes
+    assert sample.loops == 3
+    assert tuple(sample.time_ns) == case.phases
+    parts = [time_ns for phase, time_ns in sample.time_ns.items() if phase != "total"]
+    assert sample.time_ns["total"] > 0
+    if parts and mechanism != "fork":  # which takes its total from one pair of readings
+        assert sum(parts) == sample.time_ns["total"]
+
+
+@needs("thp")
+@pytest.mark.parametrize("mechanism", [m for m in HERE if MECHANISMS[m].memory == "anon"])
+@pytest.mark.parametrize(("scenario", "mode", "pct"), TOUCHES)
+def test_huge_pages_are_huge_on_both_sides_and_stay_so(
+    pair: Pair, mechanism: str, scenario: str, mode: str, pct: int
+) -> None:
+    case = Case(mechanism, scenario, HUGE, 3 * Case("", "", HUGE, 1).page_bytes, mode, pct)
+    make_source(pair, case)
+    for generation in (1, 2):  # the isolation check of the first splits a page, and mends it
+        with pair.open(case, seed=7) as opened:
+            evidence = opened.verify(generation)
+            opened.run(loops=2, expected_s=1)
+        if mechanism != "null":
+            assert evidence.src and evidence.dst
+            assert evidence.src.huge_pct == evidence.dst.huge_pct == 100
+
+
+@needs("thp", "root")
+@pytest.mark.parametrize("mechanism", [m for m in HERE if MECHANISMS[m].memory != "anon"])
+def test_shared_memory_is_huge_where_the_setting_permits(
+    shmem_advise: None, dev_shm_advise: None, pair: Pair, mechanism: str
+) -> None:
+    case = Case(mechanism, "deliver", HUGE, 2 * Case("", "", HUGE, 1).page_bytes, "read", 100)
+    make_source(pair, case)
+    with pair.open(case, seed=7) as opened:
+        evidence = opened.verify(generation=1)
+    assert evidence.src and evidence.dst
+    assert evidence.src.huge_pct == evidence.dst.huge_pct == 100
+
+
+@needs("thp")
+def test_both_ways_to_prove_the_backing_agree() -> None:
+    huge = Case("", "", HUGE, 1).page_bytes
+    memory = mmap.mmap(-1, 4 * huge, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    address = int(ffi.cast("uintptr_t", ffi.from_buffer(memory)))
+    start = (address + huge - 1) // huge * huge
+    offset = start - address
+    memory.madvise(mmap.MADV_NOHUGEPAGE)
+    memory.madvise(mmap.MADV_HUGEPAGE, offset, huge)
+    for at in (offset, offset + 2 * huge, offset + 2 * huge + BASE_BYTES):
+        memory[at] = 1
+    by_scan, by_smaps = ffi.new("struct vmb_proof *"), ffi.new("struct vmb_proof *")
+    whole = ffi.cast("char *", start)
+    assert lib.vmb_prove_by_scan(whole, huge, by_scan) in (0, -errno.ENOTTY)
+    if by_scan.size_bytes:
+        assert (by_scan.present_bytes, by_scan.huge_bytes) == (huge, huge)
+        assert lib.vmb_prove_by_scan(whole, 3 * huge, by_scan) == 0
+        assert by_scan.present_bytes == huge + 2 * BASE_BYTES
+        assert by_scan.huge_bytes == huge
+    assert lib.vmb_prove_by_smaps(whole, huge, by_smaps) == 0
+    assert (by_smaps.present_bytes, by_smaps.huge_bytes) == (huge, huge)
+
+
+def test_fork_copies_faster_than_it_faults(pair: Pair) -> None:
+    """What the phases of one delivery mean: a child that writes takes a fault for each page."""
+    pages = 128
+    for mode, faults_a_page in (("read", 0), ("write", 1)):
+        case = Case("fork", "deliver", BASE, pages * BASE_BYTES, mode, 100)
+        make_source(pair, case)
+        with pair.open(case, seed=1) as opened:
+            opened.verify(1)
+            sample = opened.run(1, 1)
+        assert faults_a_page * pages <= sample.minor_faults < faults_a_page * pages + 40
+
+
+@pytest.mark.parametrize(("pct", "pages"), [(0, 0), (1, 2), (10, 13), (50, 64), (100, 128)])
+def test_the_touched_share_is_what_was_asked_for(pair: Pair, pct: int, pages: int) -> None:
+    case = Case("memfd-inplace", "deliver", BASE, 128 * BASE_BYTES, "write", pct)
+    make_source(pair, case)
+    with pair.open(case, seed=1) as opened:
+        opened.verify(1)
+        sample = opened.run(4, 1)
+    assert sample.minor_faults == 4 * pages
+
+
+def test_the_source_is_a_small_process_of_its_own(pair: Pair) -> None:
+    assert pair.source_pid != os.getpid()
+    maps = Path(f"/proc/{pair.source_pid}/maps").read_text().splitlines()
+    assert len(maps) < 30
+    assert os.sched_getaffinity(pair.source_pid) == {CPUS[0]}
+    assert os.sched_getaffinity(0) == {CPUS[1]}
+
+
+def test_regions_are_aligned(pair: Pair) -> None:
+    case = make_case("readv")
+    make_source(pair, case)
+    source = int(ffi.cast("uintptr_t", lib.vmb_pair_source(pair._pair).addr))
+    assert source % (1 << 30) == 0
+    with pair.open(case, seed=1) as opened:
+        assert int(ffi.cast("uintptr_t", opened._context.dst)) % (1 << 30) == 0
+
+
+def wait_for_death(pair: Pair) -> None:
+    deadline = time.monotonic() + 5
+    while pair.alive and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not pair.alive
+
+
+@pytest.mark.parametrize("mechanism", ["readv", "writev", "fork", "memfd"])
+@pytest.mark.parametrize("action", ["verify", "run"])
+def test_a_killed_source_is_an_error_that_says_so(pair: Pair, mechanism: str, action: str) -> None:
+    case = make_case(mechanism)
+    make_source(pair, case)
+    with pair.open(case, seed=1) as opened:
+        opened.verify(1)
+        os.kill(pair.source_pid, signal.SIGKILL)
+        wait_for_death(pair)
+        with pytest.raises(
+            NativeError, match=r"the source process was killed by signal 9 \(Killed\)"
+        ) as info:
+            opened.verify(2) if action == "verify" else opened.run(1, 1)
+    assert info.value.errno == errno.ESRCH
+
+
+def test_a_source_that_hangs_is_given_up_in_seconds(pair: Pair) -> None:
+    case = make_case("writev")
+    make_source(pair, case)
+    with pair.open(case, seed=1) as opened:
+        os.kill(pair.source_pid, signal.SIGSTOP)
+        start = time.monotonic()
+        with pytest.raises(NativeError, match="did not answer in"):
+            opened.run(1, 0.01)
+        assert time.monotonic() - start < 5
+
+
+@pytest.mark.parametrize(
+    ("mechanism", "other"), [("readv", "memfd"), ("memfd", "shm"), ("shm", "anon")]
+)
+def test_a_mechanism_refuses_a_source_of_another_kind(
+    pair: Pair, mechanism: str, other: str
+) -> None:
+    pair.make_source(other, BASE_BYTES, BASE_BYTES)
+    with pytest.raises(NativeError, match="needs a source of another kind"):
+        with pair.open(Case(mechanism, "transfer", BASE, BASE_BYTES), seed=1):
+            pass
+
+
+def test_more_memory_than_there_is_is_an_error(pair: Pair) -> None:
+    with pytest.raises(NativeError) as info:
+        pair.make_source("anon", BASE_BYTES, 1 << 46)
+    assert info.value.errno == errno.ENOMEM
+    assert pair.alive
+
+
+@needs("root", "setpriv")
+def test_a_source_of_another_user_is_refused(tmp_path: Path) -> None:
+    """The set-user-id bit makes a source that belongs to nobody; its receiver is user 1000."""
+    program = Path("/var/tmp") / f"vmabench-source-{os.getpid()}"  # /tmp may be nosuid
+    shutil.copy(SOURCE_PROGRAM, program)
+    try:
+        os.chown(program, 65534, 65534)
+        program.chmod(0o6755)
+        script = (
+            "from vmabench.mechanisms import Pair\n"
+            "from vmabench.matrix.case import Case\n"
+            "from vmabench.errors import NativeError\n"
+            f"case = Case('readv', 'transfer', '{BASE}', {BASE_BYTES})\n"
+            f"with Pair{CPUS} as pair:\n"
+            f"    pair.make_source('anon', {BASE_BYTES}, {BASE_BYTES})\n"
+            "    try:\n"
+            "        with pair.open(case, 1) as opened: opened.verify(1)\n"
+            "    except NativeError as error: print(error.errno)\n"
+        )
+        run = as_user(["python3", "-c", script], {"VMABENCH_SOURCE": str(program)})
+        assert run.stdout.split() == [str(errno.EPERM)], run.stderr
+    finally:
+        program.unlink()
+
+
+def as_user(command: list[str], environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Runs Python of this environment as user 1000, without any capability."""
+    drop = ["setpriv", "--reuid=1000", "--regid=1000", "--clear-groups", "--inh-caps=-all"]
+    import sys
+
+    return subprocess.run(
+        [*drop, sys.executable, *command[1:]],
+        env=os.environ | environ,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_pattern_finds_a_page_in_the_wrong_place() -> None:
+    size = 4 * BASE_BYTES
+    memory = ffi.new(f"uint64_t[{size // 8}]")
+    lib.vmb_pattern_fill(ffi.cast("char *", memory), size, 1, 1)
+    data = ffi.cast("char *", memory)
+    assert lib.vmb_pattern_check(data, size, 1, 1) == 0
+    for seed, generation in ((2, 1), (1, 2)):
+        assert lib.vmb_pattern_check(data, size, seed, generation) == -errno.EBADMSG
+    pages = ffi.buffer(memory, size)
+    first, second = pages[:BASE_BYTES], pages[BASE_BYTES : 2 * BASE_BYTES]
+    pages[:BASE_BYTES], pages[BASE_BYTES : 2 * BASE_BYTES] = second, first
+    assert lib.vmb_pattern_check(data, size, 1, 1) == -errno.EBADMSG
+    assert b"page 0 of 4" in ffi.string(lib.vmb_detail())
+
+
+def test_the_clock_is_the_raw_one() -> None:
+    before = time.clock_gettime_ns(time.CLOCK_MONOTONIC_RAW)
+    between = now_ns()
+    assert before <= between <= time.clock_gettime_ns(time.CLOCK_MONOTONIC_RAW)
+
+
+def test_the_stub_names_what_is_there() -> None:
+    stub = Path(lib_stub()).read_text()
+    for name in dir(lib):
+        assert f" {name}" in stub, f"{name} is missing in _core.pyi"
+    declared = {word for line in stub.splitlines() for word in line.replace("(", " ").split()}
+    extra = {word.rstrip(":") for word in declared if word.lower().startswith("vmb_")} - set(
+        dir(lib)
+    )
+    assert not extra
+
+
+def lib_stub() -> Path:
+    import vmabench.native
+
+    return Path(vmabench.native.__file__).with_name("_core.pyi")
