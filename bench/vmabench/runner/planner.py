@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""How often each case is measured in a round. Pure; plans on wall time, not on timed time.
+
+What a case costs apart from its timed part (populating, verifying) can be many times what is
+timed, so the time for the timed parts is what the budget leaves.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+#: A value shorter than this is mostly clock and chance.
+SHORTEST_VALUE_NS = 1e6
+LONGEST_VALUE_NS = 2e8
+MOST_VALUES = 3
+MOST_LOOPS = 1 << 26
+
+#: Shares of the budget: what a round may take beyond its plan before the last one is lost.
+MARGIN = 0.94
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What one case was found to cost: one operation, and what is not timed around it."""
+
+    op_ns: float
+    overhead_ns: float
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """``values`` values of ``loops`` operations."""
+
+    values: int
+    loops: int
+
+    def timed_ns(self, op_ns: float) -> float:
+        return self.values * self.loops * op_ns
+
+
+def effort_for(op_ns: float, value_ns: float) -> Effort:
+    """The effort for values of about ``value_ns``; an operation that is longer is done once."""
+    op_ns = max(op_ns, 0.1)
+    loops = min(MOST_LOOPS, max(1, round(value_ns / op_ns)))
+    values = MOST_VALUES if op_ns <= value_ns else max(1, int(MOST_VALUES * value_ns / op_ns))
+    return Effort(min(values, MOST_VALUES), loops)
+
+
+def plan_round(costs: Mapping[str, Cost], timed_ns: float) -> dict[str, Effort]:
+    """The effort for each case such that the timed parts take ``timed_ns`` together.
+
+    All cases get values of the same length, as far as their operations permit. If even the
+    least effort takes longer, that is the answer.
+    """
+
+    def total_ns(value_ns: float) -> float:
+        return sum(effort_for(cost.op_ns, value_ns).timed_ns(cost.op_ns) for cost in costs.values())
+
+    low, high = SHORTEST_VALUE_NS, LONGEST_VALUE_NS
+    if total_ns(high) <= timed_ns:
+        low = high
+    while high / low > 1.01:
+        middle = (low * high) ** 0.5
+        if total_ns(middle) <= timed_ns:
+            low = middle
+        else:
+            high = middle
+    return {case: effort_for(cost.op_ns, low) for case, cost in costs.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Clockwork:
+    """How the rest of a budget is divided among the rounds that are still to come."""
+
+    budget_ns: float
+    rounds: int
+
+    def timed_ns(self, spent_ns: float, rounds_done: int, overhead_ns: float) -> float:
+        """Time for the timed parts of the next round; may be negative."""
+        rounds_left = max(1, self.rounds - rounds_done)
+        return MARGIN * (self.budget_ns - spent_ns) / rounds_left - overhead_ns
+
+    def room_for(self, spent_ns: float, round_ns: float) -> bool:
+        """Whether one more round of that length ends within the budget."""
+        return spent_ns + round_ns <= self.budget_ns

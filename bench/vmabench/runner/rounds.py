@@ -1,0 +1,264 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A run: a calibration, then rounds of fresh workers until the budget ends."""
+
+import os
+import random
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from vmabench.matrix.case import Case
+from vmabench.runner.planner import Clockwork, Cost, Effort, plan_round
+from vmabench.runner.process import Worker, WorkerLostError
+from vmabench.runner.protocol import CALIBRATE, Block, CaseJob, Job, Message
+from vmabench.runner.signals import uninterrupted
+
+#: no case is started on a machine on which the setting up of a worker takes longer
+FIRST_LIMIT_S = 30.0
+
+Record = dict[str, object]
+
+
+class Observer(Protocol):
+    """Who wants to know how far a run is; called between the timed parts."""
+
+    def phase(self, name: str, cases: int) -> None: ...
+    def case(self, case: str) -> None: ...
+
+
+class Sink(Protocol):
+    """Who keeps what was measured."""
+
+    def append(self, records: Sequence[Record]) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What is the same for all rounds. ``memories`` has the kind of memory a mechanism needs."""
+
+    cases: tuple[Case, ...]
+    memories: Mapping[str, str]
+    budget_s: float
+    rounds: int
+    seed: int
+    source_cpu: int
+    receiver_cpu: int
+
+
+@dataclass(slots=True)
+class Outcome:
+    """How a run went: finished rounds, the times of all workers, and who failed how often."""
+
+    rounds: int = 0
+    wall_ns: int = 0
+    timed_ns: int = 0
+    failures: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class RoundResult:
+    """The messages of one round's workers."""
+
+    cases: list[Message]
+    wall_ns: int = 0
+    timed_ns: int = 0
+    ready_ns: int | None = None
+    workers: int = 0
+    complete: bool = False
+
+    @property
+    def overhead_ns(self) -> int:
+        return self.wall_ns - self.timed_ns
+
+
+def blocks_of(
+    cases: Sequence[CaseJob], memories: Mapping[str, str], order: random.Random
+) -> list[Block]:
+    """The cases in blocks that share a source; blocks, and the cases in them, are shuffled."""
+    groups: dict[tuple[str, int, int], list[CaseJob]] = {}
+    for job in cases:
+        case = Case.parse(job.case)
+        key = memories[case.mechanism], case.page_bytes, case.size_bytes
+        groups.setdefault(key, []).append(job)
+    blocks = []
+    for key in sorted(groups):
+        members = groups[key]
+        order.shuffle(members)
+        blocks.append(Block(*key, cases=tuple(members)))
+    order.shuffle(blocks)
+    return blocks
+
+
+class Run:
+    """One run; ``execute`` leaves everything that was measured in the sink, whatever happens."""
+
+    def __init__(self, setup: Setup, sink: Sink, observer: Observer) -> None:
+        self.setup = setup
+        self.sink = sink
+        self.observer = observer
+        self.outcome = Outcome()
+        self._started_ns = time.monotonic_ns()
+
+    def execute(self) -> Outcome:
+        costs = self._calibrate()
+        clockwork = Clockwork(self.setup.budget_s * 1e9, self.setup.rounds)
+        overhead_ns = sum(cost.overhead_ns for cost in costs.values())
+        while costs:
+            timed_ns = clockwork.timed_ns(self._spent_ns(), self.outcome.rounds, overhead_ns)
+            efforts = plan_round(costs, timed_ns)
+            round_ns = overhead_ns + sum(
+                efforts[case].timed_ns(costs[case].op_ns) for case in costs
+            )
+            if self.outcome.rounds and not clockwork.room_for(self._spent_ns(), round_ns):
+                break
+            result = self._measure(costs, efforts)
+            overhead_ns = result.overhead_ns
+        return self.outcome
+
+    def _spent_ns(self) -> int:
+        return time.monotonic_ns() - self._started_ns
+
+    def _calibrate(self) -> dict[str, Cost]:
+        """What each case costs; those that fail are reported and left out of the rounds."""
+        jobs = [CaseJob(str(case), values=1, loops=CALIBRATE) for case in self.setup.cases]
+        self.observer.phase("calibrating", len(jobs))
+        result = RoundResult([])
+        try:
+            self._work(jobs, number=0, result=result)
+        finally:
+            with uninterrupted():
+                records, costs = self._judge_calibration(result)
+                self.sink.append(records)
+        return costs
+
+    def _judge_calibration(self, result: RoundResult) -> tuple[list[Record], dict[str, Cost]]:
+        records: list[Record] = []
+        costs: dict[str, Cost] = {}
+        between_ns = max(0, result.wall_ns - sum(m["wall_ns"] for m in result.cases))
+        share_ns = between_ns / max(1, len(result.cases))
+        for order, message in enumerate(result.cases):
+            case = message["case"]
+            if message["outcome"] == "ok":
+                cost = Cost(message["op_ns"], message["wall_ns"] - message["timed_ns"] + share_ns)
+                costs[case] = cost
+                records.append(
+                    {"kind": "calibration", "case": case, "op_ns": cost.op_ns}
+                    | {"overhead_ns": cost.overhead_ns}
+                )
+            else:
+                records.append(self._case_record(message, 0, order))
+        return records, costs
+
+    def _measure(self, costs: Mapping[str, Cost], efforts: Mapping[str, Effort]) -> RoundResult:
+        number = self.outcome.rounds + 1
+        jobs = [
+            CaseJob(case, efforts[case].values, efforts[case].loops, cost.op_ns)
+            for case, cost in costs.items()
+        ]
+        self.observer.phase(f"round {number}", len(jobs))
+        result = RoundResult([])
+        try:
+            self._work(jobs, number, result)
+            result.complete = True
+        finally:
+            with uninterrupted():
+                self._keep(number, result)
+        return result
+
+    def _keep(self, number: int, result: RoundResult) -> None:
+        records = [
+            self._case_record(message, number, order) for order, message in enumerate(result.cases)
+        ]
+        records.append(
+            {
+                "kind": "round",
+                "round": number,
+                "complete": result.complete,
+                "wall_ns": result.wall_ns,
+                "timed_ns": result.timed_ns,
+                "ready_ns": result.ready_ns,
+                "workers": result.workers,
+            }
+        )
+        self.sink.append(records)
+        self.outcome.rounds += result.complete
+
+    def _case_record(self, message: Message, number: int, order: int) -> Record:
+        if message["outcome"] == "failed":
+            self.outcome.failures[message["case"]] = message["reason"]
+        record: Record = {"kind": "case", "round": number, "order": order}
+        kept = ("case", "outcome", "reason", "loops", "values", "proof")
+        return record | {key: message[key] for key in kept if key in message}
+
+    def _work(self, jobs: Sequence[CaseJob], number: int, result: RoundResult) -> None:
+        """Runs all jobs, with a new worker for the rest when one is lost."""
+        order = random.Random(f"{self.setup.seed}-{number}")  # noqa: S311
+        blocks = blocks_of(jobs, self.setup.memories, order)
+        start_ns = time.monotonic_ns()
+        try:
+            while blocks:
+                result.workers += 1
+                self._run_worker(blocks, number, result)
+                blocks = _rest(blocks, {message["case"] for message in result.cases})
+        finally:
+            result.wall_ns = time.monotonic_ns() - start_ns
+            self.outcome.wall_ns += result.wall_ns
+            self.outcome.timed_ns += result.timed_ns
+
+    def _run_worker(self, blocks: Sequence[Block], number: int, result: RoundResult) -> None:
+        setup = self.setup
+        job = Job(
+            parent=os.getpid(),
+            seed=setup.seed,
+            generation=number + 1,
+            source_cpu=setup.source_cpu,
+            receiver_cpu=setup.receiver_cpu,
+            blocks=tuple(blocks),
+        )
+        limits = {case.case: _limit_s(case) for block in blocks for case in block.cases}
+        current = blocks[0].cases[0].case
+        with Worker(job) as worker:
+            try:
+                for message in worker.messages(lambda last: _silence(last, limits)):
+                    if message["kind"] == "begin":
+                        current = message["case"]
+                        if result.ready_ns is None:
+                            result.ready_ns = message["at_ns"] - worker.started_ns
+                        self.observer.case(current)
+                    elif message["kind"] == "case":
+                        result.cases.append(message)
+                        result.timed_ns += _timed_ns(message)
+            except WorkerLostError as error:
+                lost = {"case": current, "outcome": "failed", "reason": str(error), "wall_ns": 0}
+                result.cases.append(lost)
+
+
+def _rest(blocks: Sequence[Block], done: set[str]) -> list[Block]:
+    """The blocks without the cases that have an outcome."""
+    rest = []
+    for block in blocks:
+        left = tuple(case for case in block.cases if case.case not in done)
+        if left:
+            rest.append(Block(block.memory, block.page_bytes, block.size_bytes, left))
+    return rest
+
+
+def _timed_ns(message: Message) -> int:
+    values = sum(value["time_ns"]["total"] for value in message.get("values", ()))
+    return int(values + message.get("timed_ns", 0))
+
+
+def _limit_s(job: CaseJob) -> float:
+    """How long a case may take: generous, since it only has to catch what hangs."""
+    size_bytes = Case.parse(job.case).size_bytes
+    return FIRST_LIMIT_S + size_bytes / 5e6 + 10 * job.values * job.loops * job.op_ns / 1e9
+
+
+def _silence(last: Message | None, limits: Mapping[str, float]) -> float:
+    return limits[last["case"]] if last and last["kind"] == "begin" else FIRST_LIMIT_S
+
+
+def choose_cpus(cpus: Sequence[int]) -> tuple[int, int]:
+    """A CPU for the source and one for the receiver: the same where there is only one."""
+    return cpus[0], cpus[min(1, len(cpus) - 1)]

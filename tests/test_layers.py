@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The layers are one-way: a module imports from its own layer or from one before it."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import vmabench
+
+PACKAGE = Path(vmabench.__file__).parent
+
+#: from the ground up; guest stands beside runner
+LAYERS = (
+    ("__init__", "errors", "units"),
+    ("machine",),
+    ("matrix",),
+    ("native",),
+    ("mechanisms",),
+    ("runner", "guest"),
+    ("doctor", "pyperf"),
+    ("store",),
+    ("analysis",),
+    ("report",),
+    ("commands",),
+    ("cli", "__main__"),
+)
+LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
+
+#: Heavy imports, and the only layers that may make them.
+HEAVY = {"pandas": "analysis", "matplotlib": "report", "rich": "commands"}
+
+
+def modules() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def top(path: Path) -> str:
+    return path.relative_to(PACKAGE).with_suffix("").parts[0]
+
+
+def imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            assert node.module
+            yield node.module
+            if node.module == "vmabench":
+                yield from (f"vmabench.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_point_downwards(path: Path) -> None:
+    own = LEVEL[top(path)]
+    for name in imports(path):
+        parts = name.split(".")
+        if parts[0] == "vmabench" and len(parts) > 1 and parts[1] in LEVEL:
+            assert LEVEL[parts[1]] <= own, f"{path} imports {name}, which lies above it"
+        if parts[0] in HEAVY:
+            assert own >= LEVEL[HEAVY[parts[0]]], f"{path} imports {name}"
+
+
+def test_only_the_door_imports_the_core() -> None:
+    users = {
+        top(path) for path in modules() for name in imports(path) if name.endswith("native._core")
+    }
+    assert users == {"mechanisms"}
+
+
+def test_every_module_has_a_layer() -> None:
+    assert {top(path) for path in modules()} <= set(LEVEL)

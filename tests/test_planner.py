@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: GPL-2.0-only
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vmabench.runner.planner import (
+    LONGEST_VALUE_NS,
+    MOST_LOOPS,
+    MOST_VALUES,
+    SHORTEST_VALUE_NS,
+    Clockwork,
+    Cost,
+    effort_for,
+    plan_round,
+)
+
+costs = st.dictionaries(
+    st.text(min_size=1, max_size=4),
+    st.builds(Cost, st.floats(min_value=0.5, max_value=2e9), st.floats(min_value=0, max_value=1e9)),
+    min_size=1,
+    max_size=30,
+)
+
+
+@pytest.mark.parametrize(
+    ("op_ns", "value_ns", "values", "loops"),
+    [
+        (2.0, 10e6, MOST_VALUES, 5_000_000),
+        (1_900.0, 10e6, MOST_VALUES, 5263),
+        (10e6, 10e6, MOST_VALUES, 1),
+        (20e6, 10e6, 1, 1),
+        (12e6, 10e6, 2, 1),
+        (0.0, 10e6, MOST_VALUES, MOST_LOOPS),
+    ],
+)
+def test_effort(op_ns: float, value_ns: float, values: int, loops: int) -> None:
+    effort = effort_for(op_ns, value_ns)
+    assert (effort.values, effort.loops) == (values, loops)
+
+
+@given(costs, st.floats(min_value=0, max_value=60e9))
+def test_a_round_keeps_to_its_time_unless_even_the_least_is_too_much(
+    costs: dict[str, Cost], timed_ns: float
+) -> None:
+    efforts = plan_round(costs, timed_ns)
+    assert efforts.keys() == costs.keys()
+    total_ns = sum(efforts[case].timed_ns(costs[case].op_ns) for case in costs)
+    least_ns = sum(
+        effort_for(cost.op_ns, SHORTEST_VALUE_NS).timed_ns(cost.op_ns) for cost in costs.values()
+    )
+    assert total_ns <= max(timed_ns, least_ns) * 1.0001
+    assert all(effort.values >= 1 and effort.loops >= 1 for effort in efforts.values())
+
+
+def test_time_that_is_there_is_used() -> None:
+    costs = {str(number): Cost(1e3 * number, 1e6) for number in range(1, 40)}
+    efforts = plan_round(costs, 3e9)
+    total_ns = sum(efforts[case].timed_ns(costs[case].op_ns) for case in costs)
+    assert total_ns > 0.95 * 3e9
+    lengths = {effort.loops * costs[case].op_ns for case, effort in efforts.items()}
+    assert max(lengths) < 1.05 * min(lengths)
+
+
+def test_a_value_is_never_longer_than_useful() -> None:
+    efforts = plan_round({"one": Cost(1e3, 0)}, 3600e9)
+    assert efforts["one"].loops * 1e3 == pytest.approx(LONGEST_VALUE_NS, rel=0.02)
+
+
+def test_the_budget_is_divided_among_the_rounds_to_come() -> None:
+    clockwork = Clockwork(budget_ns=100e9, rounds=5)
+    first = clockwork.timed_ns(spent_ns=10e9, rounds_done=0, overhead_ns=4e9)
+    assert 0.9 * 18e9 - 4e9 < first < 18e9 - 4e9
+    # A round that took too long leaves less for each of the others, so that all of them fit.
+    assert clockwork.timed_ns(40e9, 1, 4e9) < first
+    # Once the wanted rounds are done, what is left is one more round's.
+    assert clockwork.timed_ns(90e9, 5, 4e9) < 10e9
+
+
+def test_a_round_that_would_end_after_the_budget_is_not_begun() -> None:
+    clockwork = Clockwork(budget_ns=100e9, rounds=5)
+    assert clockwork.room_for(spent_ns=80e9, round_ns=20e9)
+    assert not clockwork.room_for(spent_ns=80e9, round_ns=21e9)
