@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# Two commands on a fresh machine: `make bench` and `make test`. The others are for developers.
+
+VENV := .venv
+BIN := $(VENV)/bin
+NATIVE := $(wildcard bench/vmabench/native/*.[ch]) bench/vmabench/native/build_ffi.py
+SOURCES := setup.py $(NATIVE) $(wildcard kernel/uapi/*.h)
+# vmabench-source and the module are the last things that a build writes
+BUILT := bench/vmabench/native/vmabench-source
+
+.PHONY: help bench bench-host test lint typecheck crosscheck sanitize format clean
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+
+bench: bench-host ## from nothing to a report, on the running kernel
+
+bench-host: $(VENV)/.bench $(BUILT) ## the part of bench that runs on this machine's own kernel
+	@$(BIN)/vmabench run quick
+
+test: $(VENV)/.test $(BUILT) ## all tests; VMABENCH_REQUIRE=all turns skips into failures
+	@$(BIN)/pytest
+
+lint: $(VENV)/.test $(BUILT) ## ruff, clang-format, warnings of gcc and clang, shellcheck
+	@bench/bootstrap.sh lint
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/clang-format --dry-run -Werror $(filter %.c %.h,$(NATIVE)) $(wildcard bench/crosscheck/*.c tests/native/*.c)
+	@for cc in gcc clang; do \
+		for file in $(wildcard bench/vmabench/native/*.c bench/crosscheck/*.c tests/native/*.c); do \
+			case $$file in */_core.c) continue;; esac; \
+			$$cc -std=gnu11 -O2 -Wall -Wextra -Werror -Ibench/vmabench/native -c $$file -o /dev/null || exit 1; \
+		done; done
+	@shellcheck bench/*.sh .ci/run
+
+typecheck: $(VENV)/.test $(BUILT) ## mypy, strict
+	@$(BIN)/mypy
+
+sanitize: $(VENV)/.test ## the tests of the C core under ASan and UBSan
+	@bench/sanitize.sh $(BIN)/python
+
+crosscheck: $(VENV)/.bench $(BUILT) ## the core against a bare C loop and perf bench: takes a quiet minute
+	@bench/bootstrap.sh crosscheck
+	@$(BIN)/python bench/crosscheck/crosscheck.py
+
+format: $(VENV)/.test ## rewrite the sources in the project's form
+	@$(BIN)/ruff check -q --fix-only .
+	@$(BIN)/ruff format -q .
+	@$(BIN)/clang-format -i $(filter %.c %.h,$(NATIVE)) $(wildcard bench/crosscheck/*.c tests/native/*.c)
+
+clean: ## everything that is built; results stay
+	rm -rf $(VENV) build bench/*.egg-info bench/vmabench/native/*.so $(BUILT) bench/vmabench/native/_core.c
+
+$(VENV)/.bench: pyproject.toml setup.py bench/bootstrap.sh
+	@bench/bootstrap.sh bench
+
+$(VENV)/.test: pyproject.toml setup.py bench/bootstrap.sh
+	@bench/bootstrap.sh test
+
+# The installation builds the core as well; this is for a source that changed since.
+$(BUILT): $(SOURCES) | $(VENV)/.bench
+	@echo "building the C core"
+	@$(BIN)/python setup.py -q build_ext --inplace
+	@touch $@

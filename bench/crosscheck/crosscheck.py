@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The core against yardsticks that share no code with it, interleaved in the same minutes.
+
+``null`` alone; ``readv`` of 4K against a bare C loop; ``memcpy`` of 64M against
+``perf bench mem memcpy``. Prints the figures and the ratios with their intervals, and ends
+with status 1 if one of them misses its limit.
+"""
+
+import ctypes
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from vmabench.machine.facts import read_facts
+from vmabench.matrix.case import Case
+from vmabench.mechanisms import MECHANISMS
+from vmabench.runner.lock import only_run
+from vmabench.runner.process import Worker
+from vmabench.runner.protocol import Block, CaseJob, Job
+from vmabench.runner.rounds import choose_cpus
+from vmabench.units import format_time
+
+HERE = Path(__file__).parent
+ROUNDS = 24
+VALUES = 5
+PR_SET_THP_DISABLE = 41
+
+NULL_LIMIT_NS = 5.0
+READV_LIMIT = 0.03
+MEMCPY_LIMIT = 0.05
+
+
+def core_ns(case: Case, loops: int) -> float:
+    """Nanoseconds an operation of one fresh worker, its median value."""
+    job = CaseJob(str(case), VALUES, loops, 1e6)
+    memory = MECHANISMS[case.mechanism].memory
+    block = Block(memory, case.page_bytes, case.size_bytes, (job,))
+    with Worker(Job(os.getpid(), 1, 1, *choose_cpus(read_facts().cpus), (block,))) as worker:
+        for message in worker.messages(lambda _last: 60.0):
+            if message["kind"] == "case":
+                if message["outcome"] != "ok":
+                    sys.exit(f"crosscheck: {case}: {message['reason']}")
+                return float(
+                    np.median([value["time_ns"]["total"] / loops for value in message["values"]])
+                )
+    sys.exit(f"crosscheck: {case}: no answer")
+
+
+def bare_readv_ns(program: Path, size_bytes: int, loops: int) -> float:
+    numbers = (size_bytes, loops, VALUES, *choose_cpus(read_facts().cpus))
+    command = [str(program), *map(str, numbers)]
+    lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+    return float(np.median([float(line) for line in lines]))
+
+
+def perf_memcpy_ns(size_bytes: int, loops: int) -> float:
+    """Of libc's memcpy in base pages, on the receiver's CPU, as the core does it."""
+    command = ["perf", "bench", "-f", "simple", "mem", "memcpy", "-f", "default"]
+    command += ["-s", f"{size_bytes >> 20}MB", "-l", str(loops)]
+
+    def prepare() -> None:
+        os.sched_setaffinity(0, {choose_cpus(read_facts().cpus)[1]})
+        ctypes.CDLL(None).prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0)
+
+    rates = []
+    for _ in range(VALUES):
+        run = subprocess.run(
+            command,
+            check=True,
+            capture_output=True,
+            text=True,
+            preexec_fn=prepare,
+        )
+        rates.append(float(run.stdout.split()[-1]))
+    return size_bytes / float(np.median(rates)) * 1e9
+
+
+def interleave(core: Callable[[], float], yardstick: Callable[[], float]) -> np.ndarray:
+    """Pairs of one measurement each, in alternating order. Shape (rounds, 2)."""
+    pairs = np.empty((ROUNDS, 2))
+    for number in range(ROUNDS):
+        order = (0, 1) if number % 2 else (1, 0)
+        for column in order:
+            pairs[number, column] = (core, yardstick)[column]()
+    return pairs
+
+
+def judge(name: str, yardstick: str, pairs: np.ndarray, limit: float) -> bool:
+    """Prints both medians and the ratio; True if the median ratio is within the limit."""
+    ratios = pairs[:, 0] / pairs[:, 1]
+    random = np.random.default_rng(1)
+    draws = np.median(random.choice(ratios, (4000, len(ratios))), axis=1)
+    low, high = np.quantile(draws, [0.025, 0.975])
+    ratio = float(np.median(ratios))
+    good = abs(ratio - 1) <= limit
+    ours, theirs = np.median(pairs, axis=0)
+    print(
+        f"{name:<10} core {format_time(ours):>9}   {yardstick} {format_time(theirs):>9}   "
+        f"ratio {ratio:.4f} [{low:.4f}, {high:.4f}] over {ROUNDS} interleaved rounds, "
+        f"limit {limit:.0%}: {'ok' if good else 'MISSED'}"
+    )
+    return good
+
+
+def main() -> int:
+    base = read_facts().pages[0]
+    null = Case("null", "transfer", base, 4096)
+    readv = Case("readv", "transfer", base, 4096)
+    memcpy = Case("memcpy", "transfer", base, 64 << 20)
+    with only_run(), tempfile.TemporaryDirectory() as folder:
+        program = Path(folder) / "bare_readv"
+        subprocess.run(["gcc", "-O2", "-o", program, HERE / "bare_readv.c"], check=True)
+        null_ns = [core_ns(null, 1_000_000) for _ in range(5)]
+        results = [max(null_ns) <= NULL_LIMIT_NS]
+        print(
+            f"null       {min(null_ns):.2f} to {max(null_ns):.2f} ns an operation, "
+            f"limit {NULL_LIMIT_NS:.0f} ns: {'ok' if results[0] else 'MISSED'}"
+        )
+        pairs = interleave(
+            lambda: core_ns(readv, 5000), lambda: bare_readv_ns(program, readv.size_bytes, 5000)
+        )
+        results.append(judge("readv 4K", "bare loop", pairs, READV_LIMIT))
+        pairs = interleave(
+            lambda: core_ns(memcpy, 10), lambda: perf_memcpy_ns(memcpy.size_bytes, 10)
+        )
+        results.append(judge("memcpy 64M", "perf bench", pairs, MEMCPY_LIMIT))
+    return 0 if all(results) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
