@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What was written is read back; what is damaged is named and left out, never refused whole."""
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests import synthetic
+from vmabench.errors import FormatError, UsageError, VmabenchError
+from vmabench.matrix.case import Case
+from vmabench.store.format import FORMAT_VERSION, SAMPLES
+from vmabench.store.reader import machine_facts, read
+
+CASES = [Case(name, "transfer", "4K", 4096) for name in ("readv", "fork")]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    return synthetic.write(tmp_path / "run", synthetic.records(CASES, rounds=3))
+
+
+def rewrite(run: Path, data: bytes) -> None:
+    (run / SAMPLES).write_bytes(data)
+
+
+def members(run: Path) -> list[bytes]:
+    """The gzip members: the magic and "deflate" begin each of them."""
+    magic = b"\x1f\x8b\x08"
+    return [magic + part for part in (run / SAMPLES).read_bytes().split(magic)[1:]]
+
+
+def test_what_was_written_is_read(run: Path) -> None:
+    result = read(run)
+    assert result.records == synthetic.records(CASES, rounds=3)
+    assert (result.complete, result.damage) == (True, None)
+    assert result.header["kernel"] == "6.12.0-test"
+    assert result.plan == {"name": "quick"}
+    assert machine_facts(result)["cpu_model"].startswith("Example")
+
+
+def test_facts_at_the_top_of_the_machine_file_are_found(run: Path) -> None:
+    (run / "machine.json").write_text(json.dumps(synthetic.FACTS))
+    assert machine_facts(read(run)) == synthetic.FACTS
+
+
+def test_a_cut_off_run_is_not_complete(run: Path) -> None:
+    rewrite(run, b"".join(members(run)[:-1]))
+    result = read(run)
+    assert not result.complete
+    assert result.damage is None
+    assert result.records[-1]["kind"] == "round"
+
+
+@pytest.mark.parametrize("status", ["interrupted", "failed"])
+def test_an_end_that_is_not_done_is_not_complete(tmp_path: Path, status: str) -> None:
+    records = synthetic.records(CASES, rounds=1)
+    records[-1]["status"] = status
+    assert not read(synthetic.write(tmp_path, records)).complete
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(share=st.floats(0, 1, exclude_max=True))
+def test_every_truncation_gives_the_lines_before_it(run: Path, share: float) -> None:
+    whole = synthetic.records(CASES, rounds=3)
+    data = b"".join(members(synthetic.write(run, whole)))
+    rewrite(run, data[: int(len(data) * share)])
+    try:
+        result = read(run)
+    except FormatError:
+        assert share < 0.5
+        return
+    assert result.records == whole[: len(result.records)]
+    assert not result.complete
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(place=st.integers(0, 10**6), bit=st.integers(0, 7))
+def test_a_flipped_bit_never_becomes_a_number(run: Path, place: int, bit: int) -> None:
+    whole = synthetic.records(CASES, rounds=3)
+    data = bytearray(b"".join(members(synthetic.write(run, whole))))
+    data[place % len(data)] ^= 1 << bit
+    rewrite(run, bytes(data))
+    try:
+        result = read(run)
+    except VmabenchError:
+        return
+    assert result.records == whole[: len(result.records)]
+
+
+def test_a_damaged_member_is_named_with_its_line(run: Path) -> None:
+    first, second, *rest = members(run)
+    damaged = bytearray(second)
+    damaged[len(second) // 2] ^= 0xFF
+    rewrite(run, b"".join([first, bytes(damaged), *rest]))
+    result = read(run)
+    lines = gzip.decompress(first).count(b"\n")
+    assert len(result.records) == lines
+    assert f"line {lines} " in (result.damage or "")
+
+
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        ("{", "no JSON"),
+        ("[1]", "no record"),
+        ('{"kind": "case"}', "without round"),
+        ('{"kind": "case", "round": 1, "case": "a", "outcome": "ok"}', "without values"),
+    ],
+)
+def test_a_bad_line_is_named(run: Path, line: str, fault: str) -> None:
+    first = members(run)[0]
+    rewrite(run, first + gzip.compress(f"{line}\n".encode()) + first)
+    result = read(run)
+    number = gzip.decompress(first).count(b"\n") + 1
+    assert f"line {number} " in (result.damage or "")
+    assert fault in (result.damage or "")
+    assert len(result.records) == number - 1
+    assert not result.complete
+
+
+def test_bytes_after_the_end_are_damage(run: Path) -> None:
+    with (run / SAMPLES).open("ab") as file:
+        file.write(b"\0" * 100)
+    result = read(run)
+    assert result.records[-1]["kind"] == "end"
+    assert result.damage
+
+
+def test_a_newer_format_is_refused_with_both_versions(tmp_path: Path) -> None:
+    records = synthetic.records(CASES, rounds=1)
+    records[0]["format"] = FORMAT_VERSION + 7
+    with pytest.raises(FormatError) as raised:
+        read(synthetic.write(tmp_path, records))
+    assert f"format {FORMAT_VERSION + 7}," in str(raised.value)
+    assert f"up to {FORMAT_VERSION}" in str(raised.value)
+
+
+def test_an_unknown_kind_is_kept(tmp_path: Path) -> None:
+    records = synthetic.records(CASES, rounds=1)
+    records.insert(1, {"kind": "remark", "text": "later versions may say more"})
+    assert read(synthetic.write(tmp_path, records)).of_kind("remark")
+
+
+@pytest.mark.parametrize("name", ["machine.json", "plan.toml"])
+@pytest.mark.parametrize("contents", [None, "{", "[1]"])
+def test_a_missing_neighbour_costs_no_number(run: Path, name: str, contents: str | None) -> None:
+    (run / name).unlink()
+    if contents is not None:
+        (run / name).write_text(contents)
+    result = read(run)
+    # "[1]" is a table's header in TOML, and therefore no damage there
+    assert (name in (result.damage or "")) or (name, contents) == ("plan.toml", "[1]")
+    assert result.complete
+
+
+def test_what_is_no_result_directory_gets_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "foreign").mkdir()
+    for name in ("missing", "file", "foreign"):
+        with pytest.raises(UsageError) as raised:
+            read(tmp_path / name)
+        assert "\n" not in str(raised.value)
+        assert name in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"text", gzip.compress(b""), gzip.compress(b"{}\n"), gzip.compress(b"null\n"),
+             gzip.compress(b'{"kind": "end", "status": "done"}\n')],
+)  # fmt: skip
+def test_foreign_samples_get_one_line(run: Path, data: bytes) -> None:
+    rewrite(run, data)
+    with pytest.raises(FormatError) as raised:
+        read(run)
+    assert "\n" not in str(raised.value)
