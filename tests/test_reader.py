@@ -102,6 +102,16 @@ def test_a_damaged_member_is_named_with_its_line(run: Path) -> None:
     assert f"line {lines} " in (result.damage or "")
 
 
+def test_a_wrong_checksum_takes_the_whole_member(tmp_path: Path) -> None:
+    run = synthetic.write(tmp_path, synthetic.records(synthetic.cases(), rounds=2))
+    first, second, *rest = members(run)
+    assert len(second) > 10_000  # longer than what is decompressed at once
+    rewrite(run, b"".join([first, second[:-8], b"\0" * 4, second[-4:], *rest]))
+    result = read(run)
+    assert [record["round"] for record in result.of_kind("round")] == [1]
+    assert result.records[-1]["kind"] == "round"
+
+
 @pytest.mark.parametrize(
     ("line", "fault"),
     [
