@@ -95,11 +95,18 @@ def cost_ns(case: Case) -> dict[str, float]:
 
 
 def case_record(
-    case: Case, round_number: int, order: int, *, noise: float, values: int, random_: random.Random
+    case: Case,
+    round_number: int,
+    order: int,
+    *,
+    of_round: float,
+    noise: float,
+    values: int,
+    random_: random.Random,
 ) -> Record:
     phases = cost_ns(case)
     loops = max(1, round(2e6 / phases["total"]))
-    of_case = random_.lognormvariate(0, noise)
+    of_case = of_round * random_.lognormvariate(0, noise)
     huge = 100.0 if case.page == "2M" else 0.0
     made = []
     for index in range(values):
@@ -125,6 +132,7 @@ def records(
     rounds: int = 6,
     values: int = 3,
     noise: float = 0.03,
+    round_noise: float = 0.02,
     seed: int = 1,
 ) -> list[Record]:
     """A finished run; ``clone`` is skipped, as on every stock kernel."""
@@ -134,9 +142,18 @@ def records(
     skipped = {"kind": "skipped", "case": str(clone), "reason": "the kernel has no clone (ENOSYS)"}
     made = [dict(HEADER), skipped]
     for number in range(1, rounds + 1):
+        of_round = random_.lognormvariate(0, round_noise)
         order = random_.sample(all_cases, len(all_cases))
         made += [
-            case_record(case, number, place, noise=noise, values=values, random_=random_)
+            case_record(
+                case,
+                number,
+                place,
+                of_round=of_round,
+                noise=noise,
+                values=values,
+                random_=random_,
+            )
             for place, case in enumerate(order)
         ]
         made.append(round_record(number))

@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The tidy frame: one row a value and phase, in the columns that ``export`` writes.
+
+Times and counts are of one operation: what the store holds for all loops of a value, divided by
+its loops. Sizes of page tables and of peak memory are states and not divided. What was not
+measured is empty (NA) and never 0; a phase of 0 ns is a part that the mechanism does not have.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import pandas as pd
+from pandas.api.types import pandas_dtype
+
+from vmabench.analysis import levels
+from vmabench.matrix.case import Case
+from vmabench.store.atomic import replacing
+from vmabench.store.format import Record, Result
+
+#: column -> dtype, in the order of the file. Ordered categories have the order of
+#: ``analysis.levels``. Missing is NA throughout.
+COLUMNS: dict[str, str] = {
+    "case_id": "category",  # str(Case)
+    "kernel": "category",
+    "virt": "category",
+    "mechanism": "category",  # ordered
+    "scenario": "category",  # ordered
+    "phase": "category",  # ordered; "total" alone where a case has no values
+    "page": "category",  # ordered by size
+    "thp": "category",  # the setting of the machine
+    "size_bytes": "Int64",
+    "touch_pct": "Int64",  # of the base pages, by the receiver
+    "touch_mode": "category",  # ordered
+    "swapped_pct": "Int64",  # of the source
+    "receivers": "Int64",
+    "process": "Int64",  # the round, from 1; empty where the case was never tried
+    "value_index": "Int64",  # from 0, within case and process
+    "loops": "Int64",  # operations in the value
+    "time_ns": "Float64",  # of one operation
+    "outcome": "category",  # ordered
+    "reason": "string",  # of an outcome that is not ok
+    "src_backed_pct": "Float64",  # share of the bytes that huge pages map; of the case
+    "dst_backed_pct": "Float64",
+    "minor_faults": "Float64",  # from here on the row of "total" only; both processes
+    "major_faults": "Float64",
+    "swap_in_bytes": "Float64",
+    "swap_out_bytes": "Float64",
+    "page_table_bytes": "Int64",
+    "peak_bytes": "Int64",
+}
+
+#: these tell one case from another, also when frames of several results are put together
+AXES = (
+    "kernel", "virt", "thp", "scenario", "page", "touch_mode", "touch_pct", "swapped_pct",
+    "receivers", "size_bytes", "mechanism",
+)  # fmt: skip
+
+_PER_LOOP = ("minor_faults", "major_faults", "swap_in_bytes", "swap_out_bytes")
+_STATES = ("page_table_bytes", "peak_bytes")
+_BACKING = ("src_backed_pct", "dst_backed_pct")
+
+
+def tidy(result: Result) -> pd.DataFrame:
+    """Every value of a result, and one row for each case (and round) that has none.
+
+    The columns are those of COLUMNS. Rows of a case without values have its axes, outcome and
+    reason, and ``total`` as their phase. What a failed case measured before it failed is not
+    taken over.
+    """
+    rows: dict[str, list[Any]] = {name: [] for name in COLUMNS}
+    machine = {name: result.header.get(name) for name in ("kernel", "virt", "thp")}
+    for record in result.records:
+        if record["kind"] not in ("skipped", "case"):
+            continue
+        of_case = machine | _case_columns(record)
+        for row in _value_rows(record):
+            for name, column in rows.items():
+                column.append(row[name] if name in row else of_case.get(name))
+    return _typed(rows)
+
+
+def write_csv(frame: pd.DataFrame, target: Path | str | IO[str]) -> None:
+    """Write all rows; a file is complete or not there at all. Raises MachineError."""
+    if isinstance(target, Path | str):
+        with replacing(target) as unfinished:
+            frame.to_csv(unfinished, index=False, lineterminator="\n")
+    else:
+        frame.to_csv(target, index=False, lineterminator="\n")
+
+
+def _case_columns(record: Record) -> dict[str, Any]:
+    """What is the same in all rows of a record."""
+    case = Case.parse(record["case"])
+    outcome, reason = _outcome(record)
+    proof = record.get("proof") or {}
+    return {
+        "case_id": record["case"],
+        "mechanism": case.mechanism,
+        "scenario": case.scenario,
+        "page": case.page,
+        "size_bytes": case.size_bytes,
+        "touch_pct": case.touch_pct,
+        "touch_mode": case.touch_mode,
+        "receivers": 1,
+        "process": record.get("round"),
+        "loops": record["loops"] if outcome == "ok" else None,
+        "outcome": outcome,
+        "reason": reason,
+        **{name: proof.get(name) for name in _BACKING},
+    }
+
+
+def _outcome(record: Record) -> tuple[str, str | None]:
+    outcome = record.get("outcome", "skipped")
+    if outcome == "ok":
+        return ("ok", None) if record["values"] else ("failed", "no value was stored")
+    return outcome, record.get("reason", "no reason was given")
+
+
+def _value_rows(record: Record) -> Iterator[dict[str, Any]]:
+    """What is different from row to row: at least one row, for a case without values."""
+    if _outcome(record)[0] != "ok":
+        yield {"phase": "total"}
+        return
+    loops = record["loops"]
+    proof = record.get("proof") or {}
+    phases = Case.parse(record["case"]).phases
+    for index, value in enumerate(record["values"]):
+        for phase in phases:
+            time_ns = value["time_ns"].get(phase)
+            if time_ns is None:
+                continue
+            row = {"phase": phase, "value_index": index, "time_ns": time_ns / loops}
+            if phase == "total":
+                counts = {name: value.get(name) for name in _PER_LOOP}
+                row |= {name: n / loops for name, n in counts.items() if n is not None}
+                row |= {name: value.get(name, proof.get(name)) for name in _STATES}
+            yield row
+
+
+def _typed(rows: dict[str, list[Any]]) -> pd.DataFrame:
+    orders: dict[str, list[str]] = {
+        "mechanism": levels.with_strangers(levels.MECHANISMS, rows["mechanism"]),
+        "scenario": levels.with_strangers(levels.SCENARIOS, rows["scenario"]),
+        "phase": list(levels.PHASES),
+        "page": levels.page_order(rows["page"]),
+        "touch_mode": list(levels.TOUCH_MODES),
+        "outcome": list(levels.OUTCOMES),
+    }
+    columns: dict[str, Any] = {}
+    for name, dtype in COLUMNS.items():
+        if name in orders:
+            columns[name] = pd.Categorical(rows[name], categories=orders[name], ordered=True)
+        else:
+            columns[name] = pd.Series(rows[name], dtype=pandas_dtype(dtype))
+    return pd.DataFrame(columns, columns=list(COLUMNS))

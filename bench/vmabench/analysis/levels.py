@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The fixed order of the levels of each axis, for frames, tables and legends."""
+
+import re
+from collections.abc import Iterable
+
+from vmabench.matrix.case import PHASES, SCENARIOS, TOUCH_MODES
+from vmabench.units import parse_size
+
+#: the order of the table of mechanisms in C, which this module can't ask; a test compares them
+MECHANISMS = (
+    "clone",
+    "fork",
+    "readv",
+    "writev",
+    "memfd",
+    "memfd-inplace",
+    "shm",
+    "memcpy",
+    "null",
+)
+
+#: they move bytes from one process to another; memcpy stays within one and is a baseline
+COPYING = ("readv", "writev", "memfd", "shm")
+
+OUTCOMES = ("ok", "skipped", "failed", "unstable")
+
+__all__ = [
+    "COPYING", "MECHANISMS", "OUTCOMES", "PHASES", "SCENARIOS", "TOUCH_MODES",
+    "page_order", "with_strangers",
+]  # fmt: skip
+
+
+def with_strangers(known: Iterable[str], present: Iterable[str]) -> list[str]:
+    """The known levels in their order, then those that a later version added, by name."""
+    order = list(known)
+    return order + sorted(set(present) - set(order))
+
+
+def page_order(pages: Iterable[str]) -> list[str]:
+    """Page names by their size; of one size, the plain one first: ``4K, 2M, hugetlb-2M``."""
+    return sorted(set(pages), key=lambda page: (_page_bytes(page), len(page), page))
+
+
+def _page_bytes(page: str) -> int:
+    match = re.search(r"\d+[KMGT]?$", page)
+    return parse_size(match[0]) if match else 0
