@@ -62,12 +62,12 @@ def summary_of(*made: Record) -> dict[str, Any]:
 
 
 def test_values_are_summarised_within_the_process_first() -> None:
-    # The pooled median is 1000: the median of the processes' medians is 20.
-    processes = [[10.0], [20.0], [1000.0, 1000.0, 1000.0, 1000.0]]
+    # The pooled median is 1000, and the mean of the second process 307.
+    processes = [[10.0], [1.0, 20.0, 900.0], [1000.0, 1000.0, 1000.0, 1000.0, 1000.0]]
     row = summary_of(*(record(READV, n, values) for n, values in enumerate(processes, 1)))
     assert row["median_ns"] == 20.0
     assert (row["lo_ns"], row["hi_ns"]) == (10.0, 1000.0)
-    assert (row["processes"], row["values"]) == (3, 6)
+    assert (row["processes"], row["values"]) == (3, 9)
 
 
 def test_throughput_is_size_over_median_and_its_bounds_are_swapped() -> None:

@@ -34,7 +34,8 @@ class Crossover:
     process. ``always`` and ``never``: no crossover in the measured range, since ``mechanism``
     wins or loses at each decided size. ``undecided``: no difference was shown at any size.
     ``unmeasured``: no process has both. The sizes are NaN in all but the first.
-    ``decided_bytes`` are the smallest and the largest decided size.
+    ``decided_bytes`` are the smallest and the largest decided size; ``undecided`` is how many of
+    the measured sizes show no difference.
     """
 
     mechanism: str
@@ -50,6 +51,7 @@ class Crossover:
     lo_bytes: float = np.nan
     hi_bytes: float = np.nan
     decided_bytes: tuple[int, int] | None = None
+    undecided: int = 0
     processes: int = 0
 
 
@@ -81,7 +83,8 @@ def _answers(sizes: Floats, logs: Floats) -> list[dict[str, Any]]:
     if not processes or not len(decided):
         return [{"answer": "undecided" if processes else "unmeasured", "processes": processes}]
     ends = (int(sizes[decided[0]]), int(sizes[decided[-1]]))
-    common = {"decided_bytes": ends, "processes": processes}
+    undecided = int((~np.isnan(logs)).any(axis=1).sum()) - len(decided)
+    common = {"decided_bytes": ends, "undecided": undecided, "processes": processes}
     changes = [
         (first, last) for first, last in pairwise(decided) if winners[first] != winners[last]
     ]

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Tables of a summary as plain text: sizes down, mechanisms across, at most WIDTH columns wide."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, cast
+
+import pandas as pd
+
+from vmabench.analysis import levels
+from vmabench.report.findings import typical_size
+from vmabench.report.words import WIDTH, label, three_digits
+from vmabench.units import format_size, format_time
+
+Row = dict[str, Any]
+Cell = Callable[[Row], str]
+
+#: a table's key: scenario, page, touch mode, touch percentage
+_TABLE = ["scenario", "page", "touch_mode", "touch_pct"]
+
+#: the bare null is an empty operation, the same at each size, and told in one line
+_NULL = "null"
+
+
+def latency_tables(summary: pd.DataFrame) -> Iterator[str]:
+    """The whole operation: a table for each scenario, page and touch."""
+    for (scenario, page, touch), rows in _tables(summary[summary["phase"] == "total"]):
+        if _has_numbers(rows):
+            head = f"{scenario}, {page} pages{touch}: time of one operation"
+            yield f"{head}\n{_by_mechanism(rows, time_cell)}"
+
+
+def rate_tables(summary: pd.DataFrame) -> Iterator[str]:
+    """The throughput of the bare operation: a table for each page."""
+    bare = summary[(summary["scenario"] == "transfer") & (summary["phase"] == "total")]
+    for (scenario, page, touch), rows in _tables(bare):
+        if _has_numbers(rows):
+            head = f"{scenario}, {page} pages{touch}: throughput in GB/s (10^9 bytes)"
+            yield f"{head}\n{_by_mechanism(rows, rate_cell)}"
+
+
+def phase_tables(summary: pd.DataFrame) -> Iterator[str]:
+    """The parts of a delivery at one size: mechanisms down, phases across."""
+    for (scenario, page, touch), rows in _tables(summary[summary["scenario"] == "deliver"]):
+        if not _has_numbers(rows):
+            continue
+        size_bytes = typical_size(rows.loc[rows["median_ns"].notna(), "size_bytes"])
+        at_size = rows[(rows["size_bytes"] == size_bytes) & rows["median_ns"].notna()]
+        head = f"{scenario}, {page} pages{touch}, {format_size(size_bytes)}: where the time goes"
+        yield f"{head}\n{_by_phase(at_size)}"
+
+
+def time_cell(row: Row) -> str:
+    """``64.2us ±3%``, the larger half of the interval; ``!`` marks an unstable one."""
+    if math.isnan(row["median_ns"]):
+        return str(row["outcome"])
+    text = "0" if row["median_ns"] == 0 else format_time(row["median_ns"]).replace(" ", "")
+    half = max(row["hi_ns"] - row["median_ns"], row["median_ns"] - row["lo_ns"])
+    if math.isnan(half) or row["median_ns"] == 0:
+        return text
+    return f"{text} ±{half / row['median_ns'] * 100:.0f}%" + _mark(row)
+
+
+def rate_cell(row: Row) -> str:
+    """Three significant digits of GB/s."""
+    if math.isnan(row["bytes_per_s"]):
+        return str(row["outcome"])
+    return three_digits(row["bytes_per_s"] / 1e9) + _mark(row)
+
+
+def layout(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Right-aligned columns; what is too wide goes on below, with the first column again."""
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    blocks: list[list[int]] = [[]]
+    for index in range(1, len(header)):
+        taken = widths[0] + sum(widths[other] + 2 for other in [*blocks[-1], index])
+        if blocks[-1] and taken > WIDTH:
+            blocks.append([])
+        blocks[-1].append(index)
+    return "\n\n".join(
+        "\n".join(
+            "  ".join(line[index].rjust(widths[index]) for index in [0, *block])
+            for line in [header, *rows]
+        )
+        for block in blocks
+    )
+
+
+def _tables(summary: pd.DataFrame) -> Iterator[tuple[tuple[str, str, str], pd.DataFrame]]:
+    bare_null = (summary["mechanism"] == _NULL) & (summary["scenario"] == "transfer")
+    without_null = summary[~bare_null]
+    for key, rows in without_null.groupby(_TABLE, observed=True):
+        scenario, page, mode, pct = cast(tuple[str, str, str, int], key)
+        touch = "" if mode == "none" else f", then {mode} {pct} %"
+        yield (scenario, page, touch), rows
+
+
+def _by_mechanism(rows: pd.DataFrame, cell: Cell) -> str:
+    """The product of the sizes and of the mechanisms that have a number in it; ``-`` is no case."""
+    numbers = set(rows.loc[rows["median_ns"].notna(), "mechanism"])
+    order = levels.with_strangers(levels.MECHANISMS, map(str, numbers))
+    mechanisms = [name for name in order if name in numbers]
+    cells = {(row["size_bytes"], row["mechanism"]): cell(row) for row in _dicts(rows)}
+    lines = [
+        [format_size(int(size)), *(cells.get((size, name), "-") for name in mechanisms)]
+        for size in sorted(rows["size_bytes"].unique())
+    ]
+    return layout(["size", *map(label, mechanisms)], lines)
+
+
+def _by_phase(rows: pd.DataFrame) -> str:
+    cells = {(row["mechanism"], row["phase"]): time_cell(row) for row in _dicts(rows)}
+    mechanisms = list(dict.fromkeys(name for name, _ in cells))
+    phases = [phase for phase in levels.PHASES if any(phase == other for _, other in cells)]
+    lines = [
+        [label(str(name)), *(cells.get((name, phase), "-") for phase in phases)]
+        for name in mechanisms
+    ]
+    return layout(["mechanism", *phases], lines)
+
+
+def _dicts(rows: pd.DataFrame) -> list[Row]:
+    return cast(list[Row], rows.to_dict("records"))
+
+
+def _has_numbers(rows: pd.DataFrame) -> bool:
+    return bool(rows["median_ns"].notna().any())
+
+
+def _mark(row: Row) -> str:
+    return "!" if row["outcome"] == "unstable" else ""
