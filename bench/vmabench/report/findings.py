@@ -2,6 +2,7 @@
 """The headline findings in words: what crosses where, and what is fastest."""
 
 import math
+from collections.abc import Sequence
 from typing import cast
 
 import pandas as pd
@@ -58,6 +59,29 @@ def sentence(found: Crossover) -> str:
 def sizes_between(first_bytes: int, last_bytes: int) -> str:
     first, last = format_size(first_bytes), format_size(last_bytes)
     return first if first == last else f"{first} to {last}"
+
+
+def headline(answers: Sequence[Crossover]) -> str:
+    """The message of the crossovers on one line, for a title; clone goes before its proxy."""
+    measured = [one for one in answers if one.answer != "unmeasured"]
+    if not measured:
+        return "How fast memory gets from one process to another"
+    name, rival = measured[0].mechanism, measured[0].baseline
+    who = {"fork": "Forking (proxy for clone)", "clone": "Cloning"}.get(name, name)
+    of_name = [one for one in measured if (one.mechanism, one.baseline) == (name, rival)]
+    where = [f"{short_place(one, interval=False)} ({one.page} pages)" for one in of_name]
+    return f"{who} beats {rival} {', '.join(where)}"
+
+
+def short_place(found: Crossover, *, interval: bool = True) -> str:
+    """Where the mechanism beats the baseline: ``from 96K up [64K..160K]``, ``at every size``."""
+    if found.answer == "crossover":
+        return place(found) if interval else place(found).partition(" [")[0]
+    if found.answer == "always" and found.decided_bytes:
+        first, last = found.decided_bytes
+        some = f"at {format_size(first)}" if first == last else f"from {sizes_between(first, last)}"
+        return some if found.undecided else "at every size"
+    return {"never": "at no size"}.get(found.answer, "at no size for certain")
 
 
 def place(found: Crossover) -> str:

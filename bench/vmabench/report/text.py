@@ -53,6 +53,17 @@ def header(result: Result) -> str:
     return "\n".join(lines)
 
 
+def small_print(result: Result) -> str:
+    """What belongs under a figure: two lines that name the machine, the kernel and the rounds."""
+    rounds = sum(1 for record in result.of_kind("round") if record["complete"])
+    bars = f"medians over {rounds} rounds with 95 % intervals; hollow: unstable"
+    started = str(result.header.get("started", ""))[:10]
+    return (
+        f"{machine_line(result)}; kernel {kernel_line(result)}\n"
+        f"{bars}; memcpy copies within one process" + (f"; {started}" if started else "")
+    )
+
+
 def missing(summary: pd.DataFrame) -> str:
     """Each reason once, with the cases that have it; empty where nothing is missing."""
     whole = summary[summary["phase"] == "total"]
