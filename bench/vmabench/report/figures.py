@@ -36,7 +36,7 @@ STYLE: Any = {  # Any: its type is a Literal of all keys there are
 }
 DPI = 150
 _SIZE_INCHES = (11.0, 6.4)
-_TITLE_COLUMNS = 86
+_TITLE_COLUMNS = 90
 
 #: a panel of few sizes still has room for its labels
 _LEAST_OCTAVES = 6.0
@@ -58,7 +58,7 @@ def throughput_figure(
         layout = ConstrainedLayoutEngine(rect=(0.0, 0.06, 1.0, 0.93), w_pad=0.08)
         figure = Figure(figsize=_SIZE_INCHES, dpi=DPI, layout=layout)
         title = headline(crossovers) if pages else "Nothing was measured"
-        figure.suptitle(_balanced(title), x=0.01, ha="left", fontsize=14.5, weight="bold")
+        figure.suptitle(_balanced(title), x=0.01, ha="left", fontsize=14, weight="bold")
         figure.text(0.01, 0.012, small_print, fontsize=8.5, color="#555555", va="bottom")
         if pages:
             _panels(figure, bare, pages, crossovers)

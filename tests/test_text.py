@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The text report against golden files, and what it must never leave out.
+
+After an intended change, VMABENCH_GOLDEN=write makes the files anew; read the difference.
+"""
+
+import os
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests import synthetic
+from vmabench.analysis.crossover import Crossover
+from vmabench.analysis.frame import tidy
+from vmabench.analysis.stats import summarize
+from vmabench.matrix.case import Case
+from vmabench.report.findings import findings, headline, sentence, short_place
+from vmabench.report.tables import layout, phase_tables, time_cell
+from vmabench.report.text import brief_report, header, missing, text_report
+from vmabench.report.words import WIDTH, approximate_size, listed, three_digits
+from vmabench.store.format import Record, Result
+
+GOLDEN = Path(__file__).parent / "golden"
+READV = Case("readv", "transfer", "4K", 4096)
+FORK = Crossover(
+    "fork", "readv", "transfer", "4K", "none", 0, "total", "crossover",
+    faster_above=True, size_bytes=98304, lo_bytes=65536, hi_bytes=163840,
+)  # fmt: skip
+
+
+def report(result: Result) -> str:
+    frame = tidy(result)
+    return text_report(result, frame, summarize(frame))
+
+
+def check(name: str, text: str) -> None:
+    path = GOLDEN / name
+    if os.environ.get("VMABENCH_GOLDEN") == "write":
+        GOLDEN.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    assert text == path.read_text(encoding="utf-8")
+
+
+def of_case(made: list[Record], case: Case) -> list[Record]:
+    return [record for record in made if record.get("case") == str(case)]
+
+
+def troubled() -> Result:
+    """Two rounds and a cut-off third, with a failed, a partly failed and an unstable case."""
+    made = synthetic.records(synthetic.cases(scenarios=("transfer",)), rounds=3)
+    while made[-1]["kind"] in ("end", "round"):
+        made.pop()
+    made.append(synthetic.round_record(3) | {"complete": False})
+    for record in of_case(made, READV):
+        record |= {"outcome": "failed", "reason": "the source died (signal 9)"}
+    part = of_case(made, Case("writev", "transfer", "4K", 4096))[0]
+    part |= {"outcome": "failed", "reason": "hung for 5 s"}
+    for factor, record in enumerate(of_case(made, Case("shm", "transfer", "2M", 2 << 20)), 1):
+        for value in record["values"]:
+            value["time_ns"]["total"] *= factor
+    for size in synthetic.SIZES[1:]:
+        name = str(Case("clone", "transfer", "4K", size))
+        made.insert(
+            1, {"kind": "skipped", "case": name, "reason": "the kernel has no clone (ENOSYS)"}
+        )
+    return replace(synthetic.result(made), damage="samples.jsonl.gz is damaged after line 99")
+
+
+def test_a_finished_run() -> None:
+    check("report.txt", report(synthetic.result()))
+
+
+def test_a_run_in_trouble() -> None:
+    check("troubled.txt", report(troubled()))
+
+
+def test_a_brief_report() -> None:
+    result = synthetic.result()
+    frame = tidy(result)
+    check("brief.txt", brief_report(result, frame, summarize(frame)))
+
+
+def test_a_run_without_a_number_says_so() -> None:
+    text = report(synthetic.result(synthetic.records([], rounds=0)[:2]))
+    assert "Nothing was measured." in text
+    assert "the kernel has no clone (ENOSYS)" in text
+    assert "0 rounds complete" in text
+    assert "cut off" in text
+
+
+@pytest.mark.parametrize("noise", [0.01, 0.5])
+def test_it_fits_the_page_and_holds_no_dump(noise: float) -> None:
+    every = synthetic.cases(mechanisms=("clone", *synthetic.MECHANISMS))
+    for result in (troubled(), synthetic.result(synthetic.records(every, noise=noise))):
+        text = report(result)
+        assert max(map(len, text.splitlines())) <= WIDTH
+        assert not re.search(r"\b(nan|NaN|None|<NA>|dtype|inf)\b", text)
+
+
+def test_fork_is_never_named_without_its_label() -> None:
+    for result in (troubled(), synthetic.result()):
+        for line in report(result).replace("\n  ", " ").splitlines():
+            if re.search(r"\bfork(ing)?\b", line, re.IGNORECASE) and not line.startswith("in for"):
+                assert "proxy" in line, line
+
+
+def test_nothing_is_dropped() -> None:
+    result = troubled()
+    text = missing(summarize(tidy(result)))
+    assert "failed: readv/scenario:transfer/page:4K/size:4K: the source died (signal 9)" in text
+    assert "1 of 3 rounds failed: hung for 5 s" in text
+    assert "unstable: shm/scenario:transfer/page:2M/size:2M" in text
+    assert "9 cases (clone; transfer; 4K pages; 4K to 256M)" in text
+    assert text.count("ENOSYS") == 1
+
+
+def test_the_header_says_what_a_reader_must_know() -> None:
+    text = header(troubled())
+    for part in (
+        "Example CPU 9000", "16G", "6.12.0-test", "THP madvise", "no virtualisation",
+        "2 rounds complete", "40 %", "cut off", "is damaged after line 99", "whole range",
+    ):  # fmt: skip
+        assert part in text, part
+    assert "NOTICE" not in header(synthetic.result())
+    emulated = synthetic.result()
+    emulated.header["virt"] = "qemu-tcg"
+    assert "EMULATED" in header(emulated)
+
+
+def test_a_machine_without_facts_is_unknown_and_no_error() -> None:
+    assert "unknown processor" in header(replace(synthetic.result(), machine={}))
+
+
+@pytest.mark.parametrize(
+    ("found", "text"),
+    [
+        (FORK, "with 4K pages, forking the source (the stock proxy for clone) beats readv"
+               " from 96K up [64K..160K]."),
+        (replace(FORK, faster_above=False, lo_bytes=float("nan")),
+         "forking the source (the stock proxy for clone) beats readv from 96K down."),
+        (replace(FORK, answer="never", decided_bytes=(4096, 1 << 20)),
+         "readv beats forking the source (the stock proxy for clone) at every size, 4K to 1M:"
+         " no crossover in the measured range."),
+        (replace(FORK, answer="always", decided_bytes=(4096, 4096), undecided=3),
+         "where a difference shows, 4K: no crossover in the measured range."),
+        (replace(FORK, answer="undecided"), "and readv show no difference."),
+    ],
+)  # fmt: skip
+def test_a_crossover_in_words(found: Crossover, text: str) -> None:
+    assert text in sentence(found).replace("With", "with")
+
+
+def test_a_headline_puts_clone_before_its_proxy() -> None:
+    assert headline([FORK]) == "Forking (proxy for clone) beats readv from 96K up (4K pages)"
+    clone = replace(FORK, mechanism="clone", answer="always", decided_bytes=(4096, 8192))
+    assert headline([clone, FORK]) == "Cloning beats readv at every size (4K pages)"
+    assert headline([replace(clone, answer="unmeasured"), FORK]).startswith("Forking")
+    assert "memory" in headline([])
+    assert short_place(replace(FORK, answer="never")) == "at no size"
+
+
+def test_the_effect_of_pages_has_the_right_direction() -> None:
+    frame = tidy(synthetic.result())
+    (text,) = (text for text in findings(frame, summarize(frame)) if "256M of 2M pages" in text)
+    ratio = re.search(r"is ([\d.]+)x \[([\d.]+)\.\.([\d.]+)\] faster than of 4K pages", text)
+    assert ratio
+    costs = [
+        synthetic.cost_ns(Case("fork", "transfer", page, 256 << 20))["total"]
+        for page in ("4K", "2M")
+    ]
+    assert float(ratio[1]) == pytest.approx(costs[0] / costs[1], rel=0.1)
+    assert float(ratio[2]) < float(ratio[1]) < float(ratio[3])
+
+
+def test_cells() -> None:
+    row = {"median_ns": 64_200.0, "lo_ns": 63_000.0, "hi_ns": 66_126.0, "outcome": "ok"}
+    assert time_cell(row) == "64.2us ±3%"
+    assert time_cell(row | {"outcome": "unstable"}) == "64.2us ±3%!"
+    assert time_cell(row | {"lo_ns": float("nan"), "hi_ns": float("nan")}) == "64.2us"
+    assert time_cell(row | {"median_ns": float("nan"), "outcome": "skipped"}) == "skipped"
+    assert time_cell(row | {"median_ns": 0.0}) == "0"
+
+
+def test_a_wide_table_goes_on_below_with_its_first_column() -> None:
+    text = layout(["size", *["x" * 30] * 4], [["4K", "1", "2", "3", "4"]])
+    assert max(map(len, text.splitlines())) <= WIDTH
+    assert text.count("4K") == 2
+    assert text.splitlines()[-1].split() == ["4K", "4"]
+
+
+def test_a_phase_table_shows_the_size_that_was_measured() -> None:
+    case = Case("readv", "deliver", "4K", 256 << 20, "read", 10)
+    (table,) = phase_tables(summarize(tidy(synthetic.result(synthetic.records([case])))))
+    assert table.startswith("deliver, 4K pages, then read 10 %, 256M: where the time goes")
+    assert table.splitlines()[1].split() == [
+        "mechanism", "attach", "transfer", "touch", "release", "total",
+    ]  # fmt: skip
+
+
+def test_numbers_have_three_digits() -> None:
+    numbers = {0.012345: "0.0123", 1.234: "1.23", 27.04: "27.0", 999.6: "1000", 8660.0: "8660"}
+    assert {number: three_digits(number) for number in numbers} == numbers
+    sizes = {98304.0: "96K", 229435.0: "224K", 1.5 * 2**20: "1.5M", 300.0: "300", 1023.9: "1K"}
+    assert {size: approximate_size(size) for size in sizes} == sizes
+    assert (listed(["a"]), listed(["a", "b", "c"])) == ("a", "a, b and c")
+
+
+def test_the_report_is_a_function_of_the_result() -> None:
+    frame = tidy(synthetic.result())
+    before = frame.copy(deep=True)
+    assert report(synthetic.result()) == report(synthetic.result())
+    findings(frame, summarize(frame))
+    pd.testing.assert_frame_equal(frame, before)
