@@ -26,7 +26,7 @@ from vmabench.analysis.frame import tidy
 from vmabench.analysis.levels import MECHANISMS
 from vmabench.analysis.stats import summarize
 from vmabench.errors import MachineError
-from vmabench.report.build import write_report
+from vmabench.report.build import Report
 from vmabench.report.figures import throughput, throughput_figure
 from vmabench.report.findings import main_crossovers
 from vmabench.report.style import LOOKS, look
@@ -198,9 +198,9 @@ def test_no_setting_of_the_process_is_changed(summary: pd.DataFrame) -> None:
 
 def test_the_report_is_the_same_files_each_time(tmp_path: Path) -> None:
     result = synthetic.result(synthetic.records(CASES))
-    paths = write_report(result, tmp_path / "one" / "report")
+    paths = Report(result).write(tmp_path / "one" / "report")
     assert [path.name for path in paths] == ["report.txt", "throughput.png", "throughput.svg"]
-    for path, again in zip(paths, write_report(result, tmp_path / "two"), strict=True):
+    for path, again in zip(paths, Report(result).write(tmp_path / "two"), strict=True):
         assert path.read_bytes() == again.read_bytes()
     assert sorted(paths) == sorted((tmp_path / "one" / "report").iterdir())
     assert paths[1].read_bytes().startswith(b"\x89PNG")
@@ -210,7 +210,7 @@ def test_the_report_is_the_same_files_each_time(tmp_path: Path) -> None:
 def test_a_directory_that_can_not_be_made_gets_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(MachineError, match="could not make"):
-        write_report(synthetic.result(synthetic.records(CASES[:2])), tmp_path / "file" / "report")
+        Report(synthetic.result(synthetic.records(CASES[:2]))).write(tmp_path / "file" / "report")
 
 
 def test_matplotlib_needs_no_home_and_the_package_no_matplotlib(tmp_path: Path) -> None:
@@ -219,10 +219,10 @@ def test_matplotlib_needs_no_home_and_the_package_no_matplotlib(tmp_path: Path) 
         "import sys\n"
         "from vmabench.store.reader import read\n"
         "assert 'pandas' not in sys.modules\n"
-        "from vmabench.report.build import write_report\n"
+        "from vmabench.report.build import Report\n"
         "assert 'matplotlib' not in sys.modules\n"
         f"result = read({str(tmp_path / 'run')!r})\n"
-        f"write_report(result, {str(tmp_path / 'report')!r})\n"
+        f"Report(result).write({str(tmp_path / 'report')!r})\n"
         "assert 'matplotlib.pyplot' not in sys.modules\n"
     )
     environment = os.environ | {"MPLCONFIGDIR": "/proc/nowhere", "HOME": "/proc/nowhere"}

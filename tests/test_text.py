@@ -126,7 +126,7 @@ def test_the_header_says_what_a_reader_must_know() -> None:
         assert part in text, part
     assert "NOTICE" not in header(synthetic.result())
     emulated = synthetic.result()
-    emulated.header["virt"] = "qemu-tcg"
+    emulated.header["virt"] = "emulated"
     assert "EMULATED" in header(emulated)
 
 

@@ -6,11 +6,15 @@ processes are compared. An interval is the 95 % percentile interval of the boots
 over processes (see bootstrap.py); with one process there is none.
 """
 
+import math
+from typing import NamedTuple
+
 import numpy as np
 import pandas as pd
 
 from vmabench.analysis.bootstrap import median_interval
-from vmabench.analysis.frame import AXES
+from vmabench.analysis.frame import AXES, tidy
+from vmabench.store.format import Result
 
 #: Where the interval is wider than this share of its median, the case is unstable. 0.30 is
 #: 15 % on each side: enough to tell one mechanism from another that takes 1.5 times as long,
@@ -30,6 +34,21 @@ SUMMARY_COLUMNS = (
 CELL = ("scenario", "page", "touch_mode", "touch_pct", "size_bytes", "phase")
 
 _SORT = ("scenario", "page", "touch_mode", "touch_pct", "size_bytes", "mechanism", "phase")
+
+
+class Judged(NamedTuple):
+    """The tidy frame of a result and the summary of it."""
+
+    frame: pd.DataFrame
+    summary: pd.DataFrame
+
+
+def judged(result: Result) -> Judged:
+    """Frame and summary of a result, judged by the target of its own plan."""
+    # 0 in a plan: too short for that judgement
+    target_width = float(result.plan.get("target_width", TARGET_WIDTH)) or math.inf
+    frame = tidy(result)
+    return Judged(frame, summarize(frame, target_width=target_width))
 
 
 def summarize(frame: pd.DataFrame, *, target_width: float = TARGET_WIDTH) -> pd.DataFrame:
@@ -172,7 +191,8 @@ def _judge(summary: pd.DataFrame, target_width: float) -> None:
     measured = summary["processes"].fillna(0) > 0
     unstable = measured & (summary["spread"] > target_width)
     summary["outcome"] = summary["bad_outcome"].where(~measured, "ok").mask(unstable, "unstable")
-    width = (summary["spread"] * 100).map("{:.0f}".format)
+    # astype: an empty column, of a run without values, would stay one of numbers
+    width = (summary["spread"] * 100).map("{:.0f}".format).astype("string")
     too_wide = "the interval is " + width + f" % of the median, above {target_width * 100:.0f} %"
     reason = summary["bad_reason"].astype("object").where(~measured)
     summary["reason"] = reason.mask(unstable, too_wide).astype("string")

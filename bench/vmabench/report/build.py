@@ -6,11 +6,10 @@ import logging
 from collections.abc import Iterator
 from pathlib import Path
 
-from vmabench.analysis.frame import tidy
-from vmabench.analysis.stats import summarize
+from vmabench.analysis.stats import judged
 from vmabench.errors import MachineError
 from vmabench.report.findings import main_crossovers
-from vmabench.report.text import small_print, text_report
+from vmabench.report.text import brief_report, small_print, text_report
 from vmabench.store.atomic import replacing
 from vmabench.store.format import Result
 
@@ -18,27 +17,45 @@ TEXT = "report.txt"
 FIGURES = ("throughput.png", "throughput.svg")
 
 
-def write_report(result: Result, directory: Path | str) -> list[Path]:
-    """Write the text and the figures of ``result`` into ``directory``, made if need be.
+class Report:
+    """The report of ``result``; the statistics behind it are computed once."""
 
-    Returns the paths, the text first. The same result gives the same bytes. Raises MachineError.
-    """
-    base = Path(directory)
-    try:
-        base.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise MachineError(f"could not make {base}: {error.strerror}") from error
-    frame = tidy(result)
-    summary = summarize(frame)
-    with replacing(base / TEXT) as unfinished:
-        unfinished.write_text(text_report(result, frame, summary), encoding="utf-8")
-    with _quiet_matplotlib():
-        from vmabench.report.figures import save, throughput_figure  # half a second
+    def __init__(self, result: Result) -> None:
+        self._result = result
+        self._frame, self._summary = judged(result)
 
-        figure = throughput_figure(summary, main_crossovers(frame), small_print(result))
-        for name in FIGURES:
-            save(figure, base / name)
-    return [base / name for name in (TEXT, *FIGURES)]
+    @property
+    def unstable_cases(self) -> int:
+        """How many cases are unstable in their total time."""
+        total = self._summary["phase"] == "total"
+        return int((total & (self._summary["outcome"] == "unstable")).sum())
+
+    def text(self, *, brief: bool = False) -> str:
+        """The whole report, or what a screen has room for."""
+        compose = brief_report if brief else text_report
+        return compose(self._result, self._frame, self._summary)
+
+    def write(self, directory: Path | str) -> list[Path]:
+        """Write text and figures into ``directory``, made if need be; raises MachineError.
+
+        Returns the paths, the text first. The same result gives the same bytes.
+        """
+        base = Path(directory)
+        try:
+            base.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise MachineError(f"could not make {base}: {error.strerror}") from error
+        with replacing(base / TEXT) as unfinished:
+            unfinished.write_text(self.text(), encoding="utf-8")
+        with _quiet_matplotlib():
+            from vmabench.report.figures import save, throughput_figure  # half a second
+
+            figure = throughput_figure(
+                self._summary, main_crossovers(self._frame), small_print(self._result)
+            )
+            for name in FIGURES:
+                save(figure, base / name)
+        return [base / name for name in (TEXT, *FIGURES)]
 
 
 @contextlib.contextmanager

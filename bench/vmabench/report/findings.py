@@ -167,11 +167,11 @@ def typical_size(sizes: "pd.Series[int]") -> int:
 
 
 def touch_words(mode: str, pct: int) -> str:
-    """What the receiver does with the data: `` and reading 10 % of it``."""
+    """What the receiver does: `` and reading 10 % of its pages``, one word of each."""
     if mode == "none":
         return ""
     verb = {"read": "reading", "write": "writing"}.get(mode, mode)
-    return f" and {verb} {'all' if pct == 100 else f'{pct} %'} of it"
+    return f" and {verb} {'each page' if pct == 100 else f'{pct} % of its pages'} once"
 
 
 def _measured(summary: pd.DataFrame, scenario: str) -> pd.DataFrame:

@@ -92,6 +92,6 @@ def kernel_line(result: Result) -> str:
         f"THP {result.header.get('thp', 'unknown')}",
         "no virtualisation" if virt == "none" else f"virtualisation {virt}",
     ]
-    if "tcg" in virt.lower():
+    if virt == "emulated":
         parts.append("EMULATED: no absolute time holds")
     return ", ".join(parts)
