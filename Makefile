@@ -8,7 +8,7 @@ SOURCES := setup.py $(NATIVE) $(wildcard kernel/uapi/*.h)
 # vmabench-source and the module are the last things that a build writes
 BUILT := bench/vmabench/native/vmabench-source
 
-.PHONY: help bench bench-host test lint typecheck crosscheck sanitize format clean
+.PHONY: help bench bench-host test lint typecheck crosscheck check-run sanitize format clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -42,6 +42,9 @@ sanitize: $(VENV)/.test ## the tests of the C core under ASan and UBSan
 crosscheck: $(VENV)/.bench $(BUILT) ## the core against a bare C loop and perf bench: takes a quiet minute
 	@bench/bootstrap.sh crosscheck
 	@$(BIN)/python bench/crosscheck/crosscheck.py
+
+check-run: $(VENV)/.bench $(BUILT) ## what the quick plan promises, on two runs: takes four quiet minutes
+	@$(BIN)/python bench/crosscheck/check_run.py
 
 format: $(VENV)/.test ## rewrite the sources in the project's form
 	@$(BIN)/ruff check -q --fix-only .

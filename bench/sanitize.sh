@@ -15,6 +15,7 @@ VMABENCH_SANITIZE=1 "$python" setup.py -q build --build-base "$build/tmp" --buil
 # memory until its end on purpose: leaks are not looked for.
 runtime=$(gcc -print-file-name=libasan.so)
 undefined=$(gcc -print-file-name=libubsan.so)
+export VMABENCH_SANITIZED=1
 LD_PRELOAD="$runtime $undefined" ASAN_OPTIONS=detect_leaks=0:abort_on_error=1 \
 	UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 \
 	PYTHONPATH="$build/lib" "$python" -m pytest -q -p no:cacheprovider tests/test_native.py

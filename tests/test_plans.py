@@ -68,6 +68,8 @@ def test_a_plan_of_a_user_is_a_file() -> None:
         ("rounds = 3", "round = 3", 3, "round is unknown here .*did you mean rounds"),
         ("rounds = 3", 'rounds = "3"', 3, "rounds must be a whole number"),
         ("rounds = 3", "rounds = 0", 3, "rounds must be at least 1"),
+        ("rounds = 3", "target_width = -0.1", 3, "target_width must not be negative"),
+        ("rounds = 3", 'target_width = "a"', 3, "target_width must be a number"),
         ("rounds = 3", "rounds = true", 3, "rounds must be a whole number"),
         ('budget = "30s"', 'budget = "30 parsecs"', 2, "budget is wrong"),
         ('budget = "30s"', "budget = 30", 2, "budget must be a string"),

@@ -43,11 +43,16 @@ class Sweep:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """``budget_s`` is wall-clock time of measuring; at least ``rounds`` rounds are aimed at."""
+    """``budget_s`` is wall-clock time of measuring; at least ``rounds`` rounds are aimed at.
+
+    A median whose 95 % interval is wider than ``target_width`` times the median is ``unstable``;
+    0 leaves that judgement out, for plans too short for it.
+    """
 
     name: str
     budget_s: float
     rounds: int
+    target_width: float
     sweeps: tuple[Sweep, ...] = field(repr=False)
     description: str = ""
 
@@ -58,6 +63,7 @@ class Plan:
             "description": self.description,
             "budget": f"{self.budget_s:g}s",
             "rounds": self.rounds,
+            "target_width": self.target_width,
             "sweep": [
                 {axis: list(getattr(sweep, axis)) for axis in Sweep.__dataclass_fields__}
                 for sweep in self.sweeps
@@ -105,20 +111,22 @@ def parse_plan(text: str, where: str) -> Plan:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{where}: {error}") from error
-    table = _Table(data, text, where)
+    table = _Table(data, text, where, _PLAN_KEYS)
     sweeps = table.take("sweep", list)
     plan = Plan(
         name=table.take("name", str),
         description=table.take("description", str, ""),
         budget_s=table.convert("budget", parse_duration, table.take("budget", str)),
         rounds=table.take("rounds", int, 5),
+        target_width=table.take("target_width", float, 0.3),
         sweeps=tuple(_sweep(entry, index, text, where) for index, entry in enumerate(sweeps)),
     )
-    table.finish()
     if not re.fullmatch(r"[a-z0-9-]+", plan.name):
         raise table.error("name", "must consist of a-z, 0-9 and -")
     if plan.rounds < 1:
         raise table.error("rounds", "must be at least 1")
+    if not 0 <= plan.target_width < float("inf"):
+        raise table.error("target_width", "must not be negative")
     if not plan.sweeps:
         raise table.error("sweep", "must name at least one sweep")
     return plan
@@ -127,12 +135,11 @@ def parse_plan(text: str, where: str) -> Plan:
 def _sweep(entry: object, index: int, text: str, where: str) -> Sweep:
     if not isinstance(entry, dict):
         raise UsageError(f"{where}: sweep must be written as [[sweep]] tables")
-    table = _Table(entry, text, where, sweep=index)
+    table = _Table(entry, text, where, tuple(Sweep.__dataclass_fields__), sweep=index)
     axes = {
         axis: table.strings(axis, None if axis != "touch" else ["read-100", "write-100"])
         for axis in Sweep.__dataclass_fields__
     }
-    table.finish()
     for size in axes["size"]:
         table.convert("size", parse_size, size)
     for touch in axes["touch"]:
@@ -140,17 +147,27 @@ def _sweep(entry: object, index: int, text: str, where: str) -> Sweep:
     return Sweep(**axes)
 
 
+_PLAN_KEYS = ("name", "description", "budget", "rounds", "target_width", "sweep")
+
+
 class _Table:
-    """A TOML table whose keys are taken one by one, so that what is left over is unknown."""
+    """A TOML table of which all keys are known; its errors name the line."""
 
     def __init__(
-        self, data: Mapping[str, object], text: str, where: str, sweep: int | None = None
+        self,
+        data: Mapping[str, object],
+        text: str,
+        where: str,
+        keys: Sequence[str],
+        sweep: int | None = None,
     ) -> None:
-        self.left = dict(data)
-        self.known: list[str] = []
+        self.data = data
         self.lines = text.splitlines()
         self.where = where
         self.first_line = self._start_of_sweep(sweep) if sweep is not None else 0
+        for key in data:
+            if key not in keys:
+                raise self.error(key, f"is unknown here ({unknown('key', key, keys)})")
 
     def _start_of_sweep(self, sweep: int) -> int:
         starts = [i for i, line in enumerate(self.lines) if line.strip().startswith("[[sweep]]")]
@@ -164,8 +181,7 @@ class _Table:
         return UsageError(f"{self.where}: {key} {what}")
 
     def take(self, key: str, kind: type, default: Any = None) -> Any:
-        self.known.append(key)
-        value = self.left.pop(key, default)
+        value = self.data.get(key, default)
         if value is None:
             raise self.error(key, "is missing")
         if not isinstance(value, kind) or isinstance(value, bool):
@@ -184,12 +200,8 @@ class _Table:
         except UsageError as error:
             raise self.error(key, f"is wrong: {error}") from error
 
-    def finish(self) -> None:
-        for key in self.left:
-            raise self.error(key, f"is unknown here ({unknown('key', key, self.known)})")
 
-
-_KINDS = {str: "a string", int: "a whole number", list: "a list"}
+_KINDS = {str: "a string", int: "a whole number", float: "a number as in 0.3", list: "a list"}
 
 
 def override(plan: Plan, axes: Mapping[str, Sequence[str]]) -> Plan:

@@ -25,7 +25,7 @@ static int prepare_local(struct vmb_ctx *ctx)
 {
 	const struct vmb_region *region;
 
-	if (!(ctx->mech->flags & VMB_LOCAL))
+	if (!(ctx->mech->flags & VMB_LOCAL) || ctx->mech->flags & VMB_IN_PLACE)
 		return 0;
 	region = vmb_pair_local(ctx->pair);
 	if (!region)

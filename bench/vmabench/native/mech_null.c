@@ -46,7 +46,7 @@ static int null_setup(struct vmb_ctx *ctx)
 const struct vmb_mech vmb_mech_null = {
 	.name = "null",
 	.description = "no operation: what the timed loop itself costs",
-	.flags = VMB_LOCAL,
+	.flags = VMB_LOCAL | VMB_IN_PLACE,
 	.memory = VMB_ANON,
 	.isolation = VMB_MOVES_NOTHING,
 	.setup = null_setup,

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The parent's view of a worker: start it, read its messages, end it whatever happens."""
 
+import contextlib
 import json
 import os
 import select
@@ -13,6 +14,7 @@ from types import TracebackType
 from typing import Self
 
 from vmabench.runner.protocol import Job, Message
+from vmabench.runner.signals import uninterrupted
 
 
 class WorkerLostError(Exception):
@@ -28,9 +30,22 @@ class Worker:
     def __init__(self, job: Job) -> None:
         self._job = job
         self.started_ns = 0
+        self._started = False
 
     def __enter__(self) -> Self:
+        self._buffer = b""
         self.started_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC_RAW)
+        try:
+            # An interrupt amid the start would leave a worker that nobody knows. It comes when
+            # the block ends. The worker lifts the mask that it inherits.
+            with uninterrupted():
+                self._start()
+        except BaseException:
+            self._end()
+            raise
+        return self
+
+    def _start(self) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "vmabench.runner.worker"],
             stdin=subprocess.PIPE,
@@ -38,15 +53,13 @@ class Worker:
             stderr=subprocess.PIPE,
             start_new_session=True,
         )
+        self._started = True
         assert self._process.stdin and self._process.stdout
-        try:
+        self._pipe = self._process.stdout.fileno()
+        # A worker that died at once does not take its job: messages() will say how it died.
+        with contextlib.suppress(BrokenPipeError):
             self._process.stdin.write(self._job.to_json().encode())
             self._process.stdin.close()
-        except BrokenPipeError:
-            pass  # it died at once: messages() will say how
-        self._pipe = self._process.stdout.fileno()
-        self._buffer = b""
-        return self
 
     def __exit__(
         self,
@@ -54,6 +67,11 @@ class Worker:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._end()
+
+    def _end(self) -> None:
+        if not self._started:
+            return
         # Its source process has asked the kernel to be killed with it.
         self._process.kill()
         self._process.wait()

@@ -101,6 +101,8 @@ class Run:
         self._started_ns = time.monotonic_ns()
 
     def execute(self) -> Outcome:
+        if not self.setup.cases:
+            return self.outcome
         costs = self._calibrate()
         clockwork = Clockwork(self.setup.budget_s * 1e9, self.setup.rounds)
         overhead_ns = sum(cost.overhead_ns for cost in costs.values())

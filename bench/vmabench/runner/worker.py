@@ -8,6 +8,7 @@ with one JSON object a line: ``begin`` before each case, then ``case`` with its 
 
 import gc
 import json
+import signal
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -15,6 +16,7 @@ from contextlib import ExitStack
 from vmabench.errors import NativeError
 from vmabench.matrix.case import Case
 from vmabench.mechanisms import (
+    SLOWEST_BYTES_PER_S,
     Evidence,
     OpenCase,
     Pair,
@@ -42,6 +44,7 @@ class WrongMemoryError(Exception):
 
 
 def main() -> None:
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())  # the runner started us with its own
     job = Job.from_json(sys.stdin.read())
     follow_parent(job.parent)
     gc.disable()  # the objects of a round are few, and a collection in a value is noise
@@ -125,16 +128,16 @@ def measure(opened: OpenCase, loops: int, expected_s: float) -> Message:
 
 def calibrate(opened: OpenCase, case: Case) -> Message:
     """Nanoseconds of one operation, from as few as a useful figure takes."""
-    loops, timed_ns = 1, 0
+    loops, timed_ns, op_ns = 1, 0, case.size_bytes / SLOWEST_BYTES_PER_S * 1e9
     while True:
-        sample = opened.run(loops, loops * case.size_bytes / 50e6)
-        total_ns = sample.time_ns["total"]
+        total_ns = opened.run(loops, loops * op_ns / 1e9).time_ns["total"]
         timed_ns += total_ns
+        op_ns = total_ns / loops
         if total_ns >= CALIBRATION_NS or loops >= MOST_LOOPS:
             break
-        wanted = CALIBRATION_NS * loops / max(total_ns, 1)
-        loops = min(MOST_LOOPS, max(2 * loops, min(16 * loops, int(1.2 * wanted))))
-    return {"op_ns": total_ns / loops, "timed_ns": timed_ns}
+        wanted = int(1.2 * CALIBRATION_NS / max(op_ns, 0.1))
+        loops = min(MOST_LOOPS, max(2 * loops, min(16 * loops, wanted)))
+    return {"op_ns": op_ns, "timed_ns": timed_ns}
 
 
 if __name__ == "__main__":

@@ -10,7 +10,8 @@ a run that was cut off can be read up to there. Each line is one JSON object wit
 
 ``header``
     ``format`` (the version below), ``vmabench`` (version of the program), ``kernel``, ``virt``
-    (``none``, or the hypervisor's kind), ``thp`` (the THP setting), ``clock`` (``raw``),
+    (``none``, the hypervisor's name or ``vm``, or ``emulated``), ``thp`` (the THP setting),
+    ``clock`` (``raw``),
     ``plan`` (its name), ``seed``, ``started`` (UTC, ISO 8601), ``source_cpu``,
     ``receiver_cpu``.
 ``skipped``
@@ -19,7 +20,8 @@ a run that was cut off can be read up to there. Each line is one JSON object wit
     ``case``, ``op_ns`` (one operation, roughly), ``overhead_ns`` (what comes with the case
     untimed), ``loops``, ``values``: how each case was planned.
 ``case``
-    One case in one round: ``round`` (from 1), ``order`` (position in the round), ``case``,
+    One case in one round: ``round`` (from 1; 0 for a case that failed when it was calibrated and
+    was left out of the rounds), ``order`` (position in the round), ``case``,
     ``outcome`` (``ok``, ``skipped`` or ``failed``), ``reason`` (of an outcome that is not ok),
     ``loops`` (operations a value), ``values``: a list with one object for each value, in the
     order in which they were taken: ``time_ns`` (an object phase -> nanoseconds of all loops

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""``vmabench report`` and ``vmabench export``: from the stored data alone."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from vmabench.commands.output import say
+from vmabench.errors import MachineError, UsageError
+from vmabench.store.reader import read
+
+
+def report(args: argparse.Namespace) -> int:
+    from vmabench.report.build import Report
+
+    text = Report(read(Path(args.directory))).text()
+    if args.output:
+        path = _new(Path(args.output))
+        try:
+            path.write_text(text)
+        except OSError as error:
+            raise MachineError(f"can't write {path}: {error.strerror}") from error
+    else:
+        say(text.rstrip("\n"))
+    return 0
+
+
+def export(args: argparse.Namespace) -> int:
+    if args.format == "csv":
+        return _export_csv(args)
+    return _export_pyperf(args)
+
+
+def _export_csv(args: argparse.Namespace) -> int:
+    from vmabench.analysis.frame import write_csv
+    from vmabench.analysis.stats import judged, with_unstable
+
+    if args.by:
+        raise UsageError("--by goes with --format pyperf only")
+    frame = with_unstable(*judged(read(Path(args.directory))))
+    write_csv(frame, _new(Path(args.output)) if args.output else sys.stdout)
+    return 0
+
+
+def _export_pyperf(args: argparse.Namespace) -> int:
+    from vmabench.store.suite import build_suite, mechanisms_with_values, write_suite
+
+    result = read(Path(args.directory))
+    if args.by is None:
+        path = _new(Path(args.output or "vmabench.json.gz"))
+        write_suite(build_suite(result), path)
+        say(str(path))
+        return 0
+    folder = Path(args.output or ".")
+    for mechanism in mechanisms_with_values(result):
+        path = _new(folder / f"{mechanism}.json.gz")
+        folder.mkdir(parents=True, exist_ok=True)
+        write_suite(build_suite(result, by_mechanism=mechanism), path)
+        say(str(path))
+    return 0
+
+
+def _new(path: Path) -> Path:
+    if path.exists():
+        raise UsageError(f"{path} exists already: name another file with -o")
+    return path

@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""``vmabench run``: a plan, from the names on the command line to the report."""
+
+import argparse
+import random
+import resource
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from vmabench import __version__, doctor
+from vmabench.commands.output import say, say_files, warn
+from vmabench.commands.progress import make_progress
+from vmabench.errors import UsageError
+from vmabench.machine.facts import MachineFacts, read_facts
+from vmabench.matrix.case import Case
+from vmabench.matrix.plans import Plan, Vocabulary, check_sizes, expand, load_plan, override
+from vmabench.matrix.rules import why_not, why_too_large
+from vmabench.mechanisms import MECHANISMS
+from vmabench.runner.lock import only_run
+from vmabench.runner.rounds import Outcome, Run, Setup, choose_cpus
+from vmabench.runner.signals import interruptible, uninterrupted
+from vmabench.store.format import FORMAT_VERSION, REPORT, SUITE, Record
+from vmabench.store.places import default_directory, point_latest
+from vmabench.store.reader import read
+from vmabench.store.writer import Writer
+from vmabench.units import format_duration, parse_duration
+
+DONE, FAILED_OR_UNSTABLE, INTERRUPTED = 0, 2, 130
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the command line asks for, checked against this machine."""
+
+    plan: Plan
+    cases: tuple[Case, ...]
+    facts: MachineFacts
+    directory: Path
+    seed: int
+
+
+def run(args: argparse.Namespace) -> int:
+    request = _request(args)
+    with interruptible(), only_run():
+        return _measure(request)
+
+
+def _request(args: argparse.Namespace) -> Request:
+    facts = read_facts()
+    plan = load_plan(args.plan)
+    axes = {axis: getattr(args, axis) for axis in ("mechanism", "scenario", "page", "size")}
+    plan = override(plan, axes)
+    if args.budget:
+        plan = replace(plan, budget_s=parse_duration(args.budget))
+    cases = expand(plan, Vocabulary(tuple(MECHANISMS), facts.pages))
+    check_sizes(cases, args.size)
+    _check_memory(cases, args.size, facts)
+    directory = Path(args.output) if args.output else default_directory(facts.slug, facts.kernel)
+    if directory.exists():
+        raise UsageError(f"{directory} exists already: name another directory with -o")
+    seed = args.seed if args.seed is not None else random.SystemRandom().randrange(1 << 32)
+    return Request(plan, tuple(cases), facts, directory, seed)
+
+
+def _check_memory(cases: Sequence[Case], sizes: Sequence[str], facts: MachineFacts) -> None:
+    """A size that was asked for by name and can't fit is an error, not a row of the table."""
+    reasons = [why_too_large(case, facts) for case in cases]
+    if sizes and reasons and all(reasons):
+        raise UsageError(str(reasons[0]))
+
+
+def _measure(request: Request) -> int:
+    facts = request.facts
+    findings = doctor.examine(
+        facts,
+        _in_order(case.mechanism for case in request.cases),
+        _in_order(case.page for case in request.cases),
+    )
+    blocked = doctor.blocked(findings)
+    reasons = {case: why_not(case, facts, blocked) for case in request.cases}
+    runnable = tuple(case for case in request.cases if reasons[case] is None)
+    writer = Writer(request.directory, request.plan.to_toml(), _machine(facts, findings))
+    setup = Setup(
+        cases=runnable,
+        memories={name: mechanism.memory for name, mechanism in MECHANISMS.items()},
+        budget_s=request.plan.budget_s,
+        rounds=request.plan.rounds,
+        seed=request.seed,
+        source_cpu=choose_cpus(facts.cpus)[0],
+        receiver_cpu=choose_cpus(facts.cpus)[1],
+    )
+    skipped: list[Record] = [
+        {"kind": "skipped", "case": str(case), "reason": reason}
+        for case, reason in reasons.items()
+        if reason is not None
+    ]
+    writer.append([_header(request, setup), *skipped])
+    say(
+        f"plan {request.plan.name}: {len(runnable)} cases to measure, {len(skipped)} skipped, "
+        f"at most {format_duration(setup.budget_s)}"
+    )
+    return _execute(setup, writer, request.plan.rounds)
+
+
+def _execute(setup: Setup, writer: Writer, wanted_rounds: int) -> int:
+    progress = make_progress(sys.stderr, setup.budget_s)
+    measuring = Run(setup, writer, progress)
+    start = time.monotonic_ns()
+    status = "failed"
+    try:
+        measuring.execute()
+        status = "done"
+    except KeyboardInterrupt:
+        status = "interrupted"
+    finally:
+        with uninterrupted():
+            progress.close()
+            outcome = measuring.outcome
+            wall_ns = time.monotonic_ns() - start
+            # A full disk is already being reported; the end of the file says the rest.
+            if status != "failed":
+                writer.append([_end(status, outcome, wall_ns)])
+    return _finish(writer.directory, status, outcome, wanted_rounds)
+
+
+def _finish(directory: Path, status: str, outcome: Outcome, wanted_rounds: int) -> int:
+    from vmabench.report.build import Report
+    from vmabench.store.suite import build_suite, mechanisms_with_values, write_suite
+
+    result = read(directory)
+    if mechanisms_with_values(result):  # pyperf knows no empty suite
+        write_suite(build_suite(result), directory / SUITE)
+    report = Report(result)
+    files = report.write(directory / REPORT)
+    point_latest(directory)
+    say(report.text(brief=True).rstrip("\n"))
+    say_files(directory, files)
+    if status == "interrupted":
+        warn(f"interrupted after {outcome.rounds} whole rounds: what was measured is saved")
+        return INTERRUPTED
+    if outcome.rounds < wanted_rounds and outcome.timed_ns:
+        warn(f"only {outcome.rounds} of {wanted_rounds} rounds fit into the budget")
+    if outcome.failures:
+        warn(f"{len(outcome.failures)} cases failed in some round: see the report")
+        return FAILED_OR_UNSTABLE
+    unstable = report.unstable_cases
+    if unstable:
+        warn(f"{unstable} cases are unstable: see the report")
+        return FAILED_OR_UNSTABLE
+    return DONE
+
+
+def _in_order(names: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(names))
+
+
+def _machine(facts: MachineFacts, findings: Sequence[doctor.Finding]) -> dict[str, object]:
+    return {
+        "facts": asdict(facts),
+        "doctor": [
+            {"mechanism": f.mechanism, "page": f.page, "state": f.state, "reason": f.reason}
+            for f in findings
+        ],
+    }
+
+
+def _header(request: Request, setup: Setup) -> Record:
+    return {
+        "kind": "header",
+        "format": FORMAT_VERSION,
+        "vmabench": __version__,
+        "kernel": request.facts.kernel,
+        "virt": request.facts.virt,
+        "thp": request.facts.thp,
+        "clock": "raw",
+        "plan": request.plan.name,
+        "seed": request.seed,
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "source_cpu": setup.source_cpu,
+        "receiver_cpu": setup.receiver_cpu,
+    }
+
+
+def _end(status: str, outcome: Outcome, wall_ns: int) -> Record:
+    return {
+        "kind": "end",
+        "status": status,
+        "rounds": outcome.rounds,
+        "wall_ns": wall_ns,
+        "timed_ns": outcome.timed_ns,
+        "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+    }

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""``vmabench list`` and ``vmabench doctor``: what exists, and what can run here."""
+
+import argparse
+
+from vmabench.commands.output import say, say_json
+from vmabench.machine.facts import MachineFacts, read_facts
+from vmabench.matrix.case import SCENARIOS
+from vmabench.matrix.plans import builtin_plans
+from vmabench.units import format_size
+
+
+def list_names(args: argparse.Namespace) -> int:
+    entries = _ENTRIES[args.what]()
+    if args.json:
+        say_json(entries)
+        return 0
+    width = max(len(name) for name in entries)
+    for name, description in entries.items():
+        say(f"{name:{width}}  {description}")
+    return 0
+
+
+def _mechanisms() -> dict[str, str]:
+    from vmabench.mechanisms import MECHANISMS
+
+    return {name: mechanism.description for name, mechanism in MECHANISMS.items()}
+
+
+def _pages() -> dict[str, str]:
+    base, huge = read_facts().pages
+    return {
+        base: "the base page of this machine",
+        huge: "transparent huge pages, one PMD entry each",
+    }
+
+
+_ENTRIES = {
+    "mechanisms": _mechanisms,
+    "scenarios": lambda: dict(SCENARIOS),
+    "pages": _pages,
+    "plans": builtin_plans,
+}
+
+
+def doctor(args: argparse.Namespace) -> int:
+    from vmabench.doctor import examine
+    from vmabench.mechanisms import MECHANISMS
+    from vmabench.runner.lock import only_run
+
+    facts = read_facts()
+    with only_run():
+        findings = examine(facts, tuple(MECHANISMS), facts.pages)
+    if args.json:
+        say_json(
+            [
+                {
+                    "mechanism": finding.mechanism,
+                    "page": finding.page,
+                    "state": finding.state,
+                    "gate": finding.gate and finding.gate.name,
+                    "mend": finding.gate and finding.gate.mend,
+                }
+                for finding in findings
+            ]
+        )
+        return 0
+    say(describe_machine(facts))
+    width = max(len(name) for name in MECHANISMS)
+    for finding in findings:
+        line = f"{finding.mechanism:{width}}  {finding.page:>4}  {finding.state}"
+        if finding.gate:
+            line += f": {finding.gate.name}"
+            if finding.gate.mend:
+                line += f"\n{'':{width + 8}}mend: {finding.gate.mend}"
+        say(line)
+    return 0
+
+
+def describe_machine(facts: MachineFacts) -> str:
+    return (
+        f"{facts.cpu_model}, {len(facts.cpus)} CPUs, {facts.memory_bytes / (1 << 30):.1f} GiB, "
+        f"Linux {facts.kernel}, virtualisation: {facts.virt}\n"
+        f"base page {format_size(facts.base_page_bytes)}, THP {facts.thp}, "
+        f"shmem THP {facts.thp_shmem}\n"
+    )

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""One case under ``pyperf.Runner``: ``python -m vmabench.pyperf --mechanism readv ...``.
+
+All of pyperf's own options work. pyperf's workers run this program again and pick their
+benchmark by position, so there is exactly one, whose name follows from the arguments that
+are handed on to them.
+"""
+
+import argparse
+import sys
+from contextlib import ExitStack
+
+import pyperf
+
+from vmabench.errors import NativeError, UsageError, VmabenchError
+from vmabench.machine.facts import read_facts
+from vmabench.matrix.case import PHASES, SCENARIOS, Case, parse_touch
+from vmabench.matrix.plans import PAGE_ALIASES, unknown
+from vmabench.mechanisms import MECHANISMS, SLOWEST_BYTES_PER_S, OpenCase, Pair
+from vmabench.runner.rounds import choose_cpus
+from vmabench.runner.worker import WrongMemoryError, check_backing
+from vmabench.units import parse_size
+
+_OPTIONS = ("mechanism", "scenario", "page", "size", "touch", "phase")
+
+
+def main() -> int:
+    runner = pyperf.Runner(program_args=("-m", "vmabench.pyperf"), add_cmdline_args=_hand_on)
+    _add_options(runner.argparser)
+    try:
+        args = runner.parse_args()
+        case = _case(args)
+        if not args.worker:
+            _try(case)
+        with ExitStack() as stack:
+            timer = _Timer(case, args.phase, stack)
+            name = str(case) if args.phase == "total" else f"{case}/phase:{args.phase}"
+            runner.metadata.update(_metadata(case, args.phase))
+            runner.bench_time_func(name, timer)
+    except VmabenchError as error:
+        sys.stderr.write(f"vmabench: {error}\n")
+        return 1
+    return 0
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("vmabench")
+    group.add_argument("--mechanism", required=True)
+    group.add_argument("--scenario", default="transfer")
+    group.add_argument("--page", default="base")
+    group.add_argument("--size", default="1M")
+    group.add_argument("--touch", help="in deliver: read-100 (the default), write-10, ...")
+    group.add_argument("--phase", default="total", help="in deliver: the phase that is reported")
+
+
+def _hand_on(command: list[str], args: argparse.Namespace) -> None:
+    for option in _OPTIONS:
+        value = getattr(args, option)
+        if value is not None:
+            command += [f"--{option}", value]
+
+
+def _case(args: argparse.Namespace) -> Case:
+    pages = read_facts().pages
+    page = dict(zip(PAGE_ALIASES, pages, strict=True)).get(args.page, args.page)
+    for kind, name, valid in (
+        ("mechanism", args.mechanism, tuple(MECHANISMS)),
+        ("scenario", args.scenario, tuple(SCENARIOS)),
+        ("page", page, pages),
+        ("phase", args.phase, PHASES),
+    ):
+        if name not in valid:
+            raise UsageError(unknown(kind, name, valid))
+    default_touch = "read-100" if args.scenario == "deliver" else "none"
+    mode, pct = parse_touch(args.touch or default_touch)
+    case = Case(args.mechanism, args.scenario, page, parse_size(args.size), mode, pct)
+    if args.phase not in case.phases:
+        raise UsageError(f"{args.scenario} has no phase {args.phase}: it times one thing alone")
+    if case.size_bytes % case.page_bytes:
+        raise UsageError(f"size {args.size} is no multiple of the page size {page}")
+    return case
+
+
+def _try(case: Case) -> None:
+    """Verifies the case once, so that what is blocked here is told before workers are started."""
+    with ExitStack() as stack:
+        _Timer(case, "total", stack).open()
+
+
+def _metadata(case: Case, phase: str) -> dict[str, str | int]:
+    return {
+        "case_mechanism": case.mechanism,
+        "case_scenario": case.scenario,
+        "case_page": case.page,
+        "case_size_bytes": case.size_bytes,
+        "case_touch": case.touch,
+        "case_phase": phase,
+    }
+
+
+class _Timer:
+    """What pyperf calls: seconds of ``loops`` operations. The pair starts on the first call."""
+
+    def __init__(self, case: Case, phase: str, stack: ExitStack) -> None:
+        self._case = case
+        self._phase = phase
+        self._stack = stack
+        self._opened: OpenCase | None = None
+        self._op_s = case.size_bytes / SLOWEST_BYTES_PER_S
+
+    def __call__(self, loops: int) -> float:
+        opened = self._opened or self.open()
+        try:
+            sample = opened.run(loops, loops * self._op_s)
+        except NativeError as error:
+            raise VmabenchError(f"{self._case}: {error.detail}") from error
+        self._op_s = sample.time_ns["total"] / loops / 1e9
+        seconds = sample.time_ns[self._phase] / 1e9
+        if seconds <= 0:
+            raise VmabenchError(f"{self._case}: nothing happens in the phase {self._phase}")
+        return seconds
+
+    def open(self) -> OpenCase:
+        """Sets the case up and verifies it; raises VmabenchError."""
+        case = self._case
+        try:
+            pair = self._stack.enter_context(Pair(*choose_cpus(read_facts().cpus)))
+            pair.make_source(MECHANISMS[case.mechanism].memory, case.page_bytes, case.size_bytes)
+            self._opened = self._stack.enter_context(pair.open(case, seed=1))
+            check_backing(case, self._opened.verify(generation=1))
+        except NativeError as error:
+            raise VmabenchError(f"{case}: {error.detail}") from error
+        except WrongMemoryError as error:
+            raise VmabenchError(f"{case}: {error}") from error
+        return self._opened
+
+
+if __name__ == "__main__":
+    sys.exit(main())

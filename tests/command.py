@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Runs the command line as a user does: a process of its own, and its three answers."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+VMABENCH = (sys.executable, "-m", "vmabench")
+
+#: a plan that a test can afford, with each scenario and both sides acting
+SMALL = ("run", "smoke", "--mechanism", "readv,writev,fork,memfd,memcpy,null", "--budget", "3s")
+
+
+def environ(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """A lock of the test's own: a run of the developer must not fail it."""
+    return {**os.environ, "TMPDIR": str(Path.cwd()), **(extra or {})}
+
+
+def vmabench(
+    *arguments: str, env: Mapping[str, str] | None = None, prefix: Sequence[str] = ()
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*prefix, *VMABENCH, *arguments],
+        env=environ(env),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+def start(*arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*VMABENCH, *arguments],
+        env=environ(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_until(condition: Callable[[], object], limit_s: float = 20.0) -> None:
+    deadline = time.monotonic() + limit_s
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.005)
+
+
+def children(pid: int) -> list[int]:
+    try:
+        text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    except OSError:
+        return []
+    return [int(word) for word in text.split()]
+
+
+def error_line(run: subprocess.CompletedProcess[str]) -> str:
+    """The one line that a failed command may say."""
+    assert run.returncode == 1, (run.returncode, run.stderr)
+    assert run.stdout == ""
+    lines = run.stderr.splitlines()
+    assert len(lines) == 1, run.stderr
+    assert lines[0].startswith("vmabench: ")
+    return lines[0]

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The clone mechanism on a stub that stands in for the kernel: the whole path, to the number."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.command import vmabench
+from tests.needs import needs
+from vmabench.machine.facts import read_facts
+from vmabench.store.reader import read
+
+NATIVE = Path(__file__).with_name("native")
+HEADER = NATIVE.parents[1] / "kernel/uapi/process_vm_mmap.h"
+BASE = read_facts().pages[0]
+BASE_BYTES = read_facts().base_page_bytes
+
+pytestmark = needs("compiler")
+
+
+@pytest.fixture
+def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Preloads the stub; the file gets a line for each call."""
+    library = tmp_path / "stub.so"
+    source = NATIVE / "process_vm_mmap_stub.c"
+    subprocess.run(["gcc", "-shared", "-fPIC", "-o", library, source], check=True)
+    log = tmp_path / "calls"
+    monkeypatch.setenv("LD_PRELOAD", str(library))
+    monkeypatch.setenv("VMB_STUB_LOG", str(log))
+    return log
+
+
+def test_a_run_on_a_kernel_that_has_the_call(calls: Path) -> None:
+    run = vmabench("run", "smoke", "--mechanism", "clone,readv", "--page", BASE, "--size", "64K",
+                   "--budget", "2s", "-o", "out")  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    result = read(Path("out"))
+    assert not result.of_kind("skipped")
+    measured = result.of_kind("case")
+    assert {record["outcome"] for record in measured} == {"ok"}
+    assert {record["case"] for record in measured if record["case"].startswith("clone")} == {
+        f"clone/scenario:transfer/page:{BASE}/size:64K",
+        f"clone/scenario:deliver/page:{BASE}/size:64K/touch:read-100",
+        f"clone/scenario:deliver/page:{BASE}/size:64K/touch:write-100",
+    }
+    delivered = next(r for r in measured if "deliver" in r["case"] and "clone" in r["case"])
+    assert set(delivered["values"][0]["time_ns"]) == {
+        "attach", "transfer", "touch", "release", "total",
+    }  # fmt: skip
+
+
+def test_what_the_kernel_is_asked(calls: Path) -> None:
+    run = vmabench("run", "smoke", "--mechanism", "clone", "--page", BASE, "--size", "64K",
+                   "--budget", "1s", "-o", "out")  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    made = [line.split() for line in calls.read_text().splitlines()]
+    header = HEADER.read_text()
+    fixed, noreplace = (
+        re.search(rf"#define {name}\s+(0x\d+)", header)
+        for name in ("PVMMAP_FIXED", "PVMMAP_FIXED_NOREPLACE")
+    )
+    assert fixed and noreplace
+    by_flags: dict[str, list[list[str]]] = {}
+    for call in made:
+        by_flags.setdefault(call[4], []).append(call)
+    # the probe: all flag bits, nothing named
+    assert all(call[:4] == ["0", "0", "0", "0"] for call in by_flags.pop("0xffffffffffffffff"))
+    # transfer goes over the clone before it, deliver into free addresses
+    assert set(by_flags) == {fixed[1], noreplace[1]}
+    for call in (*by_flags[fixed[1]], *by_flags[noreplace[1]]):
+        assert int(call[0]) > 0
+        assert int(call[2]) in (BASE_BYTES, 64 << 10)  # the doctor tries one page
+        assert int(call[1], 16) % (1 << 30) == int(call[3], 16) % (1 << 30) == 0
+        assert call[5] == str(int(call[3], 16))
+
+
+def test_the_doctor_finds_the_call(calls: Path) -> None:
+    text = vmabench("doctor").stdout
+    assert re.search(rf"^clone +{BASE} +ok$", text, re.MULTILINE)

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""``python -m vmabench.pyperf``: one case, all of pyperf's own options."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pyperf
+import pytest
+
+from tests.command import environ, vmabench
+from vmabench.machine.facts import read_facts
+
+BASE = read_facts().pages[0]
+FAST = ("-p", "2", "-n", "2", "-w", "1", "--min-time", "0.002")
+
+
+def runner(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "vmabench.pyperf", *arguments],
+        env=environ(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+def test_a_case_with_pyperfs_own_options() -> None:
+    case = ("--mechanism", "readv", "--scenario", "transfer", "--page", BASE, "--size", "1M")
+    run = runner(*case, *FAST, "-o", "out.json")
+    assert run.returncode == 0, run.stderr
+    bench = pyperf.Benchmark.load("out.json")
+    assert bench.get_name() == f"readv/scenario:transfer/page:{BASE}/size:1M"
+    assert bench.get_nrun() >= 2
+    assert 1e-6 < bench.median() < 1
+    assert bench.get_metadata()["case_size_bytes"] == 1 << 20
+    show = subprocess.run(
+        [sys.executable, "-m", "pyperf", "stats", "out.json"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert show.returncode == 0
+    assert "Median" in show.stdout
+
+
+def test_a_phase_of_a_delivery_through_the_main_command() -> None:
+    run = vmabench(
+        "pyperf", "--", "--mechanism", "memfd", "--scenario", "deliver", "--size", "64K",
+        "--touch", "write-100", "--phase", "touch", *FAST, "-o", "out.json",
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    name = pyperf.Benchmark.load("out.json").get_name()
+    assert name == f"memfd/scenario:deliver/page:{BASE}/size:64K/touch:write-100/phase:touch"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--mechanism", "raedv"], "unknown mechanism 'raedv': did you mean readv?"),
+        (["--mechanism", "readv", "--phase", "touch"], "transfer has no phase touch"),
+        (["--mechanism", "readv", "--size", "5000"], "is no multiple of the page size"),
+        (["--mechanism", "readv", "--size", "zero"], "is no size"),
+        (["--mechanism", "readv", "--page", "1T"], "unknown page"),
+    ],
+)
+def test_bad_input_is_one_line(arguments: list[str], words: str) -> None:
+    run = runner(*arguments, *FAST)
+    assert run.returncode == 1
+    assert words in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+def test_a_blocked_case_says_why() -> None:
+    run = runner("--mechanism", "clone", "--size", "4K", *FAST, "-o", "out.json")
+    if not Path("out.json").exists():
+        assert run.returncode == 1
+        assert "process_vm_mmap: Function not implemented" in run.stderr
+        assert "Traceback" not in run.stderr

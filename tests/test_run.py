@@ -1,0 +1,276 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Whole runs, as a user starts them, and what can go wrong in the middle of them."""
+
+import csv
+import io
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.command import SMALL, children, error_line, start, vmabench, wait_until
+from tests.needs import needs
+from vmabench.machine.facts import read_facts
+from vmabench.store.format import Result
+from vmabench.store.reader import read
+
+BASE, HUGE = read_facts().pages
+
+
+def outcomes(result: Result) -> dict[str, set[str]]:
+    """The cases of each outcome; one that failed in a round is in ``failed``."""
+    found: dict[str, set[str]] = {"ok": set(), "failed": set(), "skipped": set()}
+    for record in result.of_kind("case"):
+        found[record["outcome"]].add(record["case"])
+    found["skipped"] |= {record["case"] for record in result.of_kind("skipped")}
+    return found
+
+
+def reasons(result: Result, kind: str) -> set[str]:
+    return {str(record["reason"]) for record in result.of_kind(kind) if record.get("reason")}
+
+
+@needs("thp")
+def test_a_run_from_the_plan_to_the_export() -> None:
+    run = vmabench(*SMALL)
+    assert run.returncode == 0, run.stderr
+    latest = Path("results/latest")
+    assert latest.is_symlink()
+    directory = latest.resolve()
+    facts = read_facts()
+    assert directory.parent == Path("results").resolve() / facts.slug / facts.kernel
+    names = {"plan.toml", "machine.json", "samples.jsonl.gz", "suite.json.gz", "report"}
+    assert {path.name for path in directory.iterdir()} == names
+    assert f"results  {os.path.relpath(directory)}" in run.stdout
+
+    result = read(directory)
+    assert result.complete
+    assert not outcomes(result)["failed"]
+    assert len(result.of_kind("round")) >= 1
+    assert "host" not in (directory / "machine.json").read_text()
+
+    rows = list(
+        csv.DictReader(io.StringIO(vmabench("export", str(latest), "--format", "csv").stdout))
+    )
+    ok = [row for row in rows if row["outcome"] == "ok" and row["phase"] == "total"]
+    backed = {(row["page"], row["src_backed_pct"], row["dst_backed_pct"]) for row in ok}
+    backed = {proof for proof in backed if proof[1]}
+    assert {(page, float(s), float(d)) for page, s, d in backed} == {(BASE, 0, 0), (HUGE, 100, 100)}
+    assert all(float(row["time_ns"]) > 0 for row in ok)
+    assert all(row["reason"] for row in rows if row["outcome"] != "ok")
+
+
+def test_two_runs_with_one_seed_measure_in_one_order() -> None:
+    orders = []
+    for name in ("a", "b"):
+        vmabench(*SMALL, "--seed", "7", "--page", BASE, "--size", "64K", "-o", name)
+        result = read(Path(name))
+        orders.append([r["case"] for r in result.of_kind("case") if r["round"] == 1])
+    assert orders[0] == orders[1]
+    assert len(orders[0]) > 5
+
+
+def test_calibration_and_times_are_stored() -> None:
+    vmabench(*SMALL, "--page", BASE, "--size", "64K", "-o", "out")
+    result = read(Path("out"))
+    planned = {record["case"] for record in result.of_kind("calibration")}
+    assert planned == outcomes(result)["ok"]
+    for record in result.of_kind("round"):
+        assert 0 < record["timed_ns"] < record["wall_ns"]
+        assert 0 < record["ready_ns"] < 5e9
+    (end,) = result.of_kind("end")
+    assert end["status"] == "done"
+    assert end["wall_ns"] < 6e9
+
+
+def test_a_kernel_without_the_call_gets_a_row_that_says_so() -> None:
+    run = vmabench(
+        "run", "smoke", "--mechanism", "clone", "--page", BASE, "--size", "4K", "-o", "out"
+    )
+    assert run.returncode == 0, run.stderr
+    result = read(Path("out"))
+    if not outcomes(result)["ok"]:
+        assert all("ENOSYS" in reason for reason in reasons(result, "skipped"))
+        assert len(result.of_kind("skipped")) == 3
+        assert "ENOSYS" in run.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["run", "quik"], "unknown plan 'quik': did you mean quick?"),
+        (["run", "--mechanism", "readw"], "unknown mechanism 'readw': did you mean readv?"),
+        (["run", "--scenario", "transfre"], "did you mean transfer?"),
+        (["run", "--page", "3K"], "unknown page '3K'"),
+        (["run", "--mechanism", "readv,"], "an empty name"),
+        (["run", "--size", "5000", "--page", BASE], "size 5000 is no multiple of the page size"),
+        (["run", "--size", "0"], "'0' is no size"),
+        (["run", "--size=-4K"], "'-4K' is no size"),
+        (["run", "--size", "many"], "'many' is no size"),
+        (["run", "--size", "4T"], "size 4T needs about"),
+        (["run", "--budget", "soon"], "'soon' is no duration"),
+        (["run", "wrong.toml"], "wrong.toml, line 2: budgets is unknown here"),
+        (["run", "gone.toml"], "can't read the plan gone.toml"),
+        (["run", "-o", "there"], "there exists already"),
+        (["run", "-o", "/proc/no/such"], "can't write the results to /proc/no/such"),
+        (["frobnicate"], "invalid choice: 'frobnicate'"),
+        ([], "the following arguments are required"),
+        (["list", "mechanics"], "invalid choice: 'mechanics'"),
+        (["report", "gone"], "gone"),
+        (["report", "there"], "there"),
+        (["export", "there", "--format", "xml"], "invalid choice: 'xml'"),
+        (["export", "gone", "--format", "csv"], "gone"),
+    ],
+)
+def test_bad_input_gets_one_line_that_says_what_is_wrong(arguments: list[str], words: str) -> None:
+    Path("there").mkdir()
+    Path("wrong.toml").write_text('name = "wrong"\nbudgets = "3s"\n')
+    before = set(Path().iterdir())
+    assert words in error_line(vmabench(*arguments))
+    assert {p for p in Path().iterdir() if p.name != "vmabench.lock"} == before
+
+
+def kill_during(run_pid: int, victim: str) -> None:
+    """Kills the worker, or its source, once a round is on."""
+    wait_until(lambda: Path("out/samples.jsonl.gz").exists())
+    wait_until(lambda: b"calibration" in read_raw(Path("out/samples.jsonl.gz")))
+
+    def find() -> list[int]:
+        workers = children(run_pid)
+        if victim == "worker":
+            return workers
+        return [source for worker in workers for source in children(worker)]
+
+    wait_until(find)
+    os.kill(find()[0], signal.SIGKILL)
+
+
+def read_raw(path: Path) -> bytes:
+    import gzip
+
+    return gzip.decompress(path.read_bytes())
+
+
+@pytest.mark.parametrize("victim", ["worker", "source"])
+def test_a_killed_process_costs_one_case_and_the_run_goes_on(victim: str) -> None:
+    run = start(*SMALL, "--page", BASE, "--size", "16M", "--budget", "8s", "-o", "out")
+    kill_during(run.pid, victim)
+    _, errors = run.communicate(timeout=60)
+    assert run.returncode == 2, errors
+    assert "failed in some round" in errors
+    result = read(Path("out"))
+    assert result.complete
+    failed = [r for r in result.of_kind("case") if r["outcome"] == "failed"]
+    assert len(failed) == 1
+    assert f"the {victim} process was killed by signal 9" in failed[0]["reason"]
+    hit = [r for r in result.of_kind("case") if r["round"] == failed[0]["round"]]
+    assert len(hit) == len(result.of_kind("calibration"))
+    assert all(record["complete"] for record in result.of_kind("round"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("moment", ["calibration", "first round", "later"])
+def test_an_interrupted_run_saves_what_it_has(number: int, moment: str) -> None:
+    run = start(*SMALL, "--page", BASE, "--size", "4K,4M", "--budget", "8s", "-o", "out")
+    samples = Path("out/samples.jsonl.gz")
+    signs = {"calibration": b"header", "first round": b"calibration", "later": b'"complete":true'}
+    wait_until(lambda: samples.exists() and signs[moment] in read_raw(samples))
+    wait_until(lambda: children(run.pid))
+    worker = children(run.pid)[0]
+    run.send_signal(number)
+    run.send_signal(number)  # an impatient user
+    _, errors = run.communicate(timeout=30)
+    assert run.returncode == 130, errors
+    assert "Traceback" not in errors
+    assert not Path(f"/proc/{worker}").exists()
+    result = read(Path("out"))
+    assert not result.complete
+    assert result.damage is None
+    assert vmabench("report", "out").returncode in (0, 1)
+    if moment == "later":
+        assert outcomes(result)["ok"]
+        assert (Path("out") / "suite.json.gz").exists()
+        export = vmabench("export", "out", "--format", "csv")
+        assert export.returncode == 0
+        assert ",ok," in export.stdout
+
+
+def test_ctrl_c_before_anything_is_measured_is_no_traceback() -> None:
+    for _ in range(4):
+        run = start(*SMALL, "-o", "out")
+        wait_until(Path("vmabench.lock").exists)
+        run.send_signal(signal.SIGINT)
+        _, errors = run.communicate(timeout=30)
+        assert run.returncode == 130
+        assert "Traceback" not in errors
+        Path("vmabench.lock").unlink()
+        if Path("out").exists():
+            Path("out").rename(f"out-{run.pid}")
+
+
+def test_nothing_outlives_a_run_that_was_killed() -> None:
+    run = start(*SMALL, "--page", BASE, "--size", "4M", "--budget", "30s", "-o", "out")
+    samples = Path("out/samples.jsonl.gz")
+    wait_until(lambda: samples.exists() and b'"complete":true' in read_raw(samples))
+    wait_until(lambda: children(run.pid) and children(children(run.pid)[0]))
+    worker = children(run.pid)[0]
+    source = children(worker)[0]
+    run.kill()
+    run.communicate(timeout=30)
+    wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in (worker, source)), 5)
+    result = read(Path("out"))
+    assert not result.complete
+    assert outcomes(result)["ok"]
+    assert vmabench("report", "out").returncode == 0
+
+
+def test_a_second_run_is_refused() -> None:
+    first = start(*SMALL, "--budget", "20s", "-o", "out")
+    wait_until(lambda: Path("out/samples.jsonl.gz").exists())
+    line = error_line(vmabench(*SMALL, "-o", "other"))
+    assert f"another run is measuring on this machine (process {first.pid})" in line
+    assert not Path("other").exists()
+    first.send_signal(signal.SIGINT)
+    first.communicate(timeout=30)
+    assert vmabench(*SMALL, "--size", "4K", "--page", BASE, "-o", "other").returncode == 0
+
+
+@needs("root")
+def test_a_full_disk_is_one_line_and_what_was_saved_is_whole(full_disk: Path) -> None:
+    (full_disk / "ballast").write_bytes(b"x" * (232 << 10))
+    run = vmabench(*SMALL, "--budget", "20s", "-o", str(full_disk / "out"))
+    assert run.returncode == 1, run.stderr
+    said = [line for line in run.stderr.splitlines() if line.startswith("vmabench:")]
+    assert len(said) == 1
+    assert "No space left on device" in said[0]
+    assert "Traceback" not in run.stderr
+    result = read(full_disk / "out")
+    assert result.damage is None
+    assert result.of_kind("calibration")
+
+
+@needs("root", "thp")
+def test_thp_never_skips_the_huge_cases_with_that_reason(thp_never: None) -> None:
+    run = vmabench("run", "smoke", "--mechanism", "readv,fork", "--budget", "2s", "-o", "out")
+    assert run.returncode == 0, run.stderr
+    result = read(Path("out"))
+    skipped = result.of_kind("skipped")
+    assert {record["case"].split("/")[2] for record in skipped} == {f"page:{HUGE}"}
+    assert all("THP is set to never" in record["reason"] for record in skipped)
+    assert {case.split("/")[2] for case in outcomes(result)["ok"]} == {f"page:{BASE}"}
+
+
+def test_the_machine_file_has_the_findings_of_the_doctor() -> None:
+    vmabench(*SMALL, "--page", BASE, "--size", "4K", "-o", "out")
+    machine = json.loads(Path("out/machine.json").read_text())
+    assert machine["facts"]["kernel"] == os.uname().release
+    assert {finding["mechanism"] for finding in machine["doctor"]} == {
+        "readv",
+        "writev",
+        "fork",
+        "memfd",
+        "memcpy",
+        "null",
+    }
