@@ -22,7 +22,7 @@ def say_json(data: object) -> None:
 
 def say_files(directory: Path, files: Sequence[Path]) -> None:
     """Where everything is, as a person would type it."""
-    say(f"results  {os.path.relpath(directory)}")
+    say(f"\nresults  {os.path.relpath(directory)}")
     for file in files:
         kind = "report" if file.suffix == ".txt" else "figure"
         say(f"{kind:8} {os.path.relpath(file)}")
