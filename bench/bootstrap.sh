@@ -74,7 +74,8 @@ install_packages
 make_venv() {
 	[ -x "$venv/bin/python" ] || { say "making the virtual environment"; "$python" -m venv "$venv"; }
 	say "installing vmabench and what it needs into $venv"
-	"$venv/bin/pip" install -q --disable-pip-version-check -e "$1" || {
+	# The setuptools that a new environment has is older than what builds the C core.
+	"$venv/bin/pip" install -q --disable-pip-version-check 'setuptools>=77' -e "$1" || {
 		say "pip could not install vmabench: see its message above"
 		exit 1
 	}
