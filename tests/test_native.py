@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The C core in a real pair of processes, at small sizes."""
 
+import ctypes
 import errno
 import mmap
 import os
@@ -269,6 +270,40 @@ def test_the_pattern_finds_a_page_in_the_wrong_place() -> None:
     pages[:BASE_BYTES], pages[BASE_BYTES : 2 * BASE_BYTES] = second, first
     assert lib.vmb_pattern_check(data, size, 1, 1) == -errno.EBADMSG
     assert b"page 0 of 4" in ffi.string(lib.vmb_detail())
+
+
+@pytest.mark.parametrize(
+    ("isolation", "seen", "wrong"),
+    [
+        ("COPIES", False, None),
+        ("COPIES", True, "the write of the source reached the receiver"),
+        ("COW", False, None),
+        ("COW", True, "the write of the source reached the receiver"),
+        ("SHARES", True, None),
+        ("SHARES", False, "the receiver does not see the write of the source"),
+    ],
+)
+def test_isolation_is_judged_by_what_the_mechanism_claims(
+    isolation: str, seen: bool, wrong: str | None
+) -> None:
+    claim = getattr(lib, f"VMB_{isolation}")
+    result = lib.vmb_judge_isolation(claim, seen, b"source", b"receiver")
+    assert (result == 0) == (wrong is None)
+    if wrong:
+        assert wrong in ffi.string(lib.vmb_detail()).decode()
+
+
+def test_a_short_transfer_is_an_error(pair: Pair) -> None:
+    """Half of the destination is taken away: the kernel then moves the other half and says so."""
+    case = make_case("readv", size_bytes=4 * BASE_BYTES)
+    make_source(pair, case)
+    libc = ctypes.CDLL(None, use_errno=True)
+    with pair.open(case, seed=1) as opened:
+        opened.verify(1)
+        middle = int(ffi.cast("uintptr_t", opened._context.dst)) + 2 * BASE_BYTES
+        assert libc.munmap(ctypes.c_void_p(middle), ctypes.c_size_t(2 * BASE_BYTES)) == 0
+        with pytest.raises(NativeError, match=r"process_vm_readv moved \d+ of \d+ bytes"):
+            opened.run(1, 1)
 
 
 def test_the_clock_is_the_raw_one() -> None:

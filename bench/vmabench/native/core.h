@@ -198,6 +198,8 @@ int vmb_case_run(struct vmb_ctx *ctx, uint64_t loops, struct vmb_sample *ret);
 void vmb_case_close(struct vmb_ctx *ctx);
 
 /* verify.c */
+int vmb_judge_isolation(enum vmb_isolation isolation, int seen, const char *writer,
+			const char *reader);
 int vmb_case_verify(struct vmb_ctx *ctx, uint64_t generation, struct vmb_evidence *ret);
 
 static inline uint64_t vmb_now_ns(void)

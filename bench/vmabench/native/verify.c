@@ -50,7 +50,18 @@ static int operate(struct vmb_ctx *ctx)
 	return ctx->mech->deliver ? ctx->mech->deliver(ctx) : 0;
 }
 
-/* In the source: is the receiver's write to be seen there, and is it? */
+/* Whether a write by one side may, or must, be seen by the other. */
+int vmb_judge_isolation(enum vmb_isolation isolation, int seen, const char *writer,
+			const char *reader)
+{
+	if (isolation == VMB_SHARES && !seen)
+		return vmb_fail(-EBADMSG, "the %s does not see the write of the %s", reader,
+				writer);
+	if (isolation != VMB_SHARES && seen)
+		return vmb_fail(-EBADMSG, "the write of the %s reached the %s", writer, reader);
+	return 0;
+}
+
 static int look_at_source(struct vmb_ctx *ctx, uint64_t generation, size_t page)
 {
 	struct vmb_request *request = vmb_pair_request(ctx->pair);
@@ -61,11 +72,7 @@ static int look_at_source(struct vmb_ctx *ctx, uint64_t generation, size_t page)
 	changed = vmb_pair_call(ctx->pair, VMB_CMD_LOOK);
 	if (changed && changed != -EBADMSG)
 		return changed;
-	if (ctx->mech->isolation == VMB_SHARES && !changed)
-		return vmb_fail(-EBADMSG, "the source does not see the receiver's write");
-	if (ctx->mech->isolation != VMB_SHARES && changed)
-		return vmb_fail(-EBADMSG, "the receiver's write reached the source");
-	return 0;
+	return vmb_judge_isolation(ctx->mech->isolation, changed, "receiver", "source");
 }
 
 static int look_at_receiver(struct vmb_ctx *ctx, uint64_t generation, size_t page)
@@ -73,11 +80,7 @@ static int look_at_receiver(struct vmb_ctx *ctx, uint64_t generation, size_t pag
 	uint64_t expected = vmb_pattern_word(ctx->params.seed, generation, page, 2);
 	uint64_t found = *(volatile uint64_t *)vmb_word(ctx->view, page, ctx->base_page, 2);
 
-	if (ctx->mech->isolation == VMB_SHARES && found == expected)
-		return vmb_fail(-EBADMSG, "the receiver does not see the source's write");
-	if (ctx->mech->isolation != VMB_SHARES && found != expected)
-		return vmb_fail(-EBADMSG, "the source's write reached the receiver");
-	return 0;
+	return vmb_judge_isolation(ctx->mech->isolation, found != expected, "source", "receiver");
 }
 
 /* Word 1 is the receiver's to write, word 2 the source's. */
