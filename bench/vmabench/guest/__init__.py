@@ -1,0 +1,14 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The patched kernel in a virtual machine: build it, run in it, test it, look around in it.
+
+``build`` gives a Kernel; ``run``, ``selftests`` and ``shell`` take one.
+"""
+
+from vmabench.guest.boot import Outcome, run, shell
+from vmabench.guest.cache import Kernel
+from vmabench.guest.kbuild import build
+from vmabench.guest.qemu import Machine
+from vmabench.guest.kselftest import Selftests
+from vmabench.guest.kselftest import run as selftests
+
+__all__ = ["Kernel", "Machine", "Outcome", "Selftests", "build", "run", "selftests", "shell"]
