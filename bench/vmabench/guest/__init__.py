@@ -7,8 +7,8 @@
 from vmabench.guest.boot import Outcome, run, shell
 from vmabench.guest.cache import Kernel
 from vmabench.guest.kbuild import build
-from vmabench.guest.qemu import Machine
 from vmabench.guest.kselftest import Selftests
 from vmabench.guest.kselftest import run as selftests
+from vmabench.guest.qemu import Machine
 
 __all__ = ["Kernel", "Machine", "Outcome", "Selftests", "build", "run", "selftests", "shell"]
