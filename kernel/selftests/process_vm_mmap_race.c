@@ -261,7 +261,7 @@ FIXTURE_SETUP(unwind)
 
 	if (clone_map(0, 0, 0, 0, -1UL) == -ENOSYS)
 		SKIP(return, "no process_vm_mmap()");
-	for (unsigned int i = 0; i < sizeof(inject) / sizeof(inject[0]); i++)
+	for (unsigned int i = 0; i < ARRAY_SIZE(inject); i++)
 		if (write_file(inject[i][0], inject[i][1]))
 			SKIP(return, "no fault injection");
 	if (!thp_borrow(&self->thp, variant->kind)) {

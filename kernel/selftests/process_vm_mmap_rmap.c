@@ -24,18 +24,18 @@ static bool two_nodes(void)
 	return !access("/sys/devices/system/node/node1", F_OK);
 }
 
-static int node_of(unsigned long addr)
+static int node_of(pid_t pid, unsigned long addr)
 {
 	void *page = (void *)addr;
 	int status = -1;
 
-	if (syscall(SYS_move_pages, 0, 1UL, &page, NULL, &status, 0))
+	if (syscall(SYS_move_pages, pid, 1UL, &page, NULL, &status, 0))
 		return -errno;
 	return status;
 }
 
 /* Ask for one page on the other node: 0, or the error that is left after a while. */
-static int move_to(unsigned long addr, int node)
+static int move_to(pid_t pid, unsigned long addr, int node)
 {
 	void *page = (void *)addr;
 	int status = -EBUSY;
@@ -43,10 +43,10 @@ static int move_to(unsigned long addr, int node)
 	for (int tries = 0; tries < 20 && status != node; tries++) {
 		if (tries)
 			usleep(20000);
-		syscall(SYS_move_pages, 0, 1UL, &page, &node, &status,
+		syscall(SYS_move_pages, pid, 1UL, &page, &node, &status,
 			MPOL_MF_MOVE_ALL);
 		if (status >= 0)
-			status = node_of(addr);
+			status = node_of(pid, addr);
 	}
 	return status == node ? 0 : status < 0 ? status : -EBUSY;
 }
@@ -73,8 +73,9 @@ static long clone_order(unsigned long pid, unsigned long src, long len, long dst
 	return clone_map(pid, src, len, dst, dst ? PVMMAP_FIXED : 0);
 }
 
-/* One page mapped five times: a source, two clones here, one of a clone, and ours
- * of that.
+/*
+ * One page mapped five times: a source, two clones here, a clone elsewhere, and
+ * ours of that.
  */
 FIXTURE_SETUP(rmap)
 {
@@ -129,13 +130,13 @@ TEST_F_TIMEOUT(rmap, migrate, 300)
 	if (!two_nodes() || !was)
 		SKIP(return, "one node, or no privilege");
 	for (unsigned long off = 0; off < self->len; off += step) {
-		node = !node_of(self->dst + off);
+		node = !node_of(0, self->dst + off);
 		was = frame(getpid(), self->dst + off);
-		EXPECT_EQ(0, move_to(self->dst + off, node));
+		EXPECT_EQ(0, move_to(0, self->dst + off, node));
 		EXPECT_NE(was, frame(getpid(), self->dst + off));
 		same_everywhere(_metadata, self, off);
 		/* asked for by another mapping of it */
-		EXPECT_EQ(0, move_to(self->last + off, !node));
+		EXPECT_EQ(0, move_to(0, self->last + off, !node));
 		same_everywhere(_metadata, self, off);
 	}
 	EXPECT_EQ(0, check(self->low, self->len, 7, 0));
@@ -149,7 +150,7 @@ TEST_F_TIMEOUT(rmap, migrate_orphan, 300)
 	if (!two_nodes() || !frame(getpid(), self->dst))
 		SKIP(return, "one node, or no privilege");
 	peer_stop(&self->peer);
-	EXPECT_EQ(0, move_to(self->dst, !node_of(self->dst)));
+	EXPECT_EQ(0, move_to(0, self->dst, !node_of(0, self->dst)));
 	EXPECT_EQ(frame(getpid(), self->dst), frame(getpid(), self->low));
 	EXPECT_EQ(frame(getpid(), self->dst), frame(self->third.pid, self->mid));
 	EXPECT_EQ(frame(getpid(), self->dst), frame(getpid(), self->last));
@@ -164,24 +165,59 @@ TEST_F_TIMEOUT(rmap, migrate_merged, 300)
 		SKIP(return, "one node, or no privilege");
 	at = reserve(self->len);
 	ASSERT_EQ(at, clone_map(self->peer.pid, self->src, half, at, PVMMAP_FIXED));
-	/* the source has forked meanwhile, and written since */
+	/* the source has written since */
 	peer_call(&self->peer, fill, self->src, page_size(), 7, 0);
 	ASSERT_EQ(at + half, clone_map(self->peer.pid, self->src + half,
 				       self->len - half, at + half, PVMMAP_FIXED));
 	EXPECT_EQ(1, smaps(getpid(), at, self->len, NULL));
-	EXPECT_EQ(0, move_to(at + half, !node_of(at + half)));
+	EXPECT_EQ(0, move_to(0, at + half, !node_of(0, at + half)));
 	EXPECT_EQ(frame(getpid(), at + half), frame(self->peer.pid, self->src + half));
 	EXPECT_EQ(0, check(at, self->len, 7, 0));
 }
 
-static long clear_refs(void)
+static long reserve_order(unsigned long len, unsigned long b, long c, long d)
+{
+	return reserve(len);
+}
+
+/*
+ * Two pieces that would fit together, but come from a process and its child, and
+ * the second has pages that only the child's anon_vma knows. If they merge they
+ * do it in a way that lets rmap find these pages.
+ */
+TEST_F_TIMEOUT(rmap, merge_of_strangers, 300)
+{
+	unsigned long half = self->len / 2 & ~(page_size() - 1), src;
+	struct peer child;
+	uint64_t was;
+	long at;
+
+	if (!two_nodes() || !frame(getpid(), self->dst))
+		SKIP(return, "one node, or no privilege");
+	src = map_kind(variant->kind, self->len, 7, 0);
+	ASSERT_EQ(0, peer_start(&child));
+	peer_call(&child, fill, src, self->len, 7, 0);
+	at = peer_call(&self->third, reserve_order, self->len, 0, 0, 0);
+	ASSERT_EQ(at, peer_call(&self->third, clone_order, getpid(), src, half, at));
+	ASSERT_EQ(at + half, peer_call(&self->third, clone_order, child.pid,
+				       src + half, half, at + half));
+	was = frame(child.pid, src + half);
+	ASSERT_EQ(was, frame(self->third.pid, at + half));
+	EXPECT_EQ(0, move_to(child.pid, src + half, !node_of(child.pid, src + half)));
+	EXPECT_NE(was, frame(child.pid, src + half));
+	EXPECT_EQ(frame(child.pid, src + half), frame(self->third.pid, at + half));
+	EXPECT_EQ(0, peer_call(&self->third, check, at, half, 7, 0));
+	peer_stop(&child);
+}
+
+static long forget_references(void)
 {
 	return write_file("/proc/self/clear_refs", "1");
 }
 
-static long clear_refs_order(unsigned long a, unsigned long b, long c, long d)
+static long forget_order(unsigned long a, unsigned long b, long c, long d)
 {
-	return clear_refs();
+	return forget_references();
 }
 
 /* All of a cgroup to swap, and back. */
@@ -204,8 +240,8 @@ TEST_F_TIMEOUT(rmap, reclaim, 300)
 	dst = clone_map(peer.pid, src, self->len, 0, 0);
 	ASSERT_GT(dst, 0);
 	for (int i = 0; i < 10 && !swapped; i++) {
-		peer_call(&peer, clear_refs_order, 0, 0, 0, 0);
-		clear_refs();
+		peer_call(&peer, forget_order, 0, 0, 0, 0);
+		forget_references();
 		write_file("/sys/fs/cgroup/pvm-test/memory.reclaim", "16M");
 		swapped = smaps(getpid(), dst, self->len, "Swap");
 	}
@@ -310,7 +346,7 @@ TEST_F_TIMEOUT(ksm, migrate, 300)
 	ASSERT_GT(dst, 0);
 	ASSERT_NE(self->src, dst);
 	ASSERT_EQ(frame(self->peer.pid, self->src), frame(getpid(), dst));
-	EXPECT_EQ(0, move_to(dst, !node_of(dst)));
+	EXPECT_EQ(0, move_to(0, dst, !node_of(0, dst)));
 	EXPECT_EQ(frame(self->peer.pid, self->src), frame(getpid(), dst));
 	EXPECT_EQ(frame(getpid(), dst + page_size()), frame(getpid(), dst));
 	EXPECT_TRUE(all_equal(dst, self->len, 0x55));
