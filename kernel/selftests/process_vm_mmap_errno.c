@@ -451,7 +451,8 @@ TEST_F(err, overcommit)
 	EXPECT_EQ(-ENOMEM, ret);
 }
 
-TEST_F(err, map_count)
+/* tens of thousands of mappings, which a debug kernel takes its time over */
+TEST_F_TIMEOUT(err, map_count, 300)
 {
 	long max = read_long("/proc/sys/vm/max_map_count"), ret = 0;
 	unsigned long at = reserve(4 * max * self->page);

@@ -4,11 +4,23 @@
 ``build`` gives a Kernel; ``run``, ``selftests`` and ``shell`` take one.
 """
 
+from vmabench.errors import LostGuest
 from vmabench.guest.boot import Outcome, run, shell
 from vmabench.guest.cache import Kernel
-from vmabench.guest.kbuild import build
+from vmabench.guest.kbuild import build, cached
 from vmabench.guest.kselftest import Selftests
 from vmabench.guest.kselftest import run as selftests
 from vmabench.guest.qemu import Machine
 
-__all__ = ["Kernel", "Machine", "Outcome", "Selftests", "build", "run", "selftests", "shell"]
+__all__ = [
+    "Kernel",
+    "LostGuest",
+    "Machine",
+    "Outcome",
+    "Selftests",
+    "build",
+    "cached",
+    "run",
+    "selftests",
+    "shell",
+]

@@ -40,7 +40,6 @@ file_systems() {
 	mkdir -p /dev/pts /dev/shm /run
 	mount -t devpts devpts /dev/pts
 	mount -t tmpfs -o mode=1777 tmpfs /dev/shm
-	mount -t tmpfs -o mode=1777 tmpfs /tmp
 	mount -t tmpfs -o mode=755 tmpfs /run
 	mount -t cgroup2 cgroup2 /sys/fs/cgroup
 	[ -d /sys/kernel/debug ] && mount -t debugfs debugfs /sys/kernel/debug

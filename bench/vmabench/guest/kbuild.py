@@ -56,6 +56,12 @@ def build(
         return _build_locked(source, kernel_dir, directory, facts, say, progress)
 
 
+def cached(flavour: str = "bench", *, ksrc: str | None = None) -> cache.Kernel | None:
+    """The kernel of this checkout if it has been built already, at no cost."""
+    source = base_of.find(ksrc)
+    return cache.look_up(_facts(source, project_kernel(), flavour)["key"], cache.root())
+
+
 def _facts(source: base_of.Base, kernel_dir: Path, flavour: str) -> dict[str, str]:
     compiler = _output(["gcc", "--version"]).splitlines()[0]
     parts = {
