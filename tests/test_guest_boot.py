@@ -83,12 +83,16 @@ def test_kvm_that_does_not_work_is_said(tmp_path: Path, monkeypatch: pytest.Monk
     said: list[str] = []
     fake_qemu(tmp_path, monkeypatch, "exit 1")
     monkeypatch.setattr("os.access", lambda *_: True)
-    image = Kernel(tmp_path / "1", tmp_path / "c", "", "", "", "", "")
+    (tmp_path / "1").mkdir()
+    (tmp_path / "2").mkdir()
+    image = Kernel(tmp_path / "1/bzImage", tmp_path / "c", "", "", "", "", "")
     assert boot.choose("auto", image, qemu.Machine(), said.append) == "tcg"
     assert "emulating" in said[0]
     fake_qemu(tmp_path, monkeypatch, "echo 0 >$d/status")
-    other = Kernel(tmp_path / "2", tmp_path / "c", "", "", "", "", "")
+    other = Kernel(tmp_path / "2/bzImage", tmp_path / "c", "", "", "", "", "")
     assert boot.choose("auto", other, qemu.Machine(), said.append) == "kvm"
+    # the answer is kept: QEMU would say otherwise now
+    assert boot.choose("auto", image, qemu.Machine(), said.append) == "tcg"
     assert boot.choose("kvm", image, qemu.Machine(), said.append) == "kvm"
     assert boot.choose("tcg", other, qemu.Machine(), said.append) == "tcg"
 

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Boot a kernel, run one command in it, and tell what came of it."""
 
-import functools
 import os
 import shlex
 import shutil
@@ -99,8 +98,16 @@ def choose(accel: str, kernel: Kernel, machine: qemu.Machine, say: Say) -> qemu.
     return "kvm"
 
 
-@functools.cache
 def _kvm_works(image: Path) -> bool:
+    """Try it, once in the life of this machine's boot: what does not work takes the whole limit."""
+    boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    answer = image.parent / f"kvm-{boot_id}"
+    if not answer.exists():
+        answer.write_text("yes" if _boots_under_kvm(image) else "no")
+    return answer.read_text() == "yes"
+
+
+def _boots_under_kvm(image: Path) -> bool:
     kernel = Kernel(image, image, "", "", "", "", "")
     machine = qemu.Machine(memory=512 << 20, cpus=1)
     with _run_dir() as directory:
