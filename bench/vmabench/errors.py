@@ -28,3 +28,18 @@ class NativeError(VmabenchError):
 
 class FormatError(VmabenchError):
     """A stored file is damaged, or of a format that this version does not know."""
+
+
+class KernelBuildError(VmabenchError):
+    """The patched kernel could not be made: no base, a hunk that fails, a lost option."""
+
+
+class LostGuest(VmabenchError):  # noqa: N818 - it is the guest that is lost
+    """The guest panicked, hung or vanished: no result, neither good nor bad.
+
+    ``log_tail`` is the end of its console log.
+    """
+
+    def __init__(self, message: str, log_tail: str = "") -> None:
+        super().__init__(message)
+        self.log_tail = log_tail

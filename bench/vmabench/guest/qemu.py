@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The command line of QEMU: the only module that knows it."""
+
+import os
+import shlex
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from vmabench.errors import MachineError, UsageError
+from vmabench.guest.cache import Kernel
+
+PROGRAM = "qemu-system-x86_64"
+Accel = Literal["tcg", "kvm"]
+Clock = Literal["time", "instructions"]
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What a guest has. Sizes are bytes; ``shares`` are directories it may write to."""
+
+    memory: int = 2 << 30
+    cpus: int = 2
+    cmdline: str = ""
+    swap: str = ""  # "", "zram" or "file"
+    swap_bytes: int = 1 << 30
+    clock: Clock = "time"
+    shares: tuple[Path, ...] = field(default=())
+
+
+def program() -> str:
+    """The path of QEMU, or a MachineError that says how to get it."""
+    path = shutil.which(PROGRAM)
+    if path is None:
+        raise MachineError("no QEMU: run 'apt-get install qemu-system-x86'")
+    return path
+
+
+def command(  # noqa: PLR0913 - all of it is one command line
+    kernel: Kernel,
+    machine: Machine,
+    run_dir: Path,
+    accel: Accel,
+    *,
+    init: Path,
+    interactive: bool = False,
+) -> list[str]:
+    """The whole command line, for a run whose files are in ``run_dir``."""
+    line = [
+        program(),
+        *("-no-user-config", "-nodefaults", "-display", "none", "-no-reboot"),
+        *("-machine", "q35", "-m", f"{machine.memory >> 20}M", "-smp", str(machine.cpus)),
+        *_accelerator(accel, machine.clock),
+        *("-device", "virtio-rng-pci"),
+        *("-kernel", str(kernel.image), "-append", _append(machine, init, interactive)),
+        # the root: all of the host's, never to be written
+        *_share("root", "/dev/root", Path("/"), readonly=True),
+        *_share("run", "vmabench", run_dir),
+    ]
+    for index, path in enumerate(machine.shares):
+        line += _share(f"share{index}", f"share{index}", path)
+    if machine.swap == "file":
+        drive = f"file={run_dir / 'swap'},if=virtio,format=raw,cache=unsafe"
+        line += ["-drive", drive]
+    if interactive:
+        return [*line, "-serial", "mon:stdio"]
+    return [*line, "-serial", f"file:{run_dir / 'console'}"]
+
+
+def setup_script(machine: Machine) -> str:
+    """The shell script that init.sh sources before it runs the command."""
+    lines = [f"share share{index} {shlex.quote(str(p))}" for index, p in enumerate(machine.shares)]
+    if machine.swap == "zram":
+        lines.append(f"swap_zram {machine.swap_bytes}")
+    elif machine.swap == "file":
+        lines.append("swap_disk")
+    elif machine.swap:
+        raise UsageError(f"no swap device {machine.swap!r}: there are zram and file")
+    return "".join(f"{line} || return 1\n" for line in lines)
+
+
+def prepare(machine: Machine, run_dir: Path) -> None:
+    """Make the files that the command line names."""
+    (run_dir / "setup.sh").write_text(setup_script(machine))
+    if machine.swap == "file":
+        with (run_dir / "swap").open("wb") as file:
+            os.truncate(file.fileno(), machine.swap_bytes)
+
+
+def _accelerator(accel: Accel, clock: Clock) -> list[str]:
+    if clock == "instructions":
+        if accel != "tcg":
+            raise UsageError("the instruction clock exists under emulation only: use --accel tcg")
+        # one thread, and virtual time that is nothing but instructions: repeatable
+        return ["-accel", "tcg,thread=single", "-icount", "shift=0,sleep=off", "-cpu", "max"]
+    if accel == "kvm":
+        return ["-accel", "kvm", "-cpu", "host"]
+    return ["-accel", "tcg,thread=multi", "-cpu", "max"]
+
+
+def _append(machine: Machine, init: Path, interactive: bool) -> str:
+    options = [
+        "console=ttyS0",
+        "panic=-1",
+        "root=/dev/root rootfstype=9p ro",
+        "rootflags=trans=virtio,version=9p2000.L,msize=262144,cache=loose",
+        f"init={init}",
+    ]
+    if interactive:
+        options.append("quiet")
+    return " ".join([*options, machine.cmdline]).strip()
+
+
+def _share(name: str, tag: str, path: Path, readonly: bool = False) -> list[str]:
+    if "," in str(path):
+        raise UsageError(f"{path} can't be shared with a guest: its name has a comma")
+    flags = ",readonly=on,multidevs=remap" if readonly else ""
+    return [
+        *("-fsdev", f"local,id={name},path={path},security_model=none{flags}"),
+        *("-device", f"virtio-9p-pci,fsdev={name},mount_tag={tag}"),
+    ]

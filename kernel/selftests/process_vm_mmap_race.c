@@ -1,0 +1,359 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * While the call runs: the source exits, execs, unmaps and forks; two processes
+ * clone from each other; and allocations fail at every depth.  What is looked
+ * for is a hang, a report of the kernel, wrong contents, or something left over.
+ */
+#include "pvm.h"
+#include "../kselftest_harness.h"
+
+#include <time.h>
+
+#define SECONDS	2
+
+static bool time_is_up(time_t start)
+{
+	return time(NULL) - start > SECONDS;
+}
+
+FIXTURE(race) {
+	unsigned long len;
+	unsigned long *shared;	/* [0] where the source is, [1] stop */
+	unsigned long dst;
+};
+
+FIXTURE_SETUP(race)
+{
+	if (clone_map(0, 0, 0, 0, -1UL) == -ENOSYS)
+		SKIP(return, "no process_vm_mmap()");
+	self->len = 64 * page_size();
+	self->shared = mmap(NULL, page_size(), PROT_READ | PROT_WRITE,
+			    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, self->shared);
+	self->dst = reserve(self->len);
+}
+
+FIXTURE_TEARDOWN(race)
+{
+}
+
+/* Clone from @pid until it is gone: how often it worked, or what went wrong. */
+static long clone_until(struct __test_metadata *_metadata, pid_t pid,
+			unsigned long src, unsigned long len, unsigned long dst,
+			int end1, int end2)
+{
+	long good = 0, ret;
+
+	for (;;) {
+		ret = clone_map(pid, src, len, dst, PVMMAP_FIXED);
+		if (ret == end1 || ret == end2)
+			return good;
+		EXPECT_EQ((long)dst, ret) {
+			return -1;
+		}
+		EXPECT_EQ(0, check(dst, len, 7, 0)) {
+			return -1;
+		}
+		good++;
+	}
+}
+
+TEST_F_TIMEOUT(race, source_exits, 120)
+{
+	time_t start = time(NULL);
+	long good = 0, n;
+
+	while (!time_is_up(start)) {
+		pid_t pid = fork();
+
+		if (!pid) {
+			self->shared[0] = map_kind(BASE, self->len, 7, 0);
+			usleep(rand() % 3000);
+			_exit(0);
+		}
+		while (!*(volatile unsigned long *)self->shared)
+			usleep(50);
+		n = clone_until(_metadata, pid, self->shared[0], self->len,
+				self->dst, -ESRCH, -EFAULT);
+		self->shared[0] = 0;
+		waitpid(pid, NULL, 0);
+		ASSERT_GE(n, 0);
+		good += n;
+		srand(good + n);
+	}
+	EXPECT_GT(good, 0);
+}
+
+TEST_F_TIMEOUT(race, source_execs, 120)
+{
+	time_t start = time(NULL);
+	long good = 0, n;
+
+	while (!time_is_up(start)) {
+		pid_t pid = fork();
+
+		if (!pid) {
+			self->shared[0] = map_kind(BASE, self->len, 7, 0);
+			usleep(rand() % 3000);
+			execl("/proc/self/exe", "pvm-sleeper", "--sleep", NULL);
+			_exit(0);
+		}
+		while (!*(volatile unsigned long *)self->shared)
+			usleep(50);
+		/* afterwards another program is there, with other mappings */
+		n = clone_until(_metadata, pid, self->shared[0], self->len,
+				self->dst, -EFAULT, -ESRCH);
+		self->shared[0] = 0;
+		kill(pid, SIGKILL);
+		waitpid(pid, NULL, 0);
+		ASSERT_GE(n, 0);
+		good += n;
+		srand(good + n);
+	}
+	EXPECT_GT(good, 0);
+}
+
+TEST_F_TIMEOUT(race, source_unmaps, 120)
+{
+	time_t start = time(NULL);
+	long good = 0, ret;
+	pid_t pid = fork();
+
+	if (!pid) {
+		self->shared[0] = map_kind(BASE, self->len, 7, 0);
+		while (!((volatile unsigned long *)self->shared)[1]) {
+			munmap((void *)self->shared[0], self->len);
+			mmap((void *)self->shared[0], self->len,
+			     PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS |
+			     MAP_FIXED, -1, 0);
+			fill(self->shared[0], self->len, 7, 0);
+		}
+		_exit(0);
+	}
+	while (!*(volatile unsigned long *)self->shared)
+		usleep(50);
+	while (!time_is_up(start)) {
+		ret = clone_map(pid, self->shared[0], self->len, self->dst,
+				PVMMAP_FIXED);
+		if (ret == -EFAULT)
+			continue;
+		ASSERT_EQ((long)self->dst, ret);
+		/* each page is as filled, or not filled yet */
+		for (unsigned long off = 0; off < self->len; off += page_size()) {
+			unsigned long got = *(unsigned long *)(self->dst + off);
+
+			ASSERT_TRUE(!got || got == 7UL * 1000003 + off);
+		}
+		good++;
+	}
+	self->shared[1] = 1;
+	waitpid(pid, NULL, 0);
+	EXPECT_GT(good, 0);
+}
+
+TEST_F_TIMEOUT(race, source_forks, 120)
+{
+	time_t start = time(NULL);
+	long good = 0;
+	pid_t pid = fork();
+
+	if (!pid) {
+		self->shared[0] = map_kind(BASE, self->len, 7, 0);
+		while (!((volatile unsigned long *)self->shared)[1]) {
+			pid_t child = fork();
+
+			if (!child) {
+				fill(self->shared[0], self->len, 8, 0);
+				_exit(0);
+			}
+			fill(self->shared[0], self->len, 7, 0);
+			waitpid(child, NULL, 0);
+		}
+		_exit(!!check(self->shared[0], self->len, 7, 0));
+	}
+	while (!*(volatile unsigned long *)self->shared)
+		usleep(50);
+	while (!time_is_up(start)) {
+		ASSERT_EQ((long)self->dst,
+			  clone_map(pid, self->shared[0], self->len, self->dst,
+				    PVMMAP_FIXED));
+		ASSERT_EQ(0, check(self->dst, self->len, 7, 0));
+		fill(self->dst, self->len, 9, 0);
+		good++;
+	}
+	self->shared[1] = 1;
+	int status;
+
+	waitpid(pid, &status, 0);
+	EXPECT_EQ(0, status);
+	EXPECT_GT(good, 0);
+}
+
+/* Both ends of a pair do this: the two mmap_locks are wanted in either order. */
+static long clone_in_turn(unsigned long pid, unsigned long src, long len, long dst)
+{
+	time_t start = time(NULL);
+	long good = 0;
+
+	while (!time_is_up(start)) {
+		if (clone_map(pid, src, len, dst, PVMMAP_FIXED) != dst)
+			return -errno;
+		if (check(dst, len, 7, 0))
+			return -EIO;
+		fill(dst, len, 1 + good % 5, 0);
+		good++;
+	}
+	return good;
+}
+
+TEST_F_TIMEOUT(race, mutual, 120)
+{
+	unsigned long mine = map_kind(BASE, self->len, 7, 0);
+	struct peer_order order;
+	struct peer peer;
+	long theirs, good;
+
+	/* forked, so the peer may clone from us under yama only if we let it */
+	prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY);
+	ASSERT_EQ(0, peer_start(&peer));
+	order = (struct peer_order){ clone_in_turn, getpid(), mine, self->len,
+				     self->dst };
+	ASSERT_EQ(sizeof(order), write(peer.to, &order, sizeof(order)));
+	good = clone_in_turn(peer.pid, mine, self->len, self->dst);
+	ASSERT_EQ(sizeof(theirs), read(peer.from, &theirs, sizeof(theirs)));
+	peer_stop(&peer);
+	EXPECT_GT(good, 0);
+	EXPECT_GT(theirs, 0);
+}
+
+/*
+ * Let the n-th allocation fail, for each n until the call does without: the
+ * range is unmapped then, nothing is left over, and the source is untouched.
+ */
+FIXTURE(unwind) {
+	struct peer peer;
+	struct thp_state thp;
+	unsigned long len, dst;
+	long src;
+	int nth;
+};
+
+FIXTURE_VARIANT(unwind) {
+	enum kind kind;
+	bool replace;
+};
+
+FIXTURE_VARIANT_ADD(unwind, base) { .kind = BASE };
+FIXTURE_VARIANT_ADD(unwind, replace) { .kind = BASE, .replace = true };
+FIXTURE_VARIANT_ADD(unwind, thp) { .kind = THP };
+FIXTURE_VARIANT_ADD(unwind, file) { .kind = PRIVATE_FILE };
+
+static const char *const inject[][2] = {
+	{ "/sys/kernel/debug/failslab/ignore-gfp-wait", "N" },
+	{ "/sys/kernel/debug/fail_page_alloc/ignore-gfp-wait", "N" },
+	{ "/sys/kernel/debug/fail_page_alloc/ignore-gfp-highmem", "N" },
+	{ "/sys/kernel/debug/fail_page_alloc/min-order", "0" },
+};
+
+FIXTURE_SETUP(unwind)
+{
+	char path[64];
+
+	if (clone_map(0, 0, 0, 0, -1UL) == -ENOSYS)
+		SKIP(return, "no process_vm_mmap()");
+	for (unsigned int i = 0; i < ARRAY_SIZE(inject); i++)
+		if (write_file(inject[i][0], inject[i][1]))
+			SKIP(return, "no fault injection");
+	if (!thp_borrow(&self->thp, variant->kind)) {
+		thp_restore(&self->thp);
+		SKIP(return, "the sizes of huge pages can't be set");
+	}
+	ASSERT_EQ(0, peer_start(&self->peer));
+	/* three page tables' worth, so that some are filled when one fails */
+	self->len = 3 * PMD;
+	self->src = peer_call(&self->peer, map_kind, variant->kind, self->len, 7, 0);
+	ASSERT_GT(self->src, 0);
+	self->dst = reserve(self->len + PMD) +
+		    (variant->kind == THP ? page_size() : 0);
+	snprintf(path, sizeof(path), "/proc/self/task/%ld/fail-nth",
+		 syscall(SYS_gettid));
+	self->nth = open(path, O_RDWR);
+	if (self->nth < 0)
+		SKIP(return, "no fail-nth");
+}
+
+FIXTURE_TEARDOWN(unwind)
+{
+	peer_stop(&self->peer);
+	thp_restore(&self->thp);
+}
+
+/* The call with its n-th allocation failing; *done if there is no n-th. */
+static long clone_failing(int fd, int nth, bool *done, pid_t pid,
+			  unsigned long src, unsigned long len, unsigned long dst)
+{
+	char text[16];
+	long ret;
+
+	snprintf(text, sizeof(text), "%d", nth);
+	if (write(fd, text, strlen(text)) < 0)
+		return -EBADF;
+	ret = clone_map(pid, src, len, dst, PVMMAP_FIXED);
+	memset(text, 0, sizeof(text));
+	if (pread(fd, text, sizeof(text) - 1, 0) < 0)
+		return -EBADF;
+	*done = atoi(text) != 0;
+	if (write(fd, "0", 1) < 0)
+		return -EBADF;
+	return ret;
+}
+
+TEST_F_TIMEOUT(unwind, every_depth, 300)
+{
+	long vm, ptes, anon, committed, ret = 0, failed = 0;
+	bool done = false;
+
+	/* so that page tables of upper levels are there */
+	ASSERT_EQ((long)self->dst, clone_map(self->peer.pid, self->src, self->len,
+					     self->dst, PVMMAP_FIXED));
+	munmap((void *)self->dst, self->len);
+	vm = status_kb(getpid(), "VmSize");
+	ptes = status_kb(getpid(), "VmPTE");
+	anon = status_kb(getpid(), "RssAnon");
+	committed = read_field("/proc/meminfo", "Committed_AS");
+
+	for (int nth = 1; nth < 2000 && !done; nth++) {
+		if (variant->replace)
+			mmap((void *)self->dst, self->len, PROT_READ | PROT_WRITE,
+			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+		ret = clone_failing(self->nth, nth, &done, self->peer.pid,
+				    self->src, self->len, self->dst);
+		if (ret == (long)self->dst) {
+			ASSERT_EQ(0, check(self->dst, self->len, 7, 0));
+			munmap((void *)self->dst, self->len);
+			continue;
+		}
+		ASSERT_EQ(-ENOMEM, ret);
+		failed++;
+		/* a failure known beforehand leaves the old mapping */
+		if (variant->replace)
+			munmap((void *)self->dst, self->len);
+		ASSERT_EQ(0, smaps(getpid(), self->dst, self->len, NULL));
+		ASSERT_EQ(vm, status_kb(getpid(), "VmSize"));
+		ASSERT_EQ(ptes, status_kb(getpid(), "VmPTE"));
+		ASSERT_EQ(0, peer_call(&self->peer, check, self->src, self->len, 7, 0));
+	}
+	EXPECT_TRUE(done);
+	EXPECT_GT(failed, 3);
+	EXPECT_LE(labs(status_kb(getpid(), "RssAnon") - anon), 4096);
+	EXPECT_LE(labs(read_field("/proc/meminfo", "Committed_AS") - committed), 1024);
+	peer_call(&self->peer, fill, self->src, self->len, 8, 0);
+	EXPECT_EQ(0, peer_call(&self->peer, check, self->src, self->len, 8, 0));
+}
+
+int main(int argc, char **argv)
+{
+	if (argc == 2 && !strcmp(argv[1], "--sleep"))
+		return pause();
+	return test_harness_run(argc, argv);
+}

@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Finding the sources, and a cache in which nothing half-written counts."""
+
+import multiprocessing
+import os
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from vmabench.errors import KernelBuildError, MachineError
+from vmabench.guest import base, cache, kbuild
+
+
+def make_tree(directory: Path, version: str = "6.12.5") -> Path:
+    major, minor, patch = version.split(".")
+    directory.mkdir(parents=True)
+    (directory / "Makefile").write_text(
+        f"# SPDX\nVERSION = {major}\nPATCHLEVEL = {minor}\nSUBLEVEL = {patch}\n"
+    )
+    return directory
+
+
+def make_tarball(path: Path, version: str = "6.12.5") -> Path:
+    tree = make_tree(path.parent / f"linux-{version}", version)
+    with tarfile.open(path, "w:xz") as archive:
+        archive.add(tree, arcname=tree.name)
+    return path
+
+
+def test_a_tree_and_a_tarball(tmp_path: Path) -> None:
+    tree = make_tree(tmp_path / "tree")
+    assert base.find(str(tree)).path == tree
+    tarball = make_tarball(tmp_path / "l.tar.xz")
+    found = base.find(str(tarball))
+    base.unpack(found, tmp_path / "out")
+    assert (tmp_path / "out/Makefile").exists()
+    assert not list(tmp_path.glob("*.partial"))
+
+
+@pytest.mark.parametrize("make", [make_tree, make_tarball])
+def test_the_wrong_version_is_named(tmp_path: Path, make: object) -> None:
+    path = make(tmp_path / "x.tar.xz", "6.6.1")  # type: ignore[operator]
+    with pytest.raises(KernelBuildError, match=r"is 6\.6: the series is for Linux 6\.12"):
+        base.find(str(path))
+
+
+def test_no_kernel_at_all(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("nothing")
+    with pytest.raises(KernelBuildError, match="no tarball"):
+        base.find(str(tmp_path / "file"))
+    with pytest.raises(KernelBuildError, match="no kernel"):
+        base.find(str(tmp_path))
+    with pytest.raises(KernelBuildError, match="there is nothing"):
+        base.find(str(tmp_path / "gone"))
+
+
+def test_no_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("KSRC", raising=False)
+    monkeypatch.setattr(base, "PACKAGED", tmp_path / "none")
+    asked: list[list[str]] = []
+    with pytest.raises(MachineError, match=r"apt-get install linux-source-6\.12"):
+        base.find(install=asked.append)
+    assert asked == [["linux-source-6.12"]]
+
+
+def test_a_cut_off_unpacking_leaves_no_tree(tmp_path: Path) -> None:
+    tarball = make_tarball(tmp_path / "l.tar.xz")
+    found = base.find(str(tarball))
+    data = tarball.read_bytes()
+    tarball.write_bytes(data[: len(data) // 2])
+    with pytest.raises(KernelBuildError, match="can't be unpacked"):
+        base.unpack(found, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_missing_tools_come_in_one_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.which", lambda tool: None if tool in {"flex", "bc"} else tool)
+    with pytest.raises(MachineError, match="apt-get install bc flex"):
+        base.check_tools()
+
+
+def test_space_is_said_beforehand(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda _: type("U", (), {"free": 10**8})())
+    with pytest.raises(MachineError, match=r"needs 2\.2 GB .* 0\.1 GB are free"):
+        base.check_space(tmp_path, "bench")
+
+
+FACTS = {
+    "key": "k1",
+    "flavour": "bench",
+    "release": "6.12",
+    "compiler": "gcc",
+    "config_sha256": "0",
+}
+
+
+def publish(directory: Path) -> cache.Kernel:
+    (directory / "image").write_text("image")
+    (directory / "conf").write_text("config")
+    return cache.publish(directory / "image", directory / "conf", FACTS, directory)
+
+
+def test_what_is_published_is_found(tmp_path: Path) -> None:
+    kernel = publish(tmp_path)
+    assert cache.look_up("k1", tmp_path) == kernel
+    assert kernel.image.read_text() == "image"
+    assert cache.look_up("k2", tmp_path) is None
+
+
+@pytest.mark.parametrize("victim", ["bzImage", "config", "build.json"])
+def test_a_part_is_nothing(tmp_path: Path, victim: str) -> None:
+    publish(tmp_path)
+    (tmp_path / "k1" / victim).unlink()
+    assert cache.look_up("k1", tmp_path) is None
+    publish(tmp_path)
+    assert cache.look_up("k1", tmp_path) is not None
+
+
+def test_a_cut_off_publication_is_nothing_and_is_removed(tmp_path: Path) -> None:
+    (tmp_path / "partial-x").mkdir()
+    assert cache.look_up("partial-x", tmp_path) is None
+    cache.clean_up(tmp_path)
+    assert not (tmp_path / "partial-x").exists()
+
+
+def test_every_part_of_the_key_counts() -> None:
+    parts = {"base": "1", "series": "2", "config": "3", "compiler": "4"}
+    keys = {cache.key(parts)} | {cache.key({**parts, name: "x"}) for name in parts}
+    assert len(keys) == 5
+
+
+def _second(directory: Path, said: "multiprocessing.Queue[str]") -> None:
+    with cache.lock(directory, said.put):
+        said.put("in")
+
+
+def test_a_second_build_waits_and_says_so(tmp_path: Path) -> None:
+    said: multiprocessing.Queue[str] = multiprocessing.Queue()
+    with cache.lock(tmp_path, lambda _: None):
+        process = multiprocessing.Process(target=_second, args=(tmp_path, said))
+        process.start()
+        assert f"process {os.getpid()}" in said.get(timeout=20)
+        assert said.empty()
+    assert said.get(timeout=20) == "in"
+    process.join()
+
+
+def test_first_error_of_a_log() -> None:
+    log = (
+        "  CC  a.o\nmm/a.c:1:2: error: no such thing\nmake[1]: *** [x] Error 1\nmake: *** Error 2\n"
+    )
+    assert kbuild.first_error(log) == "mm/a.c:1:2: error: no such thing"
+    assert kbuild.first_error("a\nlast\n") == "last"

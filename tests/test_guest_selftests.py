@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The real thing: the patched kernel, booted, and what its selftests and its log say."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from vmabench import guest
+from vmabench.errors import VmabenchError
+from vmabench.guest import boot, kbuild
+
+REQUIRED = "guest" in os.environ.get("VMABENCH_REQUIRE", "").split(",")
+
+
+@pytest.fixture(scope="module")
+def kernel() -> guest.Kernel:
+    """A kernel from the cache; built only where a guest is required, as it takes minutes."""
+    try:
+        found = guest.build() if REQUIRED else kbuild.cached()
+    except VmabenchError as error:
+        if REQUIRED:
+            raise
+        pytest.skip(f"{error} (VMABENCH_REQUIRE=guest makes this a failure)")
+    if found is None:
+        pytest.skip("no kernel in the cache: vmabench guest build, or VMABENCH_REQUIRE=guest")
+    if not REQUIRED and not shutil.which("qemu-system-x86_64"):
+        pytest.skip("no QEMU (VMABENCH_REQUIRE=guest makes this a failure)")
+    return found
+
+
+def test_a_command_and_its_exit_status(kernel: guest.Kernel, tmp_path: Path) -> None:
+    machine = guest.Machine(shares=(tmp_path,), swap="zram", swap_bytes=64 << 20)
+    script = f"uname -r; grep -c zram0 /proc/swaps; echo from the guest >{tmp_path}/file; exit 7"
+    outcome = guest.run(["sh", "-c", script], kernel, machine=machine, timeout=120)
+    assert outcome.status == 7
+    assert outcome.stdout.split() == [kernel.release, "1"]
+    assert (tmp_path / "file").read_text() == "from the guest\n"
+    assert outcome.splats == ()
+
+
+def test_the_root_of_the_host_is_not_written(kernel: guest.Kernel) -> None:
+    mark = Path.home() / "vmabench-must-not-be-here"
+    outcome = guest.run(["sh", "-c", f"echo x >{mark} && cat {mark}"], kernel, timeout=120)
+    assert outcome.stdout == "x\n"
+    assert not mark.exists()
+
+
+def test_a_panic_is_a_lost_guest(kernel: guest.Kernel) -> None:
+    with pytest.raises(guest.LostGuest, match=r"lost: .*panic"):
+        guest.run(["sh", "-c", "echo c >/proc/sysrq-trigger; sleep 30"], kernel, timeout=120)
+
+
+def test_all_selftests(kernel: guest.Kernel) -> None:
+    result = guest.selftests(kernel, timeout=900)
+    assert result.good, "\n".join(result.lines())
+
+
+def test_init_is_a_good_script() -> None:
+    if not shutil.which("shellcheck"):
+        pytest.skip("no shellcheck")
+    script = Path(boot.__file__).with_name("init.sh")
+    done = subprocess.run(["shellcheck", script], capture_output=True, text=True, check=False)
+    assert done.stdout == ""
