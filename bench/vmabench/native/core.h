@@ -176,6 +176,10 @@ int vmb_prove_by_smaps(const char *addr, size_t size, struct vmb_proof *ret);
 int vmb_page_table_bytes(pid_t pid, uint64_t *ret);
 int vmb_faults(pid_t pid, uint64_t *minor, uint64_t *major);
 
+/* hooks.c: for the timed hooks attach and release of a mechanism */
+int vmb_attach_fresh(struct vmb_ctx *ctx);
+int vmb_release_slot(struct vmb_ctx *ctx);
+
 /* loops.c */
 int vmb_loop(struct vmb_ctx *ctx, uint64_t loops, struct vmb_sample *ret);
 uint64_t vmb_now(void);

@@ -6,7 +6,6 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -50,11 +49,6 @@ static int clone_attach(struct vmb_ctx *ctx)
 	return clone_to_slot(ctx, PVMMAP_FIXED_NOREPLACE);
 }
 
-static int clone_release(struct vmb_ctx *ctx)
-{
-	return munmap(ctx->slot, ctx->size) ? vmb_fail(-errno, "munmap") : 0;
-}
-
 const struct vmb_mech vmb_mech_clone = {
 	.name = "clone",
 	.description = "process_vm_mmap(): the source's pages mapped copy-on-write",
@@ -64,5 +58,5 @@ const struct vmb_mech vmb_mech_clone = {
 	.probe = clone_probe,
 	.transfer = clone_transfer,
 	.attach = clone_attach,
-	.release = clone_release,
+	.release = vmb_release_slot,
 };

@@ -49,16 +49,14 @@ static int copied_attach(struct vmb_ctx *ctx)
 {
 	int err = map_source(ctx);
 
-	return err ? err : vmb_fresh_map(ctx->slot, ctx->size, ctx->page);
+	return err ? err : vmb_attach_fresh(ctx);
 }
 
 static int copied_release(struct vmb_ctx *ctx)
 {
 	int err = unmap_source(ctx);
 
-	if (munmap(ctx->slot, ctx->size))
-		return vmb_fail(-errno, "munmap");
-	return err;
+	return err ? err : vmb_release_slot(ctx);
 }
 
 static int inplace_transfer(struct vmb_ctx *ctx)

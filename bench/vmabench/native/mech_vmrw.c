@@ -2,7 +2,6 @@
 /* readv and writev: process_vm_readv() by the receiver, process_vm_writev() by the source. */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <sys/mman.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -44,16 +43,6 @@ static int writev_transfer(struct vmb_ctx *ctx)
 			ctx->remote_dst);
 }
 
-static int vmrw_attach(struct vmb_ctx *ctx)
-{
-	return vmb_fresh_map(ctx->slot, ctx->size, ctx->page);
-}
-
-static int vmrw_release(struct vmb_ctx *ctx)
-{
-	return munmap(ctx->slot, ctx->size) ? vmb_fail(-errno, "munmap") : 0;
-}
-
 /*
  * process_vm_readv() on the caller itself: no permission rule forbids that, so
  * where it fails the call is missing or filtered.
@@ -74,9 +63,9 @@ const struct vmb_mech vmb_mech_readv = {
 	.memory = VMB_ANON,
 	.isolation = VMB_COPIES,
 	.transfer = readv_transfer,
-	.attach = vmrw_attach,
+	.attach = vmb_attach_fresh,
 	.deliver = readv_transfer,
-	.release = vmrw_release,
+	.release = vmb_release_slot,
 };
 
 const struct vmb_mech vmb_mech_writev = {
@@ -86,6 +75,6 @@ const struct vmb_mech vmb_mech_writev = {
 	.memory = VMB_ANON,
 	.isolation = VMB_COPIES,
 	.transfer = writev_transfer,
-	.attach = vmrw_attach,
-	.release = vmrw_release,
+	.attach = vmb_attach_fresh,
+	.release = vmb_release_slot,
 };
