@@ -150,16 +150,22 @@ int vmb_region_map(enum vmb_memory memory, size_t page, size_t size, struct vmb_
 
 /*
  * Gives the page around offset back and faults a new one in. A write to a huge
- * page that somebody shares splits it; this makes it whole again.
+ * page that somebody shares splits it; this makes it whole again. Unmapped and
+ * not MADV_DONTNEED, which on kernels before 6.14 leaves an empty page table
+ * behind, and over a page table there is no huge page.
  */
 int vmb_region_renew(const struct vmb_region *region, size_t offset)
 {
 	char *addr = region->addr + offset / region->page * region->page;
+	int err;
 
 	if (region->memory != VMB_ANON)
 		return 0;
-	if (madvise(addr, region->page, MADV_DONTNEED))
-		return vmb_fail(-errno, "madvise(MADV_DONTNEED)");
+	if (munmap(addr, region->page))
+		return vmb_fail(-errno, "munmap of one page of %zu bytes", region->page);
+	err = vmb_fresh_map(addr, region->page, region->page);
+	if (err)
+		return err;
 	for (size_t i = 0; i < region->page; i += vmb_base_page())
 		*(volatile char *)(addr + i) = 0;
 	return 0;
