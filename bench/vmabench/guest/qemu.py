@@ -2,8 +2,10 @@
 """The command line of QEMU: the only module that knows it."""
 
 import os
+import re
 import shlex
 import shutil
+import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -12,9 +14,10 @@ from vmabench.errors import MachineError, UsageError
 from vmabench.guest.cache import Kernel
 
 PROGRAM = "qemu-system-x86_64"
-# Without "enhanced rep movsb" the kernel copies by quadwords. An emulator does each iteration
-# of a string instruction by itself, so a copy by bytes is eight times as long as it should be.
-CPU = "max,erms=off,fsrm=off"
+# Without "enhanced rep movsb" the kernel copies by quadwords: an emulator does each iteration of
+# a string instruction by itself, and by bytes there are eight times as many. Without AVX because
+# QEMU 7.2, the first that emulates it, is slow at it (and numpy was once seen to die of it).
+CPU = "max,erms=off,fsrm=off,avx=off"
 Accel = Literal["tcg", "kvm"]
 Clock = Literal["time", "instructions"]
 
@@ -38,6 +41,13 @@ def program() -> str:
     if path is None:
         raise MachineError("no QEMU: run 'apt-get install qemu-system-x86'")
     return path
+
+
+def version() -> str:
+    """As in ``7.2.22``."""
+    done = subprocess.run([program(), "--version"], capture_output=True, text=True, check=False)
+    found = re.search(r"version (\S+)", done.stdout)
+    return found[1] if found else "unknown"
 
 
 def command(  # noqa: PLR0913 - all of it is one command line
@@ -112,6 +122,9 @@ def _append(machine: Machine, init: Path, interactive: bool) -> str:
     ]
     if interactive:
         options.append("quiet")
+    if machine.clock == "instructions":
+        # where mappings lie decides how many page tables fork() copies
+        options.append("norandmaps")
     return " ".join([*options, machine.cmdline]).strip()
 
 
