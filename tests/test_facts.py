@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from vmabench.machine.facts import read_facts
+from vmabench.machine.facts import GUEST, read_facts
 
 STATUS = "Name:\tcat\nCapEff:\t{caps}\nSeccomp:\t2\n"
 CPUINFO = "processor\t: 0\nmodel name\t: {model}\nflags\t\t: fpu {flags}\n\nprocessor\t: 1\n"
@@ -117,3 +117,16 @@ def test_the_mount_of_dev_shm_has_a_setting_of_its_own(root: Path) -> None:
     first = "tmpfs /dev/shm tmpfs rw,huge=always 0 0\n"
     write(root, "proc/self/mounts", first + "tmpfs /dev/shm tmpfs rw,size=24k,huge=advise 0 0\n")
     assert read_facts(root).dev_shm_huge == "advise"
+
+
+def test_a_guest_knows_what_it_is(root: Path) -> None:
+    assert read_facts(root).guest is None
+    assert read_facts(root).clock == "raw"
+    write(root, GUEST, '{"accel": "tcg", "clock": "instructions", "qemu": "7.2"}')
+    facts = read_facts(root)
+    assert facts.guest == {"accel": "tcg", "clock": "instructions", "qemu": "7.2"}
+    assert facts.clock == "instructions"
+    write(root, GUEST, '{"accel": "tcg", "clock": "time"}')
+    assert read_facts(root).clock == "raw"
+    write(root, GUEST, "not json")
+    assert read_facts(root).guest is None

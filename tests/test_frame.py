@@ -20,7 +20,7 @@ HEADER = (
     "case_id,kernel,virt,mechanism,scenario,phase,page,thp,size_bytes,touch_pct,touch_mode,"
     "swapped_pct,receivers,process,value_index,loops,time_ns,outcome,reason,src_backed_pct,"
     "dst_backed_pct,minor_faults,major_faults,swap_in_bytes,swap_out_bytes,page_table_bytes,"
-    "peak_bytes"
+    "peak_bytes,clock,instructions"
 )
 TRANSFER = Case("readv", "transfer", "4K", 16384)
 DELIVER = Case("memfd-inplace", "deliver", "2M", 4 << 20, "write", 10)

@@ -4,12 +4,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vmabench.runner.planner import (
+    COUNTED_VALUES,
+    FEWEST_COUNTED_VALUES,
     LONGEST_VALUE_NS,
     MOST_LOOPS,
     MOST_VALUES,
     SHORTEST_VALUE_NS,
     Clockwork,
     Cost,
+    counted_effort,
     effort_for,
     plan_round,
 )
@@ -80,3 +83,18 @@ def test_a_round_that_would_end_after_the_budget_is_not_begun() -> None:
     clockwork = Clockwork(budget_ns=100e9, rounds=5)
     assert clockwork.room_for(spent_ns=80e9, round_ns=20e9)
     assert not clockwork.room_for(spent_ns=80e9, round_ns=21e9)
+
+
+@pytest.mark.parametrize(
+    ("op", "values", "loops"),
+    [
+        (9.0, COUNTED_VALUES, 22222),
+        (12e3, COUNTED_VALUES, 17),
+        (5e6, COUNTED_VALUES, 1),
+        (20e6, 5, 1),
+        (3e9, FEWEST_COUNTED_VALUES, 1),
+    ],
+)
+def test_a_count_needs_no_budget(op: float, values: int, loops: int) -> None:
+    effort = counted_effort(op)
+    assert (effort.values, effort.loops) == (values, loops)

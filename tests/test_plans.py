@@ -14,6 +14,7 @@ from vmabench.matrix.plans import (
     load_plan,
     override,
     parse_plan,
+    scaled,
 )
 
 WORDS = Vocabulary(("clone", "fork", "readv"), ("4K", "2M"))
@@ -129,3 +130,36 @@ def test_a_size_that_no_page_divides_is_refused() -> None:
     with pytest.raises(UsageError, match="6K is no multiple of the page size 4K or 2M"):
         check_sizes([small, huge], ["6K"])
     check_sizes([small, huge], ["64K"])
+
+
+EMULATED = '\n[emulated]\nbudget = "4m"\nrounds = 5\nmax_size = "1M"\n'
+
+
+def test_a_plan_is_scaled_to_an_emulated_machine() -> None:
+    plan = parse_plan(GOOD + EMULATED, "mine.toml")
+    small = scaled(plan)
+    assert (small.budget_s, small.rounds, small.name) == (240, 5, plan.name)
+    sizes = {case.size_bytes for case in expand(small, WORDS)}
+    assert sizes == {4096, 1 << 20}
+    assert {case.size_bytes for case in expand(plan, WORDS)} == sizes | {2 << 20}
+    assert parse_plan(tomli_w.dumps(small.to_toml()), "again") == small
+    whole = parse_plan(GOOD, "mine.toml")
+    assert scaled(whole) is whole
+
+
+def test_a_plan_of_large_sizes_alone_keeps_them() -> None:
+    plan = parse_plan(GOOD + EMULATED.replace("1M", "1K"), "mine.toml")
+    assert scaled(plan).sweeps == plan.sweeps
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("rounds = 5", "rounds = 0", "line 20: rounds must be at least 1"),
+        ('max_size = "1M"', 'maxsize = "1M"', "line 21: maxsize is unknown here"),
+        ('budget = "4m"', 'budget = "4x"', "line 19: budget is wrong"),
+    ],
+)
+def test_errors_of_the_emulated_part_name_their_line(old: str, new: str, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        parse_plan(GOOD + EMULATED.replace(old, new), "mine.toml")

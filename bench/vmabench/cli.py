@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from vmabench import __version__
-from vmabench.errors import UsageError, VmabenchError
+from vmabench.errors import LostGuest, UsageError, VmabenchError
 
 
 def _names(text: str) -> list[str]:
@@ -59,11 +59,25 @@ def build_parser() -> argparse.ArgumentParser:
             metavar="NAME,..",
             help=f"replaces the plan's {axis} axis",
         )
+    run.add_argument(
+        "--guest", action="store_true", help="in the patched kernel, built and booted for it"
+    )
+    _add_machine(run)
+    run.add_argument(
+        "--samples-only",
+        action="store_true",
+        help="measure and store; `vmabench report` makes the rest",
+    )
     run.add_argument("--budget", metavar="TIME", help="at most this long, as in 90s or 15m")
     run.add_argument("--seed", type=int, help="of the data and of the order of the cases")
 
     report = commands.add_parser("report", help="a report from the stored data alone")
-    report.add_argument("directory", metavar="DIR")
+    report.add_argument(
+        "directory",
+        metavar="DIR",
+        nargs="+",
+        help="with several: one report of all, and how far an emulated one is distorted",
+    )
     report.add_argument("--format", choices=["text"], default="text")
     report.add_argument("-o", "--output", metavar="FILE", help="a new file (default: the terminal)")
 
@@ -77,11 +91,69 @@ def build_parser() -> argparse.ArgumentParser:
     )
     export.add_argument("-o", "--output", metavar="PATH", help="a new file; a folder with --by")
 
+    _add_guest(commands.add_parser("guest", help="the patched kernel: build it, run in it"))
+
     pyperf = commands.add_parser(
         "pyperf", help="one case under pyperf.Runner: vmabench pyperf -- OPTIONS", add_help=False
     )
     pyperf.add_argument("options", nargs=argparse.REMAINDER)
     return parser
+
+
+def _add_guest(guest: argparse.ArgumentParser) -> None:
+    actions = guest.add_subparsers(dest="action", metavar="ACTION", required=True)
+    build = actions.add_parser("build", help="build the patched kernel, or find it in the cache")
+    run = actions.add_parser("run", help="run a command in it: vmabench guest run -- COMMAND")
+    test = actions.add_parser("test", help="run the selftests of the call, and judge the log")
+    shell = actions.add_parser("shell", help="a shell in it, on this terminal")
+    bench = actions.add_parser(
+        "bench", help="the plan of a result in the guest too, and one report of both"
+    )
+    bench.add_argument("directory", metavar="DIR", help="a result of the running kernel")
+    bench.add_argument("--accel", choices=_ACCELS, default="auto", help=_ACCEL_HELP)
+    bench.set_defaults(output=None, budget=None, seed=None, memory=None, cpus=None, append="")
+    bench.set_defaults(mechanism=[], scenario=[], page=[], size=[])
+    for action in (build, run, test, shell):
+        action.add_argument(
+            "--flavour",
+            default="bench",
+            help="bench (to measure, the default) or debug (to check)",
+        )
+    for action in (run, shell):
+        _add_machine(action)
+        action.add_argument(
+            "--swap", choices=["zram", "file"], default="", help="a swap device of the guest's own"
+        )
+        action.add_argument("--swap-size", metavar="SIZE", default="1G", help="default: 1G")
+        action.add_argument(
+            "--share",
+            action="append",
+            default=[],
+            metavar="DIR",
+            help="a directory that the guest may write to; all else is read only",
+        )
+    test.add_argument("--accel", choices=_ACCELS, default="auto", help=_ACCEL_HELP)
+    for action in (run, test):
+        action.add_argument("--timeout", metavar="TIME", default="30m", help="default: 30m")
+    run.add_argument("words", nargs=argparse.REMAINDER, metavar="-- COMMAND")
+
+
+_ACCELS = ("auto", "tcg", "kvm")
+_ACCEL_HELP = "auto tries KVM for a moment and else emulates (default: auto)"
+
+
+def _add_machine(parser: argparse.ArgumentParser) -> None:
+    """What a guest is made of, for the commands that start one."""
+    parser.add_argument("--memory", metavar="SIZE", help="of the guest (default: 2G)")
+    parser.add_argument("--cpus", type=int, help="of the guest (default: 2)")
+    parser.add_argument("--append", default="", metavar="ARGS", help="arguments for its kernel")
+    parser.add_argument("--accel", choices=_ACCELS, default="auto", help=_ACCEL_HELP)
+    parser.add_argument(
+        "--clock",
+        choices=["time", "instructions"],
+        default="time",
+        help="instructions: the guest's clock counts them, one to the nanosecond",
+    )
 
 
 def _run(args: argparse.Namespace) -> int:
@@ -102,6 +174,12 @@ def _derive(args: argparse.Namespace) -> int:
     return derive.report(args) if args.command == "report" else derive.export(args)
 
 
+def _guest(args: argparse.Namespace) -> int:
+    from vmabench.commands import guest
+
+    return guest.ACTIONS[args.action](args)
+
+
 def _pyperf(args: argparse.Namespace) -> int:
     options = args.options[1:] if args.options[:1] == ["--"] else args.options
     # A process of its own: pyperf starts its workers from the command line that it finds.
@@ -114,6 +192,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "run": _run,
     "report": _derive,
     "export": _derive,
+    "guest": _guest,
     "pyperf": _pyperf,
 }
 
@@ -125,6 +204,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except VmabenchError as error:
         print(f"vmabench: {error}", file=sys.stderr)
+        if isinstance(error, LostGuest) and error.log_tail:
+            print("the end of its log:", error.log_tail, sep="\n", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("vmabench: interrupted", file=sys.stderr)

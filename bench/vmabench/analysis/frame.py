@@ -2,8 +2,9 @@
 """The tidy frame: one row a value and phase, in the columns that ``export`` writes.
 
 Times and counts are of one operation: what the store holds for all loops of a value, divided by
-its loops. Sizes of page tables and of peak memory are states and not divided. What was not
-measured is empty (NA) and never 0; a phase of 0 ns is a part that the mechanism does not have.
+its loops. By the instruction clock a row has ``instructions`` and no ``time_ns``. Sizes of page
+tables and of peak memory are states and not divided. What was not measured is empty (NA) and never
+0; a phase of 0 ns is a part that the mechanism does not have.
 """
 
 from collections.abc import Iterator
@@ -48,6 +49,8 @@ COLUMNS: dict[str, str] = {
     "swap_out_bytes": "Float64",
     "page_table_bytes": "Int64",
     "peak_bytes": "Int64",
+    "clock": "category",  # raw, or instructions: such a row has no time
+    "instructions": "Float64",  # of one operation; only by the instruction clock
 }
 
 #: these tell one case from another, also when frames of several results are put together
@@ -70,11 +73,15 @@ def tidy(result: Result) -> pd.DataFrame:
     """
     rows: dict[str, list[Any]] = {name: [] for name in COLUMNS}
     machine = {name: result.header.get(name) for name in ("kernel", "virt", "thp")}
+    counted = result.header.get("clock") == "instructions"
+    machine["clock"] = result.header.get("clock", "raw")
     for record in result.records:
         if record["kind"] not in ("skipped", "case"):
             continue
         of_case = machine | _case_columns(record)
         for row in _value_rows(record):
+            if counted and "time_ns" in row:
+                row["instructions"] = row.pop("time_ns")
             for name, column in rows.items():
                 column.append(row[name] if name in row else of_case.get(name))
     return _typed(rows)

@@ -23,10 +23,13 @@ MECHANISMS = (
 #: they move bytes from one process to another; memcpy stays within one and is a baseline
 COPYING = ("readv", "writev", "memfd", "shm")
 
+#: they copy page-table entries, and are compared by what one entry takes
+ENTRIES = ("clone", "fork")
+
 OUTCOMES = ("ok", "skipped", "failed", "unstable")
 
 __all__ = [
-    "COPYING", "MECHANISMS", "OUTCOMES", "PHASES", "SCENARIOS", "TOUCH_MODES",
+    "COPYING", "ENTRIES", "MECHANISMS", "OUTCOMES", "PHASES", "SCENARIOS", "TOUCH_MODES",
     "page_order", "with_strangers",
 ]  # fmt: skip
 

@@ -59,7 +59,10 @@ def summarize(frame: pd.DataFrame, *, target_width: float = TARGET_WIDTH) -> pd.
     where at least one process is (``note`` says what became of the others), ``unstable`` where
     the spread is above ``target_width``, and else ``failed`` or ``skipped``. ``bytes_per_s`` is
     the size over the median, for the phases ``total`` and ``transfer``.
+    Raises ValueError for counts of instructions, which are not times.
     """
+    if frame["instructions"].notna().any():
+        raise ValueError("instructions are no times: see analysis.instructions")
     numbered = frame.assign(case=_case_numbers(frame))
     summary = _numbers(numbered).join(_fates(numbered), how="outer")
     summary["phase"] = summary["phase"].fillna("total")  # a case without values is one row

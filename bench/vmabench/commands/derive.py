@@ -12,8 +12,10 @@ from vmabench.store.reader import read
 
 def report(args: argparse.Namespace) -> int:
     from vmabench.report.build import Report
+    from vmabench.report.joint import joint_report
 
-    text = Report(read(Path(args.directory))).text()
+    results = [read(Path(directory)) for directory in args.directory]
+    text = Report(results[0]).text() if len(results) == 1 else joint_report(results)
     if args.output:
         path = _new(Path(args.output))
         try:
@@ -32,12 +34,14 @@ def export(args: argparse.Namespace) -> int:
 
 
 def _export_csv(args: argparse.Namespace) -> int:
-    from vmabench.analysis.frame import write_csv
+    from vmabench.analysis.frame import tidy, write_csv
     from vmabench.analysis.stats import judged, with_unstable
 
     if args.by:
         raise UsageError("--by goes with --format pyperf only")
-    frame = with_unstable(*judged(read(Path(args.directory))))
+    result = read(Path(args.directory))
+    counted = result.header.get("clock") == "instructions"
+    frame = tidy(result) if counted else with_unstable(*judged(result))
     write_csv(frame, _new(Path(args.output)) if args.output else sys.stdout)
     return 0
 

@@ -17,13 +17,21 @@ from vmabench.commands.progress import make_progress
 from vmabench.errors import UsageError
 from vmabench.machine.facts import MachineFacts, read_facts
 from vmabench.matrix.case import Case
-from vmabench.matrix.plans import Plan, Vocabulary, check_sizes, expand, load_plan, override
+from vmabench.matrix.plans import (
+    Plan,
+    Vocabulary,
+    check_sizes,
+    expand,
+    load_plan,
+    override,
+    scaled,
+)
 from vmabench.matrix.rules import why_not, why_too_large
 from vmabench.mechanisms import MECHANISMS
 from vmabench.runner.lock import only_run
 from vmabench.runner.rounds import Outcome, Run, Setup, choose_cpus
 from vmabench.runner.signals import interruptible, uninterrupted
-from vmabench.store.format import FORMAT_VERSION, REPORT, SUITE, Record
+from vmabench.store.format import FORMAT_VERSION, REPORT, SUITE, Record, Result
 from vmabench.store.places import default_directory, point_latest
 from vmabench.store.reader import read
 from vmabench.store.writer import Writer
@@ -44,14 +52,25 @@ class Request:
 
 
 def run(args: argparse.Namespace) -> int:
+    given = args.memory or args.cpus or args.append or args.accel != "auto" or args.clock != "time"
+    if given and not args.guest:
+        raise UsageError("--memory, --cpus, --append, --accel and --clock go with --guest only")
+    if args.guest:
+        from vmabench.commands.guest import run_plan
+
+        return run_plan(args)
     request = _request(args)
-    with interruptible(), only_run():
-        return _measure(request)
+    with interruptible():
+        with only_run():
+            status = _measure(request)
+        return status if args.samples_only else finish(request.directory)
 
 
 def _request(args: argparse.Namespace) -> Request:
     facts = read_facts()
     plan = load_plan(args.plan)
+    if facts.virt == "emulated":
+        plan = scaled(plan)
     axes = {axis: getattr(args, axis) for axis in ("mechanism", "scenario", "page", "size")}
     plan = override(plan, axes)
     if args.budget:
@@ -92,6 +111,7 @@ def _measure(request: Request) -> int:
         seed=request.seed,
         source_cpu=choose_cpus(facts.cpus)[0],
         receiver_cpu=choose_cpus(facts.cpus)[1],
+        counted=facts.clock == "instructions",
     )
     skipped: list[Record] = [
         {"kind": "skipped", "case": str(case), "reason": reason}
@@ -99,15 +119,18 @@ def _measure(request: Request) -> int:
         if reason is not None
     ]
     writer.append([_header(request, setup), *skipped])
+    until = f"at most {format_duration(setup.budget_s)}"
+    if setup.counted:
+        until = f"{setup.rounds} rounds, counting instructions"
     say(
-        f"plan {request.plan.name}: {len(runnable)} cases to measure, {len(skipped)} skipped, "
-        f"at most {format_duration(setup.budget_s)}"
+        f"plan {request.plan.name}: {len(runnable)} cases to measure, "
+        f"{len(skipped)} skipped, {until}"
     )
-    return _execute(setup, writer, request.plan.rounds)
+    return _execute(setup, writer)
 
 
-def _execute(setup: Setup, writer: Writer, wanted_rounds: int) -> int:
-    progress = make_progress(sys.stderr, setup.budget_s)
+def _execute(setup: Setup, writer: Writer) -> int:
+    progress = make_progress(sys.stderr, None if setup.counted else setup.budget_s)
     measuring = Run(setup, writer, progress)
     start = time.monotonic_ns()
     status = "failed"
@@ -124,10 +147,14 @@ def _execute(setup: Setup, writer: Writer, wanted_rounds: int) -> int:
             # A full disk is already being reported; the end of the file says the rest.
             if status != "failed":
                 writer.append([_end(status, outcome, wall_ns)])
-    return _finish(writer.directory, status, outcome, wanted_rounds)
+    return INTERRUPTED if status == "interrupted" else DONE
 
 
-def _finish(directory: Path, status: str, outcome: Outcome, wanted_rounds: int) -> int:
+def finish(directory: Path, *, announce: bool = True) -> int:
+    """Everything that is made from the samples of a run, and the exit status that they mean.
+
+    ``announce`` prints the report and lets results/latest point to the directory.
+    """
     from vmabench.report.build import Report
     from vmabench.store.suite import build_suite, mechanisms_with_values, write_suite
 
@@ -136,18 +163,26 @@ def _finish(directory: Path, status: str, outcome: Outcome, wanted_rounds: int) 
         write_suite(build_suite(result), directory / SUITE)
     report = Report(result)
     files = report.write(directory / REPORT)
-    point_latest(directory)
-    say(report.text(brief=True).rstrip("\n"))
-    say_files(directory, files)
-    if status == "interrupted":
-        warn(f"interrupted after {outcome.rounds} whole rounds: what was measured is saved")
+    if announce:
+        point_latest(directory)
+        say(report.text(brief=True).rstrip("\n"))
+        say_files(directory, files)
+    return _judge(result, report.unstable_cases)
+
+
+def _judge(result: Result, unstable: int) -> int:
+    end = (result.of_kind("end") or [{"status": "cut off"}])[-1]
+    rounds = sum(1 for record in result.of_kind("round") if record["complete"])
+    if not result.complete:
+        warn(f"{end['status']} after {rounds} whole rounds: what was measured is saved")
         return INTERRUPTED
-    if outcome.rounds < wanted_rounds and outcome.timed_ns:
-        warn(f"only {outcome.rounds} of {wanted_rounds} rounds fit into the budget")
-    if outcome.failures:
-        warn(f"{len(outcome.failures)} cases failed in some round: see the report")
+    wanted = result.plan.get("rounds", 0)
+    if rounds < wanted and end["timed_ns"]:
+        warn(f"only {rounds} of {wanted} rounds fit into the budget")
+    failed = {r["case"] for r in result.of_kind("case") if r["outcome"] == "failed"}
+    if failed:
+        warn(f"{len(failed)} cases failed in some round: see the report")
         return FAILED_OR_UNSTABLE
-    unstable = report.unstable_cases
     if unstable:
         warn(f"{unstable} cases are unstable: see the report")
         return FAILED_OR_UNSTABLE
@@ -176,7 +211,7 @@ def _header(request: Request, setup: Setup) -> Record:
         "kernel": request.facts.kernel,
         "virt": request.facts.virt,
         "thp": request.facts.thp,
-        "clock": "raw",
+        "clock": request.facts.clock,
         "plan": request.plan.name,
         "seed": request.seed,
         "started": datetime.now(UTC).isoformat(timespec="seconds"),

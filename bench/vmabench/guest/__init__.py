@@ -5,7 +5,7 @@
 """
 
 from vmabench.errors import LostGuest
-from vmabench.guest.boot import Outcome, run, shell
+from vmabench.guest.boot import Outcome, choose, run, shell
 from vmabench.guest.cache import Kernel
 from vmabench.guest.kbuild import build, cached
 from vmabench.guest.kselftest import Selftests
@@ -20,6 +20,7 @@ __all__ = [
     "Selftests",
     "build",
     "cached",
+    "choose",
     "run",
     "selftests",
     "shell",

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Boot a kernel, run one command in it, and tell what came of it."""
 
+import json
 import os
 import shlex
 import shutil
@@ -61,6 +62,7 @@ def run(  # noqa: PLR0913 - each is an option of the command line
     chosen = choose(accel, kernel, machine, say or (lambda _: None))
     with _run_dir() as directory:
         qemu.prepare(machine, directory)
+        _tell(directory, kernel, machine, chosen)
         _write_command(directory, command)
         line = qemu.command(kernel, machine, directory, chosen, init=_INIT)
         started = time.monotonic()
@@ -74,6 +76,7 @@ def shell(kernel: Kernel, *, machine: qemu.Machine | None = None, accel: str = "
     chosen = choose(accel, kernel, machine, lambda text: print(text, file=sys.stderr))  # noqa: T201
     with _run_dir() as directory:
         qemu.prepare(machine, directory)
+        _tell(directory, kernel, machine, chosen)
         (directory / "setup.sh").open("a").write("INTERACTIVE=1\n")
         _write_command(directory, [os.environ.get("SHELL", "/bin/sh"), "-i"])
         line = qemu.command(kernel, machine, directory, chosen, init=_INIT, interactive=True)
@@ -125,6 +128,20 @@ def _run_dir() -> Iterator[Path]:
         yield directory
     finally:
         shutil.rmtree(directory, ignore_errors=True)
+
+
+def _tell(directory: Path, kernel: Kernel, machine: qemu.Machine, accel: qemu.Accel) -> None:
+    """Let the guest know what it is: machine.facts reads this at /run/vmabench/machine.json."""
+    facts = {
+        "accel": accel,
+        "clock": machine.clock,
+        "qemu": qemu.version(),
+        "kernel_key": kernel.key,
+        "flavour": kernel.flavour,
+        "compiler": kernel.compiler,
+        "config_sha256": kernel.config_sha256,
+    }
+    (directory / "machine.json").write_text(json.dumps(facts) + "\n")
 
 
 def _write_command(directory: Path, command: Sequence[str]) -> None:

@@ -3,16 +3,21 @@
 
 import gzip
 import hashlib
+import json
 import os
 import platform
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from vmabench.units import format_size
 
 #: the directory of THP's settings below a root of the file system
 THP = "sys/kernel/mm/transparent_hugepage"
+
+#: what a guest of ours is told of itself, by guest/boot.py
+GUEST = "run/vmabench/machine.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +28,8 @@ class MachineFacts:
     ``dev_shm_huge`` is the mount option of /dev/shm, for which ``thp_shmem`` does not count.
     ``kernel_config_sha256`` is None where the kernel does not show its configuration.
     ``yama`` is None on a kernel without it. ``cpus`` are those that this process may use.
+    ``guest`` is None outside of a guest of ours; else how it was made: ``accel``, ``clock``,
+    ``qemu`` and the facts of its kernel.
     """
 
     cpu_model: str
@@ -44,6 +51,12 @@ class MachineFacts:
     yama: int | None
     seccomp: int
     ptrace_capable: bool
+    guest: dict[str, Any] | None = None
+
+    @property
+    def clock(self) -> str:
+        """What a nanosecond of this machine is: ``raw`` time, or one of its ``instructions``."""
+        return "instructions" if (self.guest or {}).get("clock") == "instructions" else "raw"
 
     @property
     def pages(self) -> tuple[str, str]:
@@ -88,6 +101,7 @@ def read_facts(root: Path = Path("/")) -> MachineFacts:
         yama=_number(_read(root, "proc/sys/kernel/yama/ptrace_scope")),
         seccomp=_number(status.get("Seccomp", "0")) or 0,
         ptrace_capable=bool(int(status.get("CapEff", "0"), 16) >> 19 & 1),
+        guest=_guest(root),
     )
 
 
@@ -163,6 +177,14 @@ def _config_hash(root: Path) -> str | None:
             return None
     lines = sorted(line for line in text.splitlines() if line.startswith("CONFIG_"))
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _guest(root: Path) -> dict[str, Any] | None:
+    try:
+        told = json.loads(_read(root, GUEST))
+    except ValueError:
+        return None
+    return told if isinstance(told, dict) else None
 
 
 def _virt(root: Path, cpu_flags: str) -> str:

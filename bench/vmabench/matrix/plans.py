@@ -42,11 +42,21 @@ class Sweep:
 
 
 @dataclass(frozen=True, slots=True)
+class Scaled:
+    """What of a plan is done on an emulated machine, which is an order of magnitude slower."""
+
+    budget_s: float
+    rounds: int
+    max_size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """``budget_s`` is wall-clock time of measuring; at least ``rounds`` rounds are aimed at.
 
     A median whose 95 % interval is wider than ``target_width`` times the median is ``unstable``;
-    0 leaves that judgement out, for plans too short for it.
+    0 leaves that judgement out, for plans too short for it. ``emulated`` is None for a plan that
+    is the same everywhere.
     """
 
     name: str
@@ -55,10 +65,18 @@ class Plan:
     target_width: float
     sweeps: tuple[Sweep, ...] = field(repr=False)
     description: str = ""
+    emulated: Scaled | None = None
 
     def to_toml(self) -> dict[str, Any]:
         """The form that ``load_plan`` reads."""
-        return {
+        emulated: dict[str, Any] = {}
+        if self.emulated:
+            emulated["emulated"] = {
+                "budget": f"{self.emulated.budget_s:g}s",
+                "rounds": self.emulated.rounds,
+                "max_size": format_size(self.emulated.max_size_bytes),
+            }
+        return emulated | {
             "name": self.name,
             "description": self.description,
             "budget": f"{self.budget_s:g}s",
@@ -113,6 +131,7 @@ def parse_plan(text: str, where: str) -> Plan:
         raise UsageError(f"{where}: {error}") from error
     table = _Table(data, text, where, _PLAN_KEYS)
     sweeps = table.take("sweep", list)
+    emulated = table.take("emulated", dict, {})
     plan = Plan(
         name=table.take("name", str),
         description=table.take("description", str, ""),
@@ -120,6 +139,7 @@ def parse_plan(text: str, where: str) -> Plan:
         rounds=table.take("rounds", int, 5),
         target_width=table.take("target_width", float, 0.3),
         sweeps=tuple(_sweep(entry, index, text, where) for index, entry in enumerate(sweeps)),
+        emulated=_scaled(emulated, text, where) if emulated else None,
     )
     if not re.fullmatch(r"[a-z0-9-]+", plan.name):
         raise table.error("name", "must consist of a-z, 0-9 and -")
@@ -135,7 +155,8 @@ def parse_plan(text: str, where: str) -> Plan:
 def _sweep(entry: object, index: int, text: str, where: str) -> Sweep:
     if not isinstance(entry, dict):
         raise UsageError(f"{where}: sweep must be written as [[sweep]] tables")
-    table = _Table(entry, text, where, tuple(Sweep.__dataclass_fields__), sweep=index)
+    first_line = _line_of("[[sweep]]", index, text)
+    table = _Table(entry, text, where, tuple(Sweep.__dataclass_fields__), first_line)
     axes = {
         axis: table.strings(axis, None if axis != "touch" else ["read-100", "write-100"])
         for axis in Sweep.__dataclass_fields__
@@ -147,7 +168,27 @@ def _sweep(entry: object, index: int, text: str, where: str) -> Sweep:
     return Sweep(**axes)
 
 
-_PLAN_KEYS = ("name", "description", "budget", "rounds", "target_width", "sweep")
+def _scaled(entry: Mapping[str, object], text: str, where: str) -> Scaled:
+    keys = ("budget", "rounds", "max_size")
+    table = _Table(entry, text, where, keys, _line_of("[emulated]", 0, text))
+    rounds = table.take("rounds", int)
+    if rounds < 1:
+        raise table.error("rounds", "must be at least 1")
+    return Scaled(
+        budget_s=table.convert("budget", parse_duration, table.take("budget", str)),
+        rounds=rounds,
+        max_size_bytes=table.convert("max_size", parse_size, table.take("max_size", str)),
+    )
+
+
+_PLAN_KEYS = ("name", "description", "budget", "rounds", "target_width", "sweep", "emulated")
+
+
+def _line_of(heading: str, index: int, text: str) -> int:
+    """The line, from 0, of a heading that may come several times."""
+    lines = enumerate(text.splitlines())
+    starts = [number for number, line in lines if line.strip().startswith(heading)]
+    return starts[index] if index < len(starts) else 0
 
 
 class _Table:
@@ -159,19 +200,15 @@ class _Table:
         text: str,
         where: str,
         keys: Sequence[str],
-        sweep: int | None = None,
+        first_line: int = 0,
     ) -> None:
         self.data = data
         self.lines = text.splitlines()
         self.where = where
-        self.first_line = self._start_of_sweep(sweep) if sweep is not None else 0
+        self.first_line = first_line
         for key in data:
             if key not in keys:
                 raise self.error(key, f"is unknown here ({unknown('key', key, keys)})")
-
-    def _start_of_sweep(self, sweep: int) -> int:
-        starts = [i for i, line in enumerate(self.lines) if line.strip().startswith("[[sweep]]")]
-        return starts[sweep] if sweep < len(starts) else 0
 
     def error(self, key: str, what: str) -> UsageError:
         pattern = re.compile(rf'\s*(\[\[)?"?{re.escape(key)}"?\s*(=|\]\])')
@@ -201,13 +238,39 @@ class _Table:
             raise self.error(key, f"is wrong: {error}") from error
 
 
-_KINDS = {str: "a string", int: "a whole number", float: "a number as in 0.3", list: "a list"}
+_KINDS = {
+    str: "a string",
+    int: "a whole number",
+    float: "a number as in 0.3",
+    list: "a list",
+    dict: "a table",
+}
 
 
 def override(plan: Plan, axes: Mapping[str, Sequence[str]]) -> Plan:
     """The plan with some axes replaced, each in all of its sweeps."""
     given = {axis: tuple(values) for axis, values in axes.items() if values}
     return replace(plan, sweeps=tuple(replace(sweep, **given) for sweep in plan.sweeps))
+
+
+def scaled(plan: Plan) -> Plan:
+    """The plan as it is done on an emulated machine: smaller sizes, a budget of its own."""
+    if plan.emulated is None:
+        return plan
+    sweeps = []
+    for sweep in plan.sweeps:
+        kept = tuple(s for s in sweep.size if parse_size(s) <= plan.emulated.max_size_bytes)
+        if kept:
+            sweeps.append(replace(sweep, size=kept))
+    if not sweeps:  # the user asked for large sizes alone, and gets what was asked for
+        sweeps = list(plan.sweeps)
+    return replace(
+        plan,
+        budget_s=plan.emulated.budget_s,
+        rounds=plan.emulated.rounds,
+        sweeps=tuple(sweeps),
+        emulated=None,
+    )
 
 
 def expand(plan: Plan, vocabulary: Vocabulary) -> list[Case]:

@@ -6,10 +6,12 @@ import logging
 from collections.abc import Iterator
 from pathlib import Path
 
+from vmabench.analysis.frame import tidy
+from vmabench.analysis.instructions import path_lengths
 from vmabench.analysis.stats import judged
 from vmabench.errors import MachineError
 from vmabench.report.findings import main_crossovers
-from vmabench.report.text import brief_report, small_print, text_report
+from vmabench.report.text import brief_report, path_report, small_print, text_report
 from vmabench.store.atomic import replacing
 from vmabench.store.format import Result
 
@@ -18,20 +20,32 @@ FIGURES = ("throughput.png", "throughput.svg")
 
 
 class Report:
-    """The report of ``result``; the statistics behind it are computed once."""
+    """The report of ``result``; the statistics behind it are computed once.
+
+    By the instruction clock it is one of path lengths, without figures.
+    """
 
     def __init__(self, result: Result) -> None:
         self._result = result
-        self._frame, self._summary = judged(result)
+        self._counted = result.header.get("clock") == "instructions"
+        if self._counted:
+            self._frame = tidy(result)
+            self._summary = path_lengths(self._frame)
+        else:
+            self._frame, self._summary = judged(result)
 
     @property
     def unstable_cases(self) -> int:
-        """How many cases are unstable in their total time."""
+        """How many cases are unstable in their total time; a count repeats itself."""
+        if self._counted:
+            return 0
         total = self._summary["phase"] == "total"
         return int((total & (self._summary["outcome"] == "unstable")).sum())
 
     def text(self, *, brief: bool = False) -> str:
         """The whole report, or what a screen has room for."""
+        if self._counted:
+            return path_report(self._result, self._frame, self._summary)
         compose = brief_report if brief else text_report
         return compose(self._result, self._frame, self._summary)
 
@@ -47,6 +61,8 @@ class Report:
             raise MachineError(f"could not make {base}: {error.strerror}") from error
         with replacing(base / TEXT) as unfinished:
             unfinished.write_text(self.text(), encoding="utf-8")
+        if self._counted:
+            return [base / TEXT]
         with _quiet_matplotlib():
             from vmabench.report.figures import save, throughput_figure  # half a second
 

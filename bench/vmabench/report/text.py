@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pandas as pd
 
 from vmabench.analysis import levels
+from vmabench.report import paths
 from vmabench.report.findings import findings, sizes_between
 from vmabench.report.tables import latency_tables, phase_tables, rate_tables
 from vmabench.report.words import kernel_line, label, machine_line, wrapped
@@ -36,6 +37,18 @@ def brief_report(result: Result, frame: pd.DataFrame, summary: pd.DataFrame) -> 
     """What a screen has room for: of the tables, the bare operation's alone."""
     tables = latency_tables(summary[summary["scenario"] == "transfer"])
     return _joined(header(result), _found(frame, summary), *tables, *_end(summary))
+
+
+def path_report(result: Result, frame: pd.DataFrame, lengths: pd.DataFrame) -> str:
+    """The report of a result of the instruction clock."""
+    lost = frame[frame["outcome"] != "ok"].drop_duplicates("case_id")
+    return _joined(
+        header(result),
+        paths.found_text(lengths) or "Findings\n- Nothing was measured.",
+        *paths.tables(lengths),
+        paths.NOTES,
+        missing(lost.assign(note=None)),
+    )
 
 
 def header(result: Result) -> str:
@@ -83,6 +96,8 @@ def _run_line(result: Result) -> str:
     wall_ns = end.get("wall_ns") or sum(record.get("wall_ns", 0) for record in rounds)
     timed_ns = end.get("timed_ns") or sum(record.get("timed_ns", 0) for record in rounds)
     parts = [f"{finished} round{'s' if finished != 1 else ''} complete"]
+    if result.header.get("clock") == "instructions":
+        wall_ns = 0  # a guest's clock that counts says nothing of how long it took
     if wall_ns:
         share = timed_ns / wall_ns * 100
         parts[0] += f" in {format_duration(wall_ns / 1e9)}"
@@ -97,13 +112,16 @@ def _run_line(result: Result) -> str:
 
 def _notices(result: Result) -> Iterator[str]:
     finished = sum(1 for record in result.of_kind("round") if record["complete"])
+    counted = result.header.get("clock") == "instructions"
     ends = result.of_kind("end")
     if not result.complete:
         how = ends[-1]["status"] if ends else "cut off"
         yield f"the run was {how}: what follows is what was measured up to then"
     if result.damage:
         yield result.damage
-    if finished <= 1:
+    if counted:
+        yield "counted in instructions: there is not one time in this report"
+    elif finished <= 1:
         yield "with one round there are no intervals"
     elif finished < _ENOUGH_ROUNDS:
         yield f"with {finished} rounds an interval is their whole range, and holds less than 95 %"

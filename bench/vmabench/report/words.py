@@ -93,5 +93,6 @@ def kernel_line(result: Result) -> str:
         "no virtualisation" if virt == "none" else f"virtualisation {virt}",
     ]
     if virt == "emulated":
-        parts.append("EMULATED: no absolute time holds")
+        counted = result.header.get("clock") == "instructions"
+        parts.append("clock: instructions" if counted else "EMULATED: no absolute time holds")
     return ", ".join(parts)

@@ -14,6 +14,14 @@ LONGEST_VALUE_NS = 2e8
 MOST_VALUES = 3
 MOST_LOOPS = 1 << 26
 
+#: Under the instruction clock a value shorter than the 4 million instructions between two ticks
+#: has none in it, as a rule, and the median of many such values has none at all.
+COUNTED_VALUE = 2e5
+COUNTED_VALUES = 9
+FEWEST_COUNTED_VALUES = 3
+#: what a case may take in a round beyond the fewest values: about a second under emulation
+COUNTED_CASE = 1e8
+
 #: Shares of the budget: what a round may take beyond its plan before the last one is lost.
 MARGIN = 0.94
 
@@ -65,6 +73,16 @@ def plan_round(costs: Mapping[str, Cost], timed_ns: float) -> dict[str, Effort]:
         else:
             high = middle
     return {case: effort_for(cost.op_ns, low) for case, cost in costs.items()}
+
+
+def counted_effort(op: float) -> Effort:
+    """The effort for an operation of ``op`` instructions. It does not depend on any budget.
+
+    A count repeats itself, so more of it would not be better.
+    """
+    loops = max(1, round(COUNTED_VALUE / max(op, 1.0)))
+    affordable = int(COUNTED_CASE / max(op, COUNTED_VALUE))
+    return Effort(min(COUNTED_VALUES, max(FEWEST_COUNTED_VALUES, affordable)), loops)
 
 
 @dataclass(frozen=True, slots=True)

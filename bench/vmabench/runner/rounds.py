@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from vmabench.matrix.case import Case
-from vmabench.runner.planner import Clockwork, Cost, Effort, plan_round
+from vmabench.runner.planner import Clockwork, Cost, Effort, counted_effort, plan_round
 from vmabench.runner.process import Worker, WorkerLostError
 from vmabench.runner.protocol import CALIBRATE, Block, CaseJob, Job, Message
 from vmabench.runner.signals import uninterrupted
@@ -35,7 +35,10 @@ class Sink(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What is the same for all rounds. ``memories`` has the kind of memory a mechanism needs."""
+    """What is the same for all rounds. ``memories`` has the kind of memory a mechanism needs.
+
+    ``counted``: the clock counts instructions, so there is no budget and no more rounds than asked.
+    """
 
     cases: tuple[Case, ...]
     memories: Mapping[str, str]
@@ -44,6 +47,7 @@ class Setup:
     seed: int
     source_cpu: int
     receiver_cpu: int
+    counted: bool = False
 
 
 @dataclass(slots=True)
@@ -104,6 +108,18 @@ class Run:
         if not self.setup.cases:
             return self.outcome
         costs = self._calibrate()
+        if self.setup.counted:
+            self._count(costs)
+        else:
+            self._fill_budget(costs)
+        return self.outcome
+
+    def _count(self, costs: Mapping[str, Cost]) -> None:
+        efforts = {case: counted_effort(cost.op_ns) for case, cost in costs.items()}
+        for _ in range(self.setup.rounds if costs else 0):
+            self._measure(costs, efforts)
+
+    def _fill_budget(self, costs: Mapping[str, Cost]) -> None:
         clockwork = Clockwork(self.setup.budget_s * 1e9, self.setup.rounds)
         overhead_ns = sum(cost.overhead_ns for cost in costs.values())
         while costs:
@@ -116,7 +132,6 @@ class Run:
                 break
             result = self._measure(costs, efforts)
             overhead_ns = result.overhead_ns
-        return self.outcome
 
     def _spent_ns(self) -> int:
         return time.monotonic_ns() - self._started_ns

@@ -11,7 +11,8 @@ a run that was cut off can be read up to there. Each line is one JSON object wit
 ``header``
     ``format`` (the version below), ``vmabench`` (version of the program), ``kernel``, ``virt``
     (``none``, the hypervisor's name or ``vm``, or ``emulated``), ``thp`` (the THP setting),
-    ``clock`` (``raw``),
+    ``clock`` (``raw``; or ``instructions``: every ``time_ns`` and ``op_ns`` of the file is then a
+    count of instructions, as such a machine executes one a nanosecond),
     ``plan`` (its name), ``seed``, ``started`` (UTC, ISO 8601), ``source_cpu``,
     ``receiver_cpu``.
 ``skipped``
@@ -42,8 +43,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 #: Newest first. A change that makes old results incomparable stands in CHANGELOG too.
+#: 2: the header's clock may be ``instructions``.
 #: 1: the first.
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 Record = dict[str, Any]
 

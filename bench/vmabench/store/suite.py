@@ -2,9 +2,9 @@
 """The values of a result as a pyperf suite, which ``pyperf stats`` and ``compare_to`` read.
 
 One Benchmark is one phase of one case, one Run is one round (a process), a value is the seconds
-of one operation. Axes, counters and facts are metadata of a Run: flat keys, scalars, each chosen
-here, so that no host name, user or path can get in. pyperf collects nothing of its own: it would
-describe the process that writes the file.
+of one operation, or by the instruction clock its instructions. Axes, counters and facts are
+metadata of a Run: flat keys, scalars, each chosen here, so that no host name, user or path can get
+in. pyperf collects nothing of its own: it would describe the process that writes the file.
 """
 
 import contextlib
@@ -48,6 +48,7 @@ def build_suite(result: Result, *, by_mechanism: str | None = None) -> pyperf.Be
     above 0 only. Raises UsageError where nothing is left.
     """
     common = _common_metadata(result)
+    counted = result.header.get("clock") == "instructions"
     start_ns = min(
         (ns for record in result.of_kind("case") for ns in _starts_ns(record)), default=0
     )
@@ -60,7 +61,7 @@ def build_suite(result: Result, *, by_mechanism: str | None = None) -> pyperf.Be
         metadata = common | _date(result, record, start_ns) | _case_metadata(case, record)
         for phase in case.phases:
             name = _benchmark_name(case, phase, with_mechanism=by_mechanism is None)
-            values = _seconds(record, phase)
+            values = _values(record, phase, counted=counted)
             if values is None:
                 excluded.add((case, phase))
             elif values:
@@ -99,11 +100,13 @@ def _of(mechanism: str | None) -> str:
     return f" of {mechanism}" if mechanism else ""
 
 
-def _seconds(record: Record, phase: str) -> tuple[float, ...] | None:
-    """Seconds of one operation for each value; None where pyperf would refuse one of them."""
+def _values(record: Record, phase: str, *, counted: bool) -> tuple[float, ...] | None:
+    """Seconds or instructions of one operation; None where pyperf would refuse one of them."""
     times_ns = [value["time_ns"].get(phase, 0) for value in record["values"]]
     if any(time_ns <= 0 for time_ns in times_ns):
         return None
+    if counted:
+        return tuple(max(1, round(count / record["loops"])) for count in times_ns)
     return tuple(time_ns / record["loops"] / 1e9 for time_ns in times_ns)
 
 
@@ -116,7 +119,8 @@ def _common_metadata(result: Result) -> dict[str, Scalar]:
     metadata["platform"] = "-".join(
         str(part) for part in ("Linux", result.header.get("kernel"), facts.get("arch")) if part
     )
-    return {"unit": "second"} | _scalars(metadata)
+    counted = result.header.get("clock") == "instructions"
+    return {"unit": "integer" if counted else "second"} | _scalars(metadata)
 
 
 def _case_metadata(case: Case, record: Record) -> dict[str, Scalar]:
