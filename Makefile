@@ -8,12 +8,14 @@ SOURCES := setup.py $(NATIVE) $(wildcard kernel/uapi/*.h)
 # vmabench-source and the module are the last things that a build writes
 BUILT := bench/vmabench/native/vmabench-source
 
-.PHONY: help bench bench-host test lint typecheck crosscheck check-run sanitize format clean
+.PHONY: help bench bench-host test lint typecheck crosscheck check-run path-lengths sanitize format \
+	clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
 
-bench: bench-host ## from nothing to a report, on the running kernel
+bench: bench-host ## from nothing to a report: the running kernel, then clone in a guest
+	@$(BIN)/vmabench guest bench results/latest || [ $$? = 2 ]
 
 bench-host: $(VENV)/.bench $(BUILT) ## the part of bench that runs on this machine's own kernel
 	@$(BIN)/vmabench run quick || [ $$? = 2 ] # 2: done, and it has said what is unstable
@@ -45,6 +47,9 @@ crosscheck: $(VENV)/.bench $(BUILT) ## the core against a bare C loop and perf b
 
 check-run: $(VENV)/.bench $(BUILT) ## what the quick plan promises, on two runs: takes four quiet minutes
 	@$(BIN)/python bench/crosscheck/check_run.py
+
+path-lengths: $(VENV)/.bench $(BUILT) ## has a path of the series grown? WRITE=1 keeps new figures
+	@$(BIN)/python bench/crosscheck/path_lengths.py $(if $(WRITE),--write)
 
 format: $(VENV)/.test ## rewrite the sources in the project's form
 	@$(BIN)/ruff check -q --fix-only .

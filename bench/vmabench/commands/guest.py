@@ -16,7 +16,7 @@ from vmabench.errors import LostGuest, MachineError, UsageError
 from vmabench.runner.lock import only_run
 from vmabench.runner.signals import interruptible
 from vmabench.store.atomic import replacing
-from vmabench.store.format import REPORT, SAMPLES, Result
+from vmabench.store.format import PLAN, REPORT, SAMPLES, Result
 from vmabench.store.places import default_directory
 from vmabench.store.reader import read
 from vmabench.store.suite import mechanisms_with_values
@@ -89,7 +89,7 @@ def bench(args: argparse.Namespace) -> int:
     if "clone" in mechanisms_with_values(host):
         say("the running kernel has process_vm_mmap(): no guest is needed")
         return 0
-    by_time = {"plan": str(host.header.get("plan")), "clock": "time"}
+    by_time = {"plan": str(Path(args.directory).resolve() / PLAN), "clock": "time"}
     by_instructions = {"plan": "paths", "clock": "instructions", "accel": "tcg"}
     results, worst = [host], 0
     with interruptible():
@@ -114,7 +114,7 @@ def _show(results: Sequence[Result]) -> None:
         say(f"\n{part}".rstrip("\n"))
     say("")
     for result in results:
-        say(f"results  {os.path.relpath(result.directory)}")
+        say(f"results  {os.path.relpath(Path(result.directory).resolve())}")
     say(f"report   {os.path.relpath(path)}")
 
 

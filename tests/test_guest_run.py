@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Plans in the real guest: where clone is measured, and where instructions are counted."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.command import vmabench
+from vmabench import guest
+from vmabench.analysis.frame import tidy
+from vmabench.analysis.instructions import path_lengths
+from vmabench.store.format import Result
+from vmabench.store.reader import machine_facts, read
+
+pytestmark = pytest.mark.usefixtures("kernel")
+
+
+def run(name: str, *arguments: str) -> Result:
+    done = vmabench("run", *arguments, "--guest", "--accel", "tcg", "--seed", "1", "-o", name)
+    assert done.returncode in (0, 2), done.stderr
+    return read(Path(name))
+
+
+def test_clone_is_measured_with_proof(kernel: guest.Kernel) -> None:
+    result = run("out", "smoke", "--mechanism", "clone,fork,readv", "--budget", "8s")
+    assert result.complete
+    assert result.header["virt"] == "emulated"
+    assert result.header["clock"] == "raw"
+    assert result.header["kernel"] == kernel.release
+    told = machine_facts(result)["guest"]
+    assert (told["kernel_key"], told["accel"]) == (kernel.key, "tcg")
+    frame = tidy(result)
+    assert set(frame["outcome"]) == {"ok"}, frame["reason"].dropna().unique()
+    cloned = frame[(frame["mechanism"] == "clone") & (frame["phase"] == "total")]
+    assert (cloned["time_ns"] > 0).all()
+    backed = cloned.groupby("page", observed=True)[["src_backed_pct", "dst_backed_pct"]]
+    assert (
+        backed.min().to_numpy().tolist() == backed.max().to_numpy().tolist() == [[0, 0], [100, 100]]
+    )
+
+    assert "EMULATED" in Path("out/report/report.txt").read_text()
+
+
+def test_counts_repeat_themselves_from_boot_to_boot() -> None:
+    axes = ("--mechanism", "clone,readv", "--scenario", "transfer", "--page", "4K")
+    line = ("paths", "--clock", "instructions", *axes, "--size", "64K,1M")
+    first, second = (path_lengths(tidy(run(name, *line))) for name in ("a", "b"))
+    assert len(first) == 4
+    assert (first["per_call"] > 1000).all()
+    assert first["per_call"].to_numpy() == pytest.approx(second["per_call"].to_numpy(), rel=0.002)
+    assert first["spread"].max() < 0.005
