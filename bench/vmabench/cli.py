@@ -81,6 +81,14 @@ def build_parser() -> argparse.ArgumentParser:
     report.add_argument("--format", choices=["text"], default="text")
     report.add_argument("-o", "--output", metavar="FILE", help="a new file (default: the terminal)")
 
+    compare = commands.add_parser("compare", help="two results, a verdict for each case")
+    compare.add_argument("a", metavar="A", help="a result directory: the baseline")
+    compare.add_argument("b", metavar="B", help="the one that is faster or slower than it")
+    compare.add_argument("--format", choices=["text", "robot", "json"], default="text")
+    compare.add_argument(
+        "--force", action="store_true", help="compare what is not comparable, and mark it"
+    )
+
     export = commands.add_parser("export", help="the data for other programs")
     export.add_argument("directory", metavar="DIR")
     export.add_argument("--format", choices=["csv", "pyperf"], required=True)
@@ -174,6 +182,12 @@ def _derive(args: argparse.Namespace) -> int:
     return derive.report(args) if args.command == "report" else derive.export(args)
 
 
+def _compare(args: argparse.Namespace) -> int:
+    from vmabench.commands.compare import compare
+
+    return compare(args)
+
+
 def _guest(args: argparse.Namespace) -> int:
     from vmabench.commands import guest
 
@@ -191,6 +205,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "list": _show,
     "run": _run,
     "report": _derive,
+    "compare": _compare,
     "export": _derive,
     "guest": _guest,
     "pyperf": _pyperf,

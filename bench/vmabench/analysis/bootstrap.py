@@ -44,9 +44,13 @@ def median_interval(samples: Floats) -> tuple[Floats, Floats, Floats]:
     return median, lo, hi
 
 
-def resamples(count: int) -> Ints:
-    """RESAMPLES rows of ``count`` positions below ``count``, drawn with replacement."""
-    return np.random.default_rng([SEED, count]).integers(count, size=(RESAMPLES, count))
+def resamples(count: int, stream: int = 0) -> Ints:
+    """RESAMPLES rows of ``count`` positions below ``count``, drawn with replacement.
+
+    Another ``stream`` gives other rows: two sides that nothing pairs must not share theirs.
+    """
+    seed = [SEED, count, stream] if stream else [SEED, count]
+    return np.random.default_rng(seed).integers(count, size=(RESAMPLES, count))
 
 
 def percentile_interval(statistics: Floats) -> tuple[float, float]:

@@ -16,6 +16,9 @@ from vmabench.units import format_size
 #: the directory of THP's settings below a root of the file system
 THP = "sys/kernel/mm/transparent_hugepage"
 
+#: what costs time on the paths that are measured here
+DEBUG_OPTIONS = ("KASAN", "KCSAN", "PROVE_LOCKING", "DEBUG_VM", "PAGE_TABLE_CHECK_ENFORCED")
+
 #: what a guest of ours is told of itself, by guest/boot.py
 GUEST = "run/vmabench/machine.json"
 
@@ -27,6 +30,7 @@ class MachineFacts:
     ``thp_bytes`` is None on a kernel without THP; ``thp`` and ``thp_shmem`` are then ``absent``.
     ``dev_shm_huge`` is the mount option of /dev/shm, for which ``thp_shmem`` does not count.
     ``kernel_config_sha256`` is None where the kernel does not show its configuration.
+    ``kernel_debug`` has the options that make its figures those of a debug kernel.
     ``yama`` is None on a kernel without it. ``cpus`` are those that this process may use.
     ``guest`` is None outside of a guest of ours; else how it was made: ``accel``, ``clock``,
     ``qemu`` and the facts of its kernel.
@@ -51,6 +55,7 @@ class MachineFacts:
     yama: int | None
     seccomp: int
     ptrace_capable: bool
+    kernel_debug: tuple[str, ...] = ()
     guest: dict[str, Any] | None = None
 
     @property
@@ -101,6 +106,7 @@ def read_facts(root: Path = Path("/")) -> MachineFacts:
         yama=_number(_read(root, "proc/sys/kernel/yama/ptrace_scope")),
         seccomp=_number(status.get("Seccomp", "0")) or 0,
         ptrace_capable=bool(int(status.get("CapEff", "0"), 16) >> 19 & 1),
+        kernel_debug=_debug_options(root),
         guest=_guest(root),
     )
 
@@ -166,17 +172,24 @@ def _available_bytes(root: Path, available: int) -> int:
     return available
 
 
-def _config_hash(root: Path) -> str | None:
-    """Of the lines that set something, so that two equal configurations have one hash."""
+def _config_lines(root: Path) -> list[str]:
+    """The lines that set something, sorted; empty where the kernel does not show them."""
     try:
         text = gzip.decompress((root / "proc/config.gz").read_bytes()).decode()
     except OSError:
-        try:
-            text = (root / f"boot/config-{platform.release()}").read_text()
-        except OSError:
-            return None
-    lines = sorted(line for line in text.splitlines() if line.startswith("CONFIG_"))
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+        text = _read(root, f"boot/config-{platform.release()}")
+    return sorted(line for line in text.splitlines() if line.startswith("CONFIG_"))
+
+
+def _config_hash(root: Path) -> str | None:
+    """Two equal configurations have one hash."""
+    lines = _config_lines(root)
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest() if lines else None
+
+
+def _debug_options(root: Path) -> tuple[str, ...]:
+    on = {line.removesuffix("=y") for line in _config_lines(root)}
+    return tuple(name for name in DEBUG_OPTIONS if f"CONFIG_{name}" in on)
 
 
 def _guest(root: Path) -> dict[str, Any] | None:

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A comparison as text, in the layout that kernel developers read daily, and as data."""
+
+import math
+from collections.abc import Sequence
+from typing import Any, cast
+
+import pandas as pd
+
+from vmabench.analysis.compare import (
+    FALSE_DISCOVERIES,
+    MIN_EFFECT,
+    MIN_PATH_EFFECT,
+    VERDICTS,
+    bare_name,
+)
+from vmabench.report.paths import number
+from vmabench.report.tables import layout
+from vmabench.report.words import bracketed, three_digits, wrapped
+from vmabench.units import format_time
+
+_DECIDED = ("slower", "faster")
+
+
+def verdict_text(compared: pd.DataFrame, head: Sequence[str], *, marked: bool = False) -> str:
+    """Counts, then each case with a verdict, then those without; ``marked`` puts ! on each line."""
+    counts = [f"{int((compared['verdict'] == name).sum())} {name}" for name in VERDICTS]
+    parts = ["\n".join(head), ", ".join(counts)]
+    decided = compared[compared["verdict"].isin(_DECIDED)]
+    if len(decided):
+        parts.append(_decided_table(decided, "! " if marked else ""))
+    parts.append(_rule())
+    for verdict, title in (("unstable", "unstable"), ("~", "~"), ("not comparable", "")):
+        rows = compared[compared["verdict"] == verdict]
+        if len(rows):
+            parts.append(_others(rows, title or verdict))
+    return "\n\n".join(parts) + "\n"
+
+
+def robot_text(compared: pd.DataFrame, names: tuple[str, str]) -> str:
+    """``%stddev  %change  %stddev``: ns of one operation; ``~`` where no difference was shown."""
+    left, right = (name[:24] for name in names)
+    lines = [
+        f"{left:>24}  {right:>24}",
+        f"{'-' * 24}  {'-' * 35}",
+        f"{'%stddev':>24}  {'%change':>9}  {'%stddev':>24}",
+        f"{chr(92):>24}  {'|':>9}  {chr(92):>24}",
+    ]
+    for row in _dicts(compared[compared["verdict"] != "not comparable"]):
+        change = f"{100 * (row['ratio'] - 1):+.1f}%" if row["verdict"] in _DECIDED else "~"
+        a, b = (_with_deviation(row, side) for side in "ab")
+        lines.append(f"{a:>24}  {change:>9}  {b:>24}  {bare_name(row['case_id'])}")
+    return "\n".join(lines) + "\n"
+
+
+def rows_of(compared: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows for JSON, where there is no NaN: such a value is null."""
+    return [
+        {
+            name: None if isinstance(value, float) and math.isnan(value) else value
+            for name, value in row.items()
+        }
+        for row in _dicts(compared)
+    ]
+
+
+def path_verdict_text(compared: pd.DataFrame, head: Sequence[str]) -> str:
+    """Differences of path lengths: of a call, of an entry, of a KiB."""
+    changed = compared[compared["verdict"] != "~"]
+    same = len(compared) - len(changed)
+    parts = ["\n".join(head), f"{len(changed)} paths changed, {same} the same"]
+    if len(changed):
+        lines = [
+            [
+                f"{row['case_id']} {row['phase']}",
+                number(row["a_call"]),
+                number(row["b_call"]),
+                f"{100 * (row['ratio'] - 1):+.2f}%",
+                _signed(row["call"]),
+                _signed(row["entry"]),
+                _signed(row["kib"]),
+                row["verdict"],
+            ]
+            for row in _dicts(changed)
+        ]
+        header = ["case and phase", "A", "B", "change", "a call", "an entry", "a KiB", "verdict"]
+        parts.append(layout(header, lines))
+    limit = 100 * MIN_PATH_EFFECT
+    parts.append(f"Instructions. Below {limit:g} % two boots of one kernel differ as much.")
+    return "\n\n".join(parts) + "\n"
+
+
+def _decided_table(rows: pd.DataFrame, mark: str) -> str:
+    lines = [
+        [
+            mark + bare_name(row["case_id"]),
+            format_time(row["a_ns"]).replace(" ", ""),
+            format_time(row["b_ns"]).replace(" ", ""),
+            f"{100 * (row['ratio'] - 1):+.1f}%",
+            bracketed(three_digits(row["lo"]), three_digits(row["hi"])),
+            row["verdict"],
+        ]
+        for row in _dicts(rows)
+    ]
+    return layout(["case", "A", "B", "change", "B/A", "verdict"], lines)
+
+
+def _others(rows: pd.DataFrame, title: str) -> str:
+    """Those without a verdict, each reason once."""
+    reasons: dict[str, list[str]] = {}
+    for row in _dicts(rows):
+        reasons.setdefault(str(row["reason"] or ""), []).append(bare_name(row["case_id"]))
+    lines = [
+        wrapped(f"- {reason}{': ' if reason else ''}{', '.join(cases)}", "    ")
+        for reason, cases in reasons.items()
+    ]
+    return f"{title} ({len(rows)})\n" + "\n".join(lines)
+
+
+def _rule() -> str:
+    return wrapped(
+        "Time of one operation, lower is better. A verdict: the 95 % interval of B/A excludes 1,"
+        f" the change is at least {100 * MIN_EFFECT:g} %, and by the correction for their number at"
+        f" most {100 * FALSE_DISCOVERIES:g} % of all verdicts are false. ~: no difference was"
+        " shown. unstable: none was shown, and the intervals are too wide for that to mean much."
+    )
+
+
+def _with_deviation(row: dict[str, Any], side: str) -> str:
+    value, deviation = row[f"{side}_ns"], row[f"{side}_deviation"]
+    return f"{value:.5g}" + ("" if math.isnan(deviation) else f" ± {100 * deviation:2.0f}%")
+
+
+def _signed(value: float) -> str:
+    return "-" if math.isnan(value) else ("+" if value > 0 else "") + number(value)
+
+
+def _dicts(rows: pd.DataFrame) -> list[dict[str, Any]]:
+    return cast(list[dict[str, Any]], rows.to_dict("records"))

@@ -1,0 +1,246 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Verdicts: known answers, properties on any data, and what is refused by name."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests import synthetic
+from tests.command import error_line, vmabench
+from tests.test_paths import counted
+from vmabench.analysis.compare import (
+    VERDICTS,
+    bare_name,
+    compare,
+    compare_paths,
+    p_value,
+    ratio_interval,
+)
+from vmabench.analysis.frame import tidy
+from vmabench.matrix.case import Case
+from vmabench.report.verdicts import path_verdict_text, robot_text, verdict_text
+from vmabench.store.format import MACHINE, Record
+
+CASES = synthetic.cases(["readv", "memcpy", "fork"], ["transfer"])
+ROOM = 0.5
+
+samples = st.lists(st.floats(1, 1e9), min_size=2, max_size=12).map(np.array)
+
+
+def records(seed: int, slower: dict[str, float] | None = None, **kwargs: Any) -> list[Record]:
+    made = synthetic.records(CASES, seed=seed, **({"rounds": 10, "noise": 0.01} | kwargs))
+    for record in made:
+        factor = (slower or {}).get(str(record.get("case", "")).partition("/")[0], 1.0)
+        for value in record.get("values", ()):
+            value["time_ns"] = {name: ns * factor for name, ns in value["time_ns"].items()}
+    return made
+
+
+def frame(made: list[Record]) -> pd.DataFrame:
+    return tidy(synthetic.result(made))
+
+
+def verdicts(compared: pd.DataFrame, mechanism: str) -> set[str]:
+    mine = compared["case_id"].astype(str).str.startswith(f"{mechanism}/")
+    return set(compared.loc[mine, "verdict"])
+
+
+def test_a_change_is_found_and_nothing_else() -> None:
+    a, b = frame(records(1)), frame(records(2, slower={"readv": 1.15, "fork": 0.8}))
+    compared = compare(a, b, target_width=ROOM)
+    assert verdicts(compared, "readv") == {"slower"}
+    assert verdicts(compared, "fork") == {"faster"}
+    assert verdicts(compared, "memcpy") <= {"~"}
+    assert list(compared["verdict"].unique()) == ["slower", "faster", "~", "not comparable"]
+    slower = compared[compared["verdict"] == "slower"]
+    assert slower["ratio"].is_monotonic_decreasing
+    assert ((slower["lo"] < 1.15) & (slower["hi"] > 1.10)).all()
+
+
+def test_the_same_data_twice_has_no_verdict() -> None:
+    a = frame(records(1))
+    compared = compare(a, a, target_width=ROOM)
+    assert set(compared["verdict"]) == {"~", "not comparable"}
+    assert (compared["ratio"].dropna() == 1).all()
+
+
+def test_runs_without_a_change_rarely_get_a_verdict() -> None:
+    """The promise is 5 % of the cases; runs that share a drift of their rounds are harder."""
+    wrong = total = 0
+    for seed in range(20):
+        compared = compare(frame(records(seed)), frame(records(1000 + seed)), target_width=ROOM)
+        wrong += int(compared["verdict"].isin(["slower", "faster"]).sum())
+        total += int((compared["verdict"] != "not comparable").sum())
+    assert wrong / total <= 0.05
+
+
+def test_an_effect_below_the_least_one_is_none() -> None:
+    quiet: dict[str, Any] = {"noise": 0.0005, "round_noise": 0.0}
+    a, b = frame(records(1, **quiet)), frame(records(2, slower={"readv": 1.01}, **quiet))
+    assert verdicts(compare(a, b, target_width=ROOM), "readv") == {"~"}
+    assert verdicts(compare(a, b, target_width=ROOM, min_effect=0.005), "readv") == {"slower"}
+
+
+def test_the_number_of_cases_counts() -> None:
+    """What would be a verdict alone is none among many: q is never below p."""
+    compared = compare(frame(records(1)), frame(records(2)), target_width=ROOM)
+    tested = compared[compared["p"].notna()]
+    assert (tested["q"] >= tested["p"]).all()
+    assert tested["q"].min() >= tested["p"].min()
+    assert (tested["q"] > tested["p"]).any()
+
+
+def test_noise_is_unstable_and_not_equal() -> None:
+    loud: dict[str, Any] = {"noise": 0.6}
+    compared = compare(frame(records(1, **loud)), frame(records(2, **loud)), target_width=0.1)
+    assert "unstable" in set(compared["verdict"])
+    assert "~" not in set(compared["verdict"])
+
+
+def test_one_round_has_no_interval_and_no_verdict() -> None:
+    one: dict[str, Any] = {"rounds": 1}
+    compared = compare(
+        frame(records(1, **one)), frame(records(2, slower={"readv": 3.0}, **one)), target_width=ROOM
+    )
+    measured = compared[compared["verdict"] != "not comparable"]
+    assert set(measured["verdict"]) == {"unstable"}
+    assert measured[["lo", "hi", "p", "q"]].isna().all(axis=None)
+
+
+def test_what_can_not_be_compared_says_why() -> None:
+    a, b = records(1), records(2)
+    first, second, third = (str(case) for case in CASES[:3])
+    b = [record for record in b if record.get("case") != first]
+    for record in b:
+        if record.get("case") == second:
+            record["proof"] = record["proof"] | {"src_backed_pct": 50.0}
+        if record.get("case") == third:
+            record |= {"outcome": "failed", "reason": "the worker was lost"}
+    rows = compare(frame(a), frame(b), target_width=ROOM).set_index("case_id")
+    assert rows.loc[first, "reason"] == "B does not have this case"
+    assert rows.loc[second, "reason"] == "src_backed_pct is 0 in A and 50 in B: other memory"
+    assert rows.loc[third, "reason"] == "B: failed: the worker was lost"
+    assert set(rows.loc[[first, second, third], "verdict"]) == {"not comparable"}
+    clone = rows.loc[str(Case("clone", "transfer", "4K", 4096)), "reason"]
+    assert clone == "A: skipped: the kernel has no clone (ENOSYS)"
+
+
+@given(samples, samples)
+@settings(max_examples=60, deadline=None)
+def test_the_other_way_round_is_the_inverse(a: Any, b: Any) -> None:
+    ratio, lo, hi = ratio_interval(a, b)
+    inverse, _, _ = ratio_interval(b, a)
+    assert ratio * inverse == pytest.approx(1)
+    assert lo <= hi
+    assert p_value(a, b) == pytest.approx(p_value(b, a))
+    assert 0 <= p_value(a, b) <= 1
+
+
+@given(samples, st.floats(0.001, 1000))
+@settings(max_examples=60, deadline=None)
+def test_the_unit_does_not_matter(a: Any, factor: float) -> None:
+    ratio, _, _ = ratio_interval(a, a * factor)
+    assert ratio == pytest.approx(factor)
+
+
+def test_identical_values() -> None:
+    same = np.full(5, 7.0)
+    assert p_value(same, same) == 1
+    assert p_value(same, same * 2) == 0
+    assert ratio_interval(same, same * 2) == pytest.approx((2, 2, 2))
+
+
+def test_unequal_numbers_of_processes() -> None:
+    a, b = frame(records(1, rounds=4)), frame(records(2, rounds=11, slower={"readv": 1.5}))
+    compared = compare(a, b, target_width=ROOM)
+    assert verdicts(compared, "readv") == {"slower"}
+    assert set(zip(compared["a_processes"], compared["b_processes"], strict=True)) >= {(4, 11)}
+
+
+def test_the_text_names_every_case_and_the_rule() -> None:
+    a, b = frame(records(1)), frame(records(2, slower={"readv": 1.5}))
+    compared = compare(a, b, target_width=ROOM)
+    text = verdict_text(compared, ["A  one", "B  two"])
+    assert all(bare_name(case) in text for case in compared["case_id"])
+    assert "9 slower" in text or f"{(compared['verdict'] == 'slower').sum()} slower" in text
+    assert max(map(len, text.splitlines())) <= 100
+    assert text.index("slower\n") < text.index("not comparable (")
+    forced = verdict_text(compared, ["A  one", "B  two"], marked=True)
+    assert forced.count("\n! ") + forced.count(" ! ") >= (compared["verdict"] == "slower").sum()
+    robot = robot_text(compared, ("6.12.0-a", "6.12.0-b"))
+    assert "%stddev    %change                   %stddev" in robot
+    assert robot.count("%  readv/") + robot.count("~  ") > 0
+    assert "not comparable" not in robot
+
+
+def test_paths_are_compared_exactly() -> None:
+    a, b = counted(), counted()
+    for record in b.records:
+        if str(record.get("case", "")).startswith("clone/") and record["kind"] == "case":
+            entries = Case.parse(record["case"]).size_bytes // Case.parse(record["case"]).page_bytes
+            for value in record["values"]:
+                value["time_ns"]["attach"] += 2 * 3 * entries
+    compared = compare_paths(tidy(a), tidy(b))
+    longer = compared[compared["verdict"] == "longer"]
+    assert set(longer["phase"]) == {"attach"}
+    large = longer[longer["case_id"].str.contains("16M")].iloc[0]
+    assert (large["call"], large["entry"]) == (3 * 4096, 3)
+    assert len(longer) + (compared["verdict"] == "~").sum() == len(compared)
+    text = path_verdict_text(compared, ["A", "B"])
+    assert "+12,288" in text
+    assert "slower" not in text
+
+
+def write(name: str, made: list[Record], **facts: Any) -> str:
+    synthetic.write(Path(name), made)
+    (Path(name) / MACHINE).write_text(json.dumps({"facts": synthetic.FACTS | facts}))
+    return name
+
+
+@pytest.mark.parametrize(
+    ("header", "facts", "words"),
+    [
+        ({"virt": "emulated"}, {}, "A is real (none), B is emulated"),
+        ({"thp": "always"}, {}, "THP setting madvise and always"),
+        ({}, {"cpu_model": "Another CPU"}, "another machine: processor Example CPU"),
+        ({}, {"cpus": [0, 1, 2, 3]}, "another machine: CPUs 2 and 4"),
+        ({}, {"kernel_debug": ["KASAN"]}, "B is a debug kernel (KASAN)"),
+        ({}, {"kernel_config_sha256": "feedbeef00"}, "kernel configurations abcdef12 and feedbeef"),
+        ({"clock": "instructions"}, {}, "never mixed"),
+    ],
+)
+def test_what_is_no_comparison_is_refused_by_name(
+    header: dict[str, str], facts: dict[str, Any], words: str
+) -> None:
+    known = {"kernel_config_sha256": "abcdef1200"}
+    a = write("a", records(1, rounds=2), **known)
+    made = records(2, rounds=2)
+    made[0] = made[0] | header
+    b = write("b", made, **(known | facts))
+    assert words in error_line(vmabench("compare", a, b))
+    forced = vmabench("compare", a, b, "--force")
+    if "never mixed" in words:
+        assert forced.returncode == 1
+    else:
+        assert forced.returncode in (0, 2)
+        assert f"compared by force: {words}" in forced.stderr
+
+
+def test_compare_on_the_command_line() -> None:
+    a, b = write("a", records(1)), write("b", records(2, slower={"readv": 1.5}))
+    run = vmabench("compare", a, b)
+    assert run.returncode == 0, run.stderr
+    assert "slower" in run.stdout.splitlines()[3]
+    rows = json.loads(vmabench("compare", a, b, "--format", "json").stdout)
+    assert rows[0]["verdict"] == "slower"
+    assert set(VERDICTS) >= {row["verdict"] for row in rows}
+    assert not any(isinstance(v, float) and math.isnan(v) for row in rows for v in row.values())
+    assert "%stddev" in vmabench("compare", a, b, "--format", "robot").stdout
+    assert "gone is no directory" in error_line(vmabench("compare", a, "gone"))
