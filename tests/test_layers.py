@@ -13,7 +13,7 @@ PACKAGE = Path(vmabench.__file__).parent
 
 #: from the ground up; guest stands beside runner
 LAYERS = (
-    ("__init__", "errors", "units"),
+    ("__init__", "errors", "units", "atomic"),
     ("machine",),
     ("matrix",),
     ("native",),

@@ -15,8 +15,8 @@ import pandas as pd
 from pandas.api.types import pandas_dtype
 
 from vmabench.analysis import levels
+from vmabench.atomic import replacing
 from vmabench.matrix.case import Case
-from vmabench.store.atomic import replacing
 from vmabench.store.format import Record, Result
 
 #: column -> dtype, in the order of the file. Ordered categories have the order of

@@ -9,13 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from vmabench import guest
+from vmabench.atomic import replacing
 from vmabench.commands.output import say, warn
 from vmabench.commands.progress import make_build_progress
 from vmabench.commands.run import finish
 from vmabench.errors import LostGuest, MachineError, UsageError
 from vmabench.runner.lock import only_run
 from vmabench.runner.signals import interruptible
-from vmabench.store.atomic import replacing
 from vmabench.store.format import PLAN, REPORT, SAMPLES, Result
 from vmabench.store.places import default_directory
 from vmabench.store.reader import read

@@ -9,10 +9,10 @@ from pathlib import Path
 from vmabench.analysis.frame import tidy
 from vmabench.analysis.instructions import path_lengths
 from vmabench.analysis.stats import judged
+from vmabench.atomic import replacing
 from vmabench.errors import MachineError
 from vmabench.report.findings import main_crossovers
 from vmabench.report.text import brief_report, path_report, small_print, text_report
-from vmabench.store.atomic import replacing
 from vmabench.store.format import Result
 
 TEXT = "report.txt"

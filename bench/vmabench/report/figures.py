@@ -19,10 +19,10 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from vmabench.analysis import levels
 from vmabench.analysis.crossover import Crossover
+from vmabench.atomic import replacing
 from vmabench.report.findings import headline, short_place
 from vmabench.report.style import look
 from vmabench.report.words import label
-from vmabench.store.atomic import replacing
 from vmabench.units import format_size
 
 #: what differs from matplotlib's defaults; the salt makes the same SVG each time

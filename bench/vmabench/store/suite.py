@@ -16,9 +16,9 @@ from typing import Any
 
 import pyperf
 
+from vmabench.atomic import replacing
 from vmabench.errors import UsageError
 from vmabench.matrix.case import Case
-from vmabench.store.atomic import replacing
 from vmabench.store.format import Record, Result
 from vmabench.store.reader import machine_facts
 
