@@ -99,6 +99,13 @@ def build_parser() -> argparse.ArgumentParser:
     )
     export.add_argument("-o", "--output", metavar="PATH", help="a new file; a folder with --by")
 
+    tune = commands.add_parser(
+        "tune", help="settings of memory management that disturb: shown, applied, given back"
+    )
+    either = tune.add_mutually_exclusive_group()
+    either.add_argument("--apply", action="store_true", help="set them; what was is saved first")
+    either.add_argument("--restore", action="store_true", help="give back all that is borrowed")
+
     _add_guest(commands.add_parser("guest", help="the patched kernel: build it, run in it"))
 
     pyperf = commands.add_parser(
@@ -188,6 +195,12 @@ def _compare(args: argparse.Namespace) -> int:
     return compare(args)
 
 
+def _tune(args: argparse.Namespace) -> int:
+    from vmabench.commands.tune import tune
+
+    return tune(args)
+
+
 def _guest(args: argparse.Namespace) -> int:
     from vmabench.commands import guest
 
@@ -208,6 +221,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "compare": _compare,
     "export": _derive,
     "guest": _guest,
+    "tune": _tune,
     "pyperf": _pyperf,
 }
 
