@@ -65,6 +65,20 @@ def test_a_tick_in_one_value_changes_nothing() -> None:
     assert (row["entries"], row["processes"], row["spread"]) == (256, 2, 0)
 
 
+def test_processes_that_differ_in_steps_are_averaged() -> None:
+    """Their common median would jump from one to the other with a single value."""
+    result = counted()
+    for record in result.records:
+        if record["kind"] == "case" and record["round"] == 2:
+            for value in record["values"]:
+                value["time_ns"]["attach"] += 2 * 1000
+    rows = path_lengths(tidy(result))
+    first = rows[rows["phase"] == "attach"].iloc[0]
+    before = lengths()
+    assert first["per_call"] == before[before["phase"] == "attach"].iloc[0]["per_call"] + 500
+    assert first["spread"] == pytest.approx(1000 / first["per_call"])
+
+
 def test_an_entry_is_what_it_adds_to_the_smallest_size() -> None:
     rows = lengths()
     attach = rows[(rows["phase"] == "attach") & (rows["mechanism"] == "clone")]

@@ -21,13 +21,14 @@ COLUMNS = (
 def path_lengths(frame: pd.DataFrame) -> pd.DataFrame:
     """One row for each case and phase that has counts, in the order of the levels.
 
-    ``per_call`` is the median over all values of all processes of the instructions of one
-    operation, and ``least`` the smallest value, as a cross-check: ticks of the timer are in the
-    counts, and in few values only. ``spread`` is the range of the processes' medians over
-    ``per_call``. ``entries`` is the number of page-table entries of the range at the page's level,
-    ``per_entry`` what an entry adds to a call: the difference to the smallest size of the same
-    sweep, over the difference in entries (NaN at that size). ``per_kib`` is ``per_call`` over the
-    size.
+    ``per_call`` is the mean over processes of the median over values of the instructions of one
+    operation: ticks of the timer are in few values, so the median has none; processes differ in
+    steps, by where their pages lie, and the median of two clusters would be a matter of chance.
+    ``least`` is the smallest value, as a cross-check. ``spread`` is the range of the processes'
+    medians over ``per_call``. ``entries`` is the number of page-table entries of the range at the
+    page's level, ``per_entry`` what an entry adds to a call: the difference to the smallest size of
+    the same sweep, over the difference in entries (NaN at that size). ``per_kib`` is ``per_call``
+    over the size.
     """
     counted = frame[frame["instructions"].notna()].astype({"instructions": "float64"})
     keys = ["case_id", *_SWEEP, "size_bytes"]
@@ -36,7 +37,7 @@ def path_lengths(frame: pd.DataFrame) -> pd.DataFrame:
     of_process = medians.groupby(keys, observed=True)
     lengths = pd.DataFrame(
         {
-            "per_call": values.median(),
+            "per_call": of_process.mean(),
             "least": values.min(),
             "processes": of_process.size(),
             "range": of_process.max() - of_process.min(),

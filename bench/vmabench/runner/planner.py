@@ -14,9 +14,10 @@ LONGEST_VALUE_NS = 2e8
 MOST_VALUES = 3
 MOST_LOOPS = 1 << 26
 
-#: Under the instruction clock a value shorter than the 4 million instructions between two ticks
-#: has none in it, as a rule, and the median of many such values has none at all.
-COUNTED_VALUE = 2e5
+#: Under the instruction clock: long enough to hold many operations, some of which also do what
+#: others have left to be done (freeing page tables, refilling lists of pages); and so much shorter
+#: than the 4 million instructions between two ticks that most values have none in them.
+COUNTED_VALUE = 1e6
 COUNTED_VALUES = 9
 FEWEST_COUNTED_VALUES = 3
 #: what a case may take in a round beyond the fewest values: about a second under emulation
