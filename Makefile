@@ -8,7 +8,7 @@ SOURCES := setup.py $(NATIVE) $(wildcard kernel/uapi/*.h)
 # vmabench-source and the module are the last things that a build writes
 BUILT := bench/vmabench/native/vmabench-source
 
-.PHONY: help bench bench-host test lint typecheck crosscheck check-run check-aa path-lengths sanitize format \
+.PHONY: help bench bench-host test lint typecheck crosscheck check-run check-aa path-lengths kernel-check sanitize format \
 	clean
 
 help: ## this list
@@ -53,6 +53,10 @@ check-aa: $(VENV)/.bench $(BUILT) ## one kernel twice: who gets a verdict? takes
 
 path-lengths: $(VENV)/.bench $(BUILT) ## has a path of the series grown? WRITE=1 keeps new figures
 	@$(BIN)/python bench/crosscheck/path_lengths.py $(if $(WRITE),--write)
+
+kernel-check: $(VENV)/.bench ## is the series fit to be sent? applies, lints, compiles it in many ways
+	@bench/bootstrap.sh kernel-check
+	@$(BIN)/python kernel/check $(STEPS)
 
 format: $(VENV)/.test ## rewrite the sources in the project's form
 	@$(BIN)/ruff check -q --fix-only .

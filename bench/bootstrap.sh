@@ -1,10 +1,11 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
 # Makes what one of the Makefile's targets needs: system packages, the virtual environment.
-# Usage: bootstrap.sh bench|test|lint|crosscheck
+# Usage: bootstrap.sh bench|test|lint|crosscheck|kernel-check
+# What the guest needs is installed by the package itself (guest/base.py), when it is needed.
 set -eu
 
-what=${1:?usage: bootstrap.sh bench|test|lint|crosscheck}
+what=${1:?usage: bootstrap.sh bench|test|lint|crosscheck|kernel-check}
 cd "$(dirname "$0")/.."
 venv=.venv
 
@@ -37,6 +38,15 @@ find_missing() {
 	lint)
 		missing clang command -v clang
 		missing shellcheck command -v shellcheck
+		;;
+	kernel-check)
+		missing flex command -v flex
+		missing bison command -v bison
+		missing bc command -v bc
+		missing perl command -v perl # checkpatch
+		missing sparse command -v sparse
+		missing libelf-dev test -e /usr/include/libelf.h
+		missing linux-source-6.12 test -n "${KSRC:-}" -o -e /usr/src/linux-source-6.12.tar.xz
 		;;
 	crosscheck)
 		missing linux-perf command -v perf

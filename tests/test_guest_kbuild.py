@@ -59,8 +59,16 @@ def test_no_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("KSRC", raising=False)
     monkeypatch.setattr(base, "PACKAGED", tmp_path / "none")
     asked: list[list[str]] = []
-    with pytest.raises(MachineError, match=r"apt-get install linux-source-6\.12"):
-        base.find(install=asked.append)
+
+    def no_network(packages: list[str]) -> str:
+        asked.append(packages)
+        return "apt-get failed: E: Unable to fetch some archives"
+
+    with pytest.raises(
+        MachineError,
+        match=r"apt-get install linux-source-6\.12.*\(apt-get failed: E: Unable to fetch",
+    ):
+        base.find(install=no_network)
     assert asked == [["linux-source-6.12"]]
 
 
@@ -78,6 +86,43 @@ def test_missing_tools_come_in_one_command(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr("shutil.which", lambda tool: None if tool in {"flex", "bc"} else tool)
     with pytest.raises(MachineError, match="apt-get install bc flex"):
         base.check_tools()
+
+
+def test_a_missing_header_is_a_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(base, "HEADERS", {"no-such-header.h": "libelf-dev"})
+    monkeypatch.setattr(base, "TOOLS", {"gcc": "gcc"})
+    with pytest.raises(MachineError, match="apt-get install libelf-dev"):
+        base.check_tools()
+
+
+@pytest.mark.parametrize(
+    ("script", "why"),
+    [
+        ("echo 'E: Temporary failure resolving' >&2; exit 100", "E: Temporary failure resolving"),
+        ("exit 100", "no reason given"),
+        (None, "there is no apt-get"),
+    ],
+)
+def test_packages_that_can_not_be_fetched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str | None, why: str
+) -> None:
+    """A directory of programs without flex, and an apt-get that fails."""
+    if script is not None:
+        apt_get = tmp_path / "apt-get"
+        apt_get.write_text(f"#!/bin/sh\n{script}\n")
+        apt_get.chmod(0o755)
+    for tool in ("gcc", "make", "sh"):
+        (tmp_path / tool).symlink_to(f"/usr/bin/{tool}")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    with pytest.raises(MachineError, match=rf"the guest needs more: .* flex .*\(.*{why}\)"):
+        base.check_tools(install=base.apt_install)
+
+
+def test_only_root_installs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    monkeypatch.setattr("shutil.which", lambda tool: None if tool == "sudo" else tool)
+    assert base.apt_install(["flex"]) == "only root may"
 
 
 def test_space_is_said_beforehand(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

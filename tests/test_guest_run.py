@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Plans in the real guest: where clone is measured, and where instructions are counted."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -51,3 +52,17 @@ def test_counts_repeat_themselves_from_boot_to_boot() -> None:
     assert (first["per_call"] > 1000).all()
     assert first["per_call"].to_numpy() == pytest.approx(second["per_call"].to_numpy(), rel=0.002)
     assert first["spread"].max() < 0.03
+
+
+def test_a_guest_that_runs_out_of_memory_fails_what_it_ran(kernel: guest.Kernel) -> None:
+    machine = guest.Machine(memory=256 << 20, cpus=1)
+    hog = "b = []\nwhile True: b.append(bytearray(1 << 20))"
+    outcome = guest.run([sys.executable, "-S", "-c", hog], kernel, machine=machine, accel="tcg")
+    assert outcome.status != 0
+    assert any("Out of memory: Killed process" in splat.text for splat in outcome.splats)
+
+
+def test_a_guest_that_hangs_is_lost(kernel: guest.Kernel) -> None:
+    with pytest.raises(guest.LostGuest, match="no end after 15 s") as lost:
+        guest.run(["sleep", "1000"], kernel, accel="tcg", timeout=15)
+    assert "init" in lost.value.log_tail

@@ -16,7 +16,7 @@ from vmabench.errors import KernelBuildError, MachineError
 VERSION = (6, 12)
 PACKAGE = "linux-source-6.12"
 PACKAGED = Path("/usr/src/linux-source-6.12.tar.xz")
-# what a build needs besides the sources: command -> Debian's package
+# what building and booting needs besides the sources: command -> Debian's package
 TOOLS = {
     "gcc": "gcc",
     "make": "make",
@@ -26,9 +26,16 @@ TOOLS = {
     "patch": "patch",
     "xz": "xz-utils",
     "cpio": "cpio",
+    "qemu-system-x86_64": "qemu-system-x86",
 }
+# header -> Debian's package; objtool, which the build makes first, is linked with libelf
+HEADERS = {"libelf.h": "libelf-dev", "stdio.h": "libc6-dev"}
 UNPACKED_GB = 1.6
 OBJECTS_GB = {"bench": 0.6, "debug": 3.0}
+
+
+#: Installs packages; what went wrong, if something did.
+Install = Callable[[list[str]], str | None]
 
 
 @dataclass(frozen=True)
@@ -39,7 +46,7 @@ class Base:
     identity: str  # changes when the sources do
 
 
-def find(ksrc: str | None = None, install: Callable[[list[str]], None] | None = None) -> Base:
+def find(ksrc: str | None = None, install: Install | None = None) -> Base:
     """The base to build from; ``install`` is asked for Debian's package if there is none."""
     if ksrc is None:
         ksrc = os.environ.get("KSRC") or None
@@ -48,33 +55,67 @@ def find(ksrc: str | None = None, install: Callable[[list[str]], None] | None = 
         if not path.exists():
             raise KernelBuildError(f"KSRC={ksrc}: there is nothing")
         return _judge(path)
-    if not PACKAGED.exists() and install is not None:
-        install([PACKAGE])
+    why = install([PACKAGE]) if not PACKAGED.exists() and install is not None else None
     if not PACKAGED.exists():
         raise MachineError(
             f"no kernel sources: run 'apt-get install {PACKAGE}',"
-            " or set KSRC= to a tree or tarball of Linux 6.12"
+            f" or set KSRC= to a tree or tarball of Linux 6.12{_because(why)}"
         )
     return _judge(PACKAGED)
 
 
-def check_tools(install: Callable[[list[str]], None] | None = None) -> None:
+def check_tools(install: Install | None = None) -> None:
     """Raise MachineError that names everything that is missing, with the one command for it."""
-    missing = sorted(package for tool, package in TOOLS.items() if not shutil.which(tool))
+    missing, why = _missing(), None
     if missing and install is not None:
-        install(missing)
-        missing = sorted(package for tool, package in TOOLS.items() if not shutil.which(tool))
+        why = install(missing)
+        missing = _missing()
     if missing:
-        raise MachineError(f"a kernel build needs more: run 'apt-get install {' '.join(missing)}'")
+        raise MachineError(
+            f"the guest needs more: run 'apt-get install {' '.join(missing)}'{_because(why)}"
+        )
 
 
-def apt_install(packages: list[str]) -> None:
-    """Install packages where that is possible without a question; silent where it is not."""
-    if os.geteuid() != 0 or not shutil.which("apt-get"):
-        return
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    for command in (["update", "-qq"], ["install", "-y", "-qq", *packages]):
-        subprocess.run(["apt-get", *command], env=environment, check=False, capture_output=True)
+def _missing() -> list[str]:
+    packages = {package for tool, package in TOOLS.items() if not shutil.which(tool)}
+    if shutil.which("gcc"):
+        packages |= {package for header, package in HEADERS.items() if not _has_header(header)}
+    return sorted(packages)
+
+
+def _has_header(name: str) -> bool:
+    done = subprocess.run(
+        ["gcc", "-E", "-xc", "-"],
+        input=f"#include <{name}>\n",
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+    return done.returncode == 0
+
+
+def apt_install(packages: list[str]) -> str | None:
+    """Install packages where that is possible without a question; why it was not, else None."""
+    if not shutil.which("apt-get"):
+        return "there is no apt-get"
+    as_root = [] if os.geteuid() == 0 else ["sudo", "-n"]
+    if as_root and not shutil.which("sudo"):
+        return "only root may"
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C"}
+    wanted = ["install", "-y", "-qq", "--no-install-recommends", *packages]
+    for command in (["update", "-qq"], wanted):
+        done = subprocess.run(
+            [*as_root, "apt-get", *command],
+            env=environment,
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+    return None if done.returncode == 0 else f"apt-get failed: {_last_line(done.stderr)}"
+
+
+def _because(why: str | None) -> str:
+    return f" ({why})" if why else ""
 
 
 def check_space(directory: Path, flavour: str) -> None:

@@ -41,19 +41,27 @@ def build(
     progress: Progress | None = None,
 ) -> cache.Kernel:
     """The kernel of this checkout: from the cache if it is there, built otherwise."""
-    source = base_of.find(ksrc, install=base_of.apt_install)
-    base_of.check_tools(install=base_of.apt_install)
-    kernel_dir, directory = project_kernel(), cache.root()
-    facts = _facts(source, kernel_dir, flavour)
-    found = cache.look_up(facts["key"], directory)
+    found = _already_built(flavour, ksrc)
     if found:
         return found
+    base_of.check_tools(install=base_of.apt_install)  # xz, for the sources, is one of them
+    source = base_of.find(ksrc, install=base_of.apt_install)
+    kernel_dir, directory = project_kernel(), cache.root()
+    facts = _facts(source, kernel_dir, flavour)
     with cache.lock(directory, say):
-        found = cache.look_up(facts["key"], directory)  # made while this one waited
-        if found:
+        found = cache.look_up(facts["key"], directory)
+        if found:  # made while this one waited
             return found
         cache.clean_up(directory)
         return _build_locked(source, kernel_dir, directory, facts, say, progress)
+
+
+def _already_built(flavour: str, ksrc: str | None) -> cache.Kernel | None:
+    """For what is in the cache already no tool is missed."""
+    try:
+        return cached(flavour, ksrc=ksrc)
+    except (MachineError, FileNotFoundError):  # no sources, no compiler
+        return None
 
 
 def cached(flavour: str = "bench", *, ksrc: str | None = None) -> cache.Kernel | None:
