@@ -61,7 +61,7 @@ static int prepare_slots(struct vmb_ctx *ctx)
 	if (!ctx->dst)
 		ctx->dst = ctx->slot;
 	ctx->view = ctx->dst;
-	return 0;
+	return vmb_slots_settle(ctx->slot, &ctx->pads);
 }
 
 static int prepare(struct vmb_ctx *ctx)
@@ -122,6 +122,7 @@ void vmb_case_close(struct vmb_ctx *ctx)
 	if (ctx->slot) {
 		munmap(ctx->slot, ctx->size);
 		munmap(ctx->src_slot, ctx->size);
+		vmb_slots_release(ctx->slot, ctx->pads);
 	}
 	free(ctx);
 }

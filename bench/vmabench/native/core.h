@@ -111,6 +111,7 @@ struct vmb_ctx {
 	char *view;	      /* receiver: where it finds them afterwards: dst, or src in place */
 	char *slot;	      /* receiver: free address range, 1G aligned, for fresh memory */
 	char *src_slot;	      /* receiver: another one, for the shared object */
+	int pads;	      /* receiver: small mappings beside the slot */
 	int fd;		      /* the shared object, or -1 */
 	struct vmb_region local; /* receiver: the source's bytes of a local baseline */
 };
@@ -153,6 +154,8 @@ __attribute__((format(printf, 2, 3))) int vmb_fail(int err, const char *format, 
 /* region.c */
 size_t vmb_base_page(void);
 int vmb_slots_find(size_t size, int count, char **ret);
+int vmb_slots_settle(char *slot, int *ret);
+void vmb_slots_release(char *slot, int pads);
 int vmb_fresh_map(char *slot, size_t size, size_t page);
 int vmb_shared_map(char *slot, size_t size, size_t page, int fd);
 int vmb_object_create(enum vmb_memory memory, size_t size, int *ret);

@@ -33,12 +33,12 @@ static size_t aligned(size_t size)
  * Finds count aligned ranges, one behind the other, that are free now. What is
  * mapped there later is mapped with MAP_FIXED_NOREPLACE, so a surprise is an
  * error and not a lost mapping. There is none as long as other mappings are
- * small: new ones go to the top of the hole, which is kept free by the second
- * ALIGNMENT.
+ * small: new ones go to the top of the hole, which is kept free by the last
+ * ALIGNMENT. The first one is for vmb_slots_settle().
  */
 int vmb_slots_find(size_t size, int count, char **ret)
 {
-	size_t reserve = (size_t)count * aligned(size) + 2 * ALIGNMENT;
+	size_t reserve = (size_t)count * aligned(size) + 4 * ALIGNMENT;
 	uintptr_t start;
 	char *addr;
 
@@ -46,9 +46,87 @@ int vmb_slots_find(size_t size, int count, char **ret)
 	if (addr == MAP_FAILED)
 		return vmb_fail(-errno, "no free address range of %zu bytes", reserve);
 	munmap(addr, reserve);
-	start = aligned((uintptr_t)addr);
+	start = aligned((uintptr_t)addr) + 2 * ALIGNMENT;
 	for (int i = 0; i < count; i++)
 		ret[i] = (char *)(start + (size_t)i * aligned(size));
+	return 0;
+}
+
+/*
+ * A VMA is put into a leaf of the VMA tree, and whether that leaf is full is a
+ * matter of what else the process has mapped: then each mmap() splits it and
+ * each munmap() joins the halves, which is a third of what a small operation
+ * costs, in one process and not in the next. So see to it that the leaf around
+ * the slot has room: lay up to three small mappings beside the slot and keep as
+ * many as make it cheapest to map and unmap a page there.
+ *
+ * They lie below the 1G that the slot is in, so that its page tables are its own.
+ */
+#define PADS  3
+#define TRIES 12
+
+static int lay_pad(char *slot, int number)
+{
+	char *addr = slot - ALIGNMENT - (size_t)(2 * number + 2) * vmb_base_page();
+
+	if (mmap(addr, vmb_base_page(), PROT_NONE,
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0) != addr)
+		return vmb_fail(-errno, "mmap beside the free range");
+	return 0;
+}
+
+void vmb_slots_release(char *slot, int pads)
+{
+	for (int i = 0; i < pads; i++)
+		munmap(slot - ALIGNMENT - (size_t)(2 * i + 2) * vmb_base_page(), vmb_base_page());
+}
+
+static int cost_of_slot(char *slot, uint64_t *ret)
+{
+	uint64_t start_ns, spent_ns;
+	char *addr;
+
+	*ret = UINT64_MAX;
+	for (int i = 0; i < TRIES; i++) {
+		start_ns = vmb_now_ns();
+		addr = mmap(slot, vmb_base_page(), PROT_NONE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1,
+			    0);
+		if (addr != slot)
+			return vmb_fail(-errno, "mmap of the free range");
+		munmap(slot, vmb_base_page());
+		spent_ns = vmb_now_ns() - start_ns;
+		if (spent_ns < *ret)
+			*ret = spent_ns;
+	}
+	return 0;
+}
+
+/* Gives out how many mappings beside the slot vmb_slots_release() has to remove. */
+int vmb_slots_settle(char *slot, int *ret)
+{
+	uint64_t cost_ns, least_ns = UINT64_MAX;
+	int best = 0, err;
+
+	for (int pads = 0;; pads++) {
+		err = cost_of_slot(slot, &cost_ns);
+		if (!err && cost_ns < least_ns) {
+			least_ns = cost_ns;
+			best = pads;
+		}
+		if (!err && pads < PADS)
+			err = lay_pad(slot, pads);
+		if (err) {
+			vmb_slots_release(slot, pads);
+			return err;
+		}
+		if (pads == PADS)
+			break;
+	}
+	vmb_slots_release(slot, PADS);
+	for (int i = 0; i < best; i++)
+		lay_pad(slot, i);
+	*ret = best;
 	return 0;
 }
 
