@@ -10,6 +10,7 @@ CLEAN = """\
 [    0.100000] Kernel command line: console=ttyS0 warning=none
 [    0.200000] Booting paravirtualized kernel on bare hardware
 [    0.300000] debug: unable to debug nothing here
+[    0.577449] kasan: KernelAddressSanitizer initialized
 [    1.000000] zram0: detected capacity change from 0 to 1048576
 """
 
@@ -18,6 +19,7 @@ COMPLAINTS = [
     "kernel BUG at mm/page_table_check.c:118!",
     "WARNING: CPU: 1 PID: 77 at mm/memory.c:1234 copy_page_range+0x1/0x2",
     "BUG: KASAN: slab-use-after-free in unlink_anon_vmas+0x1/0x2",
+    "KASAN: maybe wild-memory-access in range [0xdead000000000100-0xdead000000000107]",
     "WARNING: possible circular locking dependency detected",
     "WARNING: possible recursive locking detected",
     "WARNING: inconsistent lock state",

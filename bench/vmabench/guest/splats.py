@@ -12,7 +12,7 @@ _COMPLAINTS = (
     r"\bBUG:",
     r"\bkernel BUG at\b",
     r"\bWARNING: ",
-    r"\bKASAN: ",
+    r"(?-i:\bKASAN: )",  # "kasan: KernelAddressSanitizer initialized" is no complaint
     r"\bUBSAN: ",
     r"\bOops\b",
     r"\bgeneral protection fault\b",
