@@ -80,7 +80,8 @@ file_systems
 ip link set lo up 2>/dev/null
 
 if [ -n "$INTERACTIVE" ]; then
-	setsid sh -c 'exec sh /run/vmabench/command.sh <>/dev/console >&0 2>&1'
+	# not /dev/console, which controls nobody: Ctrl-C would reach no one
+	setsid -c sh /run/vmabench/command.sh </dev/ttyS0 >/dev/ttyS0 2>&1
 else
 	# a session of its own: what the command signals must not be this shell
 	setsid sh /run/vmabench/command.sh </dev/null \
