@@ -128,13 +128,16 @@ def test_both_ways_to_prove_the_backing_agree() -> None:
 def test_fork_copies_faster_than_it_faults(pair: Pair) -> None:
     """What the phases of one delivery mean: a child that writes takes a fault for each page."""
     pages = 128
-    for mode, faults_a_page in (("read", 0), ("write", 1)):
+    faults = {}
+    for mode in ("read", "write"):
         case = Case("fork", "deliver", BASE, pages * BASE_BYTES, mode, 100)
         make_source(pair, case)
         with pair.open(case, seed=1) as opened:
             opened.verify(1)
-            sample = opened.run(1, 1)
-        assert faults_a_page * pages <= sample.minor_faults < faults_a_page * pages + 40
+            faults[mode] = opened.run(1, 1).minor_faults
+    # the rest is what any fork takes, a few dozen, which a sanitizer adds to
+    assert faults["read"] < pages
+    assert faults["write"] - faults["read"] == pytest.approx(pages, abs=10)
 
 
 @pytest.mark.parametrize(("pct", "pages"), [(0, 0), (1, 2), (10, 13), (50, 64), (100, 128)])
