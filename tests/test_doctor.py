@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from tests.command import vmabench
-from tests.needs import needs
+from tests.needs import borrowed, needs
 from vmabench.machine.facts import read_facts
+from vmabench.matrix.case import Case
 from vmabench.mechanisms import MECHANISMS, SOURCE_PROGRAM
 from vmabench.store.reader import read
 
@@ -21,6 +22,7 @@ NATIVE = Path(__file__).with_name("native")
 BASE, HUGE = read_facts().pages
 SYS_PROCESS_VM_READV = 310  # x86-64
 SYS_PROCESS_VM_WRITEV = 311
+SYS_USERFAULTFD = 323
 
 
 @pytest.fixture
@@ -111,3 +113,82 @@ def test_thp_never(thp_never: None) -> None:
     assert "THP is set to never" in found["readv", HUGE]["gate"]
     assert "echo madvise" in found["readv", HUGE]["mend"]
     assert found["readv", BASE]["state"] == "ok"
+
+
+@needs("compiler")
+def test_a_filter_on_a_call_that_asks_no_permission_is_named(seccomp_filter: str) -> None:
+    prefix = (seccomp_filter, str(SYS_USERFAULTFD), str(errno.EPERM))
+    found = states(vmabench("doctor", "--json", prefix=prefix))
+    for mechanism in ("uffd-copy", "uffd-move"):
+        gate = found[mechanism, BASE]["gate"]
+        assert "a seccomp filter refuses userfaultfd (EPERM)" in gate
+    assert found["readv", BASE]["state"] == "ok"
+
+
+@needs("root", "setpriv")
+def test_an_ordinary_user_may_do_all_of_it() -> None:
+    """All but read files of root, where the tests may live: that capability is left to it."""
+    user = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+    only = ("--inh-caps=-all,+dac_read_search", "--ambient-caps=-all,+dac_read_search")
+    found = states(vmabench("doctor", "--json", prefix=(*user, *only)))
+    blocked = {name for (name, page), f in found.items() if page == BASE and f["state"] != "ok"}
+    assert blocked <= {"clone", "xpmem"}
+
+
+@needs("root", "setpriv")
+def test_a_pipe_that_may_not_be_that_large() -> None:
+    without = ("setpriv", "--bounding-set=-sys_resource", "--inh-caps=-sys_resource")
+    with borrowed(Path("/proc/sys/fs/pipe-max-size"), "65536"):
+        found = states(vmabench("doctor", "--json", prefix=without))
+    for mechanism in ("pipe", "vmsplice", "vmsplice-gift"):
+        assert "fs.pipe-max-size" in found[mechanism, BASE]["gate"]
+        assert found[mechanism, BASE]["mend"] == "sysctl fs.pipe-max-size=1048576"
+    assert found["socket", BASE]["state"] == "ok"
+
+
+def reasons(run: subprocess.CompletedProcess[str]) -> dict[int, str]:
+    """Size -> why it was skipped, of a run that went well otherwise."""
+    assert run.returncode == 0, run.stderr
+    skipped = read(Path("out")).of_kind("skipped")
+    return {Case.parse(r["case"]).size_bytes: r["reason"] for r in skipped}
+
+
+def small_run(mechanism: str, sizes: str, prefix: tuple[str, ...] = ()) -> dict[int, str]:
+    run = vmabench(
+        "run", "smoke", "--mechanism", mechanism, "--page", BASE, "--size", sizes,
+        "--scenario", "transfer", "--budget", "1s", "-o", "out", prefix=prefix,
+    )  # fmt: skip
+    return reasons(run)
+
+
+@needs("root")
+def test_a_segment_larger_than_shmmax() -> None:
+    with borrowed(Path("/proc/sys/kernel/shmmax"), "65536"):
+        found = small_run("sysv", "64K,1M")
+    assert set(found) == {1 << 20}
+    assert "kernel.shmmax forbids shmget" in found[1 << 20]
+
+
+@needs("root")
+def test_shared_memory_that_is_too_small() -> None:
+    mount = 'mount -t tmpfs -o size=256k tmpfs /dev/shm && exec "$@"'
+    found = small_run("shm", "64K,1M", prefix=("unshare", "-m", "sh", "-c", mount, "sh"))
+    assert set(found) == {1 << 20}
+    assert "262144 free" in found[1 << 20]
+    assert "/dev/shm" in found[1 << 20]
+
+
+@needs("root")
+def test_strict_overcommit() -> None:
+    memory = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
+    committed_kib = int(memory["Committed_AS"].split()[0])
+    ratio = Path("/proc/sys/vm/overcommit_ratio").read_text()
+    limit = Path("/proc/sys/vm/overcommit_kbytes")
+    try:
+        limit.write_text(str(committed_kib + (400 << 10)))
+        with borrowed(Path("/proc/sys/vm/overcommit_memory"), "2"):
+            found = small_run("readv", "64K,1G")
+    finally:
+        Path("/proc/sys/vm/overcommit_ratio").write_text(ratio)
+    assert set(found) == {1 << 30}
+    assert "vm.overcommit_memory is 2" in found[1 << 30]

@@ -26,6 +26,7 @@ from vmabench.analysis.frame import tidy
 from vmabench.analysis.levels import MECHANISMS
 from vmabench.analysis.stats import summarize
 from vmabench.errors import MachineError
+from vmabench.matrix.plans import Vocabulary, expand, load_plan
 from vmabench.report.build import Report
 from vmabench.report.figures import throughput, throughput_figure
 from vmabench.report.findings import main_crossovers
@@ -38,6 +39,9 @@ CASES = synthetic.cases(scenarios=("transfer",))
 def made(records: Sequence[Record] | None = None) -> tuple[pd.DataFrame, list[Crossover]]:
     frame = tidy(synthetic.result(list(records or synthetic.records(CASES))))
     return summarize(frame), main_crossovers(frame)
+
+
+VOCABULARY = Vocabulary(MECHANISMS, ("4K", "2M"))
 
 
 @pytest.fixture(scope="module")
@@ -99,8 +103,10 @@ def test_a_mechanism_has_one_colour_and_marker_and_no_two_share_them(figure: Fig
                 look(mechanism).colour,
                 look(mechanism).marker,
             )
-    assert len({one.colour for one in LOOKS.values()}) == len(LOOKS)
     assert len({one.marker for one in LOOKS.values()}) == len(LOOKS)
+    # relatives share a colour, but none of those that the short plans set side by side
+    quick = {case.mechanism for case in expand(load_plan("quick"), VOCABULARY)} - {"null"}
+    assert len({LOOKS[name].colour for name in quick}) == len(quick)
     assert set(LOOKS) == set(MECHANISMS) - {"null"}
     assert look("teleport") == look("teleport")
 

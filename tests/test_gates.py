@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from vmabench.machine.facts import MachineFacts, read_facts
-from vmabench.machine.gates import other_gate, page_gate, permission_gate
+from vmabench.machine.gates import gate_of, other_gate, page_gate, permission_gate
 
 FACTS = replace(
     read_facts(),
@@ -51,6 +51,8 @@ def test_a_gate_comes_with_the_command_that_opens_it() -> None:
         (replace(FACTS, thp_bytes=None), "anon", "no THP"),
         (replace(FACTS, thp="never"), "anon", "THP is set to never"),
         (FACTS, "memfd", "shmem_enabled is never"),
+        (FACTS, "sealed", "shmem_enabled is never"),
+        (FACTS, "sysv", "shmem_enabled is never"),
         (FACTS, "shm", "/dev/shm is mounted with huge=never"),
         (FACTS, "anon", "only 12.5 % of the memory"),
         (replace(FACTS, thp_shmem="advise", thp="never"), "memfd", "only 12.5 %"),
@@ -64,3 +66,29 @@ def test_why_memory_is_not_huge(facts: MachineFacts, memory: str, words: str) ->
 def test_errors_that_name_themselves() -> None:
     assert "ulimit" in other_gate(errno.ENOMEM, "mmap of 4096 bytes: no memory").mend
     assert other_gate(errno.EIO, "").name == "Input/output error"
+
+
+@pytest.mark.parametrize(
+    ("facts", "error", "detail", "words"),
+    [
+        (FACTS, errno.EPERM, "fcntl(F_SETPIPE_SZ, 1048576): Operation not", "fs.pipe-max-size"),
+        (FACTS, errno.EINVAL, "shmget of 4096 bytes: Invalid", "kernel.shmmax forbids shmget"),
+        (FACTS, errno.ENOSPC, "shmget of 4096 bytes: No space", "kernel.shmall"),
+        (FACTS, errno.ENOENT, "open /dev/xpmem: No such file", "no /dev/xpmem"),
+        (FACTS, errno.EACCES, "open /dev/xpmem: Permission denied", "/dev/xpmem may not be opened"),
+        (FACTS, errno.ENOSYS, "UFFDIO_MOVE: Function not", "lacks UFFDIO_MOVE"),
+        (FACTS, errno.ENOSYS, "userfaultfd: Function not", "lacks userfaultfd"),
+        (FACTS, errno.EPERM, "userfaultfd: Operation not", "unprivileged_userfaultfd is 0"),
+        (replace(FACTS, seccomp=2), errno.EPERM, "userfaultfd: x", "a seccomp filter refuses"),
+        (
+            replace(FACTS, overcommit=2),
+            errno.ENOMEM,
+            "mmap of 1 bytes: x",
+            "overcommit_memory is 2",
+        ),
+        (FACTS, errno.ENOMEM, "mmap of 1 bytes: Cannot", "mmap of 1 bytes: Cannot"),
+        (FACTS, errno.EPERM, "pidfd_getfd: Operation not", "another user or is not dumpable"),
+    ],
+)
+def test_the_gate_of_an_error(facts: MachineFacts, error: int, detail: str, words: str) -> None:
+    assert words in gate_of(error, detail, facts, 0).name

@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,9 +26,13 @@ from vmabench.runner.rounds import choose_cpus
 BASE, HUGE = read_facts().pages
 CPUS = choose_cpus(read_facts().cpus)
 BASE_BYTES = base_page_bytes()
+LIBC = ctypes.CDLL(None)
+LIBC.munmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t)
 
-#: clone is tested against a stub in test_clone.py, since no released kernel has the call
-HERE = [name for name in MECHANISMS if name != "clone"]
+#: clone is tested against a stub in test_clone.py, since no released kernel has the call, and
+#: xpmem against another in test_xpmem.py
+HERE = [name for name in MECHANISMS if name not in ("clone", "xpmem")]
+STREAMS = [name for name in HERE if MECHANISMS[name].both_act]
 TOUCHES = [("transfer", "none", 0), ("deliver", "read", 100), ("deliver", "write", 100)]
 
 
@@ -56,9 +61,14 @@ def test_base_pages_arrive_whole_and_are_timed(
 ) -> None:
     case = Case(mechanism, scenario, BASE, pages * BASE_BYTES, mode, pct)
     make_source(pair, case)
+    if MECHANISMS[mechanism].fresh_only and scenario == "transfer":
+        with pytest.raises(NativeError, match="fresh memory alone"), pair.open(case, seed=7):
+            pass
+        return
     with pair.open(case, seed=7) as opened:
         evidence = opened.verify(generation=1)
         sample = opened.run(loops=3, expected_s=1)
+        opened.verify(generation=2)  # the timed part has left everything as it was
     if mechanism != "null":
         assert evidence.src and evidence.dst
         assert evidence.src.huge_pct == evidence.dst.huge_pct == 0
@@ -73,7 +83,9 @@ def test_base_pages_arrive_whole_and_are_timed(
 
 
 @needs("thp")
-@pytest.mark.parametrize("mechanism", [m for m in HERE if MECHANISMS[m].memory == "anon"])
+@pytest.mark.parametrize(
+    "mechanism", [m for m in HERE if MECHANISMS[m].memory == "anon" and m != "uffd-copy"]
+)
 @pytest.mark.parametrize(("scenario", "mode", "pct"), TOUCHES)
 def test_huge_pages_are_huge_on_both_sides_and_stay_so(
     pair: Pair, mechanism: str, scenario: str, mode: str, pct: int
@@ -100,6 +112,91 @@ def test_shared_memory_is_huge_where_the_setting_permits(
         evidence = opened.verify(generation=1)
     assert evidence.src and evidence.dst
     assert evidence.src.huge_pct == evidence.dst.huge_pct == 100
+
+
+@needs("thp")
+def test_uffd_copy_brings_base_pages(pair: Pair) -> None:
+    case = Case("uffd-copy", "deliver", HUGE, Case("", "", HUGE, 1).page_bytes, "read", 100)
+    make_source(pair, case)
+    with pair.open(case, seed=7) as opened:
+        evidence = opened.verify(generation=1)
+    assert evidence.src and evidence.dst
+    assert (evidence.src.huge_pct, evidence.dst.huge_pct) == (100, 0)
+
+
+@pytest.mark.parametrize("mechanism", STREAMS)
+def test_a_stream_knows_the_size_of_its_buffer(pair: Pair, mechanism: str) -> None:
+    case = make_case(mechanism)
+    make_source(pair, case)
+    with pair.open(case, seed=7) as opened:
+        evidence = opened.verify(generation=1)
+    least = 1 << 20 if MECHANISMS[mechanism].description.count("pipe") else 1 << 16
+    assert evidence.channel_bytes >= least
+
+
+@pytest.mark.parametrize("mechanism", STREAMS)
+def test_a_source_that_dies_amid_a_stream_ends_it(pair: Pair, mechanism: str) -> None:
+    """The receiver is blocked in read() then, and nobody else has the other end."""
+    case = make_case(mechanism)
+    make_source(pair, case)
+    with pair.open(case, seed=7) as opened:
+        opened.verify(generation=1)
+        os.kill(pair.source_pid, signal.SIGSTOP)
+        killer = threading.Timer(0.3, os.kill, (pair.source_pid, signal.SIGKILL))
+        killer.start()
+        with pytest.raises(NativeError, match="killed by signal 9"):
+            opened.run(loops=1000, expected_s=1)
+        killer.join()
+
+
+@pytest.mark.parametrize("mechanism", STREAMS)
+def test_a_receiver_that_fails_amid_a_stream_does_not_hang(pair: Pair, mechanism: str) -> None:
+    """Its memory is gone: the source, blocked in the middle, has to be let go."""
+    case = make_case(mechanism, size_bytes=4096 * BASE_BYTES)
+    make_source(pair, case)
+    with pair.open(case, seed=7) as opened:
+        opened.verify(generation=1)
+        context = opened._context
+        LIBC.munmap(int(ffi.cast("uintptr_t", context.dst)), ctypes.c_size_t(case.size_bytes))
+        with pytest.raises(NativeError, match="read: Bad address"):
+            opened.run(loops=2, expected_s=1)
+    assert pair.alive
+
+
+def test_a_moved_source_is_whole_again(pair: Pair) -> None:
+    """An odd number of moves: what is timed ends with the data at the other address."""
+    for mechanism in ("mremap", "uffd-move"):
+        case = make_case(mechanism)
+        make_source(pair, case)
+        with pair.open(case, seed=7) as opened:
+            for loops in (1, 2, 3):
+                opened.run(loops, expected_s=1)
+                evidence = opened.verify(generation=loops)
+                assert evidence.src and evidence.src.present_bytes == case.size_bytes
+
+
+def test_a_sealed_source_can_not_be_written(pair: Pair) -> None:
+    case = make_case("memfd-private")
+    make_source(pair, case)
+    fd = lib.vmb_pair_source(pair._pair).fd
+    with pytest.raises(PermissionError):
+        os.pwrite(fd, b"x", 0)
+    with pytest.raises(PermissionError):
+        mmap.mmap(fd, case.size_bytes, mmap.MAP_SHARED, mmap.PROT_WRITE)
+
+
+def test_system_v_memory_is_removed_at_once(pair: Pair) -> None:
+    before = Path("/proc/sysvipc/shm").read_text().count("\n")
+    case = make_case("sysv")
+    make_source(pair, case)
+    with pair.open(case, seed=7) as opened:
+        opened.verify(generation=1)
+        segments = Path("/proc/sysvipc/shm").read_text().splitlines()[1:]
+    mine = [line.split() for line in segments if line.split()[4] == str(pair.source_pid)]
+    # the mode has SHM_DEST: it goes with the last process that is attached
+    assert [int(fields[2], 8) & 0o1000 for fields in mine] == [0o1000]
+    pair.close()
+    assert Path("/proc/sysvipc/shm").read_text().count("\n") == before
 
 
 @needs("thp")

@@ -214,3 +214,12 @@ def test_the_report_is_a_function_of_the_result() -> None:
     assert report(synthetic.result()) == report(synthetic.result())
     findings(frame, summarize(frame))
     pd.testing.assert_frame_equal(frame, before)
+
+
+def test_what_stays_within_one_process_is_no_fastest_delivery() -> None:
+    made = synthetic.cases(("readv", "mremap", "memcpy"), scenarios=("deliver",))
+    text = report(synthetic.result(synthetic.records(made, rounds=2)))
+    deliveries = [line for line in text.splitlines() if line.startswith("- Delivering")]
+    assert deliveries
+    assert all("readv" in line and "mremap" not in line for line in deliveries)
+    assert "mremap (proxy): within one process, no way to another one." in text

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 import vmabench
+from vmabench.mechanisms import MECHANISMS
+from vmabench.report.words import label
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = {".py", ".pyi", ".c", ".h", ".sh", ".toml", ".config", ".cfg", ".S"}
@@ -40,6 +42,20 @@ def head(path: Path) -> str:
 def test_no_file_is_binary_or_large() -> None:
     large = [p for p in tracked() if p.stat().st_size > 1_000_000]
     assert not large
+
+
+def test_every_mechanism_has_its_paragraph() -> None:
+    text = (ROOT / "bench/MECHANISMS.md").read_text()
+    found = dict(re.findall(r"^### ([a-z-]+)(?: \(proxy\))?\n((?:.+\n)+)", text, re.MULTILINE))
+    assert set(found) == set(MECHANISMS)
+    assert all(len(paragraph.split()) > 9 for paragraph in found.values())
+    proxies = set(re.findall(r"^### ([a-z-]+) \(proxy\)", text, re.MULTILINE))
+    assert proxies == {name for name, mechanism in MECHANISMS.items() if mechanism.proxy}
+
+
+def test_every_proxy_is_labelled() -> None:
+    for name, mechanism in MECHANISMS.items():
+        assert label(name) == (f"{name} (proxy)" if mechanism.proxy else name)
 
 
 def test_the_version_stands_once() -> None:

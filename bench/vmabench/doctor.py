@@ -3,11 +3,11 @@
 
 import errno
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from vmabench.machine.facts import MachineFacts
-from vmabench.machine.gates import Gate, other_gate, page_gate, permission_gate
+from vmabench.machine.gates import Gate, gate_of, page_gate
 from vmabench.matrix.case import Case
 from vmabench.mechanisms import MECHANISMS, self_readv_errno
 from vmabench.runner.process import Worker, WorkerLostError
@@ -15,6 +15,9 @@ from vmabench.runner.protocol import Block, CaseJob, Job, Message
 from vmabench.runner.rounds import choose_cpus
 
 PROBE_LIMIT_S = 30.0
+
+#: what brings base pages whatever the source has
+BASE_PAGES_ONLY = {"uffd-copy": "UFFDIO_COPY fills memory with base pages, whatever the source has"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +91,16 @@ def _gate(case: Case, message: Mapping[str, object], facts: MachineFacts, self_e
         proof = message["proof"]
         assert isinstance(proof, dict)
         memory = MECHANISMS[case.mechanism].memory
+        if case.mechanism in BASE_PAGES_ONLY and proof["src_backed_pct"] == 100:
+            return Gate(BASE_PAGES_ONLY[case.mechanism], "")
         backed_pct = min(proof["src_backed_pct"], proof["dst_backed_pct"])
         return page_gate(facts, memory, backed_pct)
     if case.page_bytes > facts.base_page_bytes and error == errno.EINVAL:
         return page_gate(facts, "anon", 0.0)
-    if error in (errno.EPERM, errno.EACCES, errno.ENOSYS):
-        what = detail.partition(":")[0]
-        return permission_gate(error, facts, self_error, what)
-    return other_gate(error, detail)
+    return gate_of(error, detail, facts, self_error)
+
+
+def explain(facts: MachineFacts) -> Callable[[int, str], str]:
+    """For errors that only a larger size meets: number and sentence to a reason."""
+    self_error = self_readv_errno()
+    return lambda error, detail: str(gate_of(error, detail, facts, self_error))

@@ -25,7 +25,13 @@ CData = Any
 
 _SCENARIOS = {"transfer": lib.VMB_TRANSFER, "deliver": lib.VMB_DELIVER}
 _TOUCHES = {"none": lib.VMB_TOUCH_NONE, "read": lib.VMB_TOUCH_READ, "write": lib.VMB_TOUCH_WRITE}
-MEMORIES = {"anon": lib.VMB_ANON, "memfd": lib.VMB_MEMFD, "shm": lib.VMB_SHM}
+MEMORIES = {
+    "anon": lib.VMB_ANON,
+    "memfd": lib.VMB_MEMFD,
+    "shm": lib.VMB_SHM,
+    "sysv": lib.VMB_SYSV,
+    "sealed": lib.VMB_SEALED,
+}
 _MEMORY_NAMES = {number: name for name, number in MEMORIES.items()}
 
 #: No machine is slower than this at what the source does on a command.
@@ -37,19 +43,22 @@ FIRST_PATIENCE_S = 4.0
 class Mechanism:
     """A row of the table in mech_table.c.
 
-    ``memory`` is the kind of memory that its source needs: ``anon``, ``memfd`` or ``shm``.
-    ``source_acts``: the timed call is made by the source. ``in_place``: the receiver uses the
-    source's pages, nothing is copied. ``proxy``: stands in for clone. ``local``: a baseline
-    within one process.
+    ``memory`` is the kind of memory that its source needs, a key of ``MEMORIES``.
+    ``source_acts``: the timed call is made by the source. ``both_act``: the source sends while the
+    receiver takes. ``in_place``: the receiver uses the source's pages, nothing is copied.
+    ``proxy``: stands in for clone or move. ``local``: within one process. ``fresh_only``: there
+    is no scenario ``transfer`` of it.
     """
 
     name: str
     description: str
     memory: str
     source_acts: bool
+    both_act: bool
     in_place: bool
     proxy: bool
     local: bool
+    fresh_only: bool
 
 
 def _read_table() -> dict[str, Mechanism]:
@@ -60,9 +69,11 @@ def _read_table() -> dict[str, Mechanism]:
             description=ffi.string(row.description).decode(),
             memory=_MEMORY_NAMES[row.memory],
             source_acts=bool(row.flags & lib.VMB_SOURCE_ACTS),
+            both_act=bool(row.flags & lib.VMB_BOTH_ACT),
             in_place=bool(row.flags & lib.VMB_IN_PLACE),
             proxy=bool(row.flags & lib.VMB_PROXY),
             local=bool(row.flags & lib.VMB_LOCAL),
+            fresh_only=bool(row.flags & lib.VMB_FRESH_ONLY),
         )
         for row in rows
     ]
@@ -88,11 +99,15 @@ class Proof:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What the check before the timed part found; the proofs are None for ``null``."""
+    """What the check before the timed part found; the proofs are None for ``null``.
+
+    ``channel_bytes``: the buffer of a pipe or socket, as the kernel gave it.
+    """
 
     src: Proof | None
     dst: Proof | None
     page_table_bytes: int | None
+    channel_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +229,12 @@ class OpenCase:
         check(lib.vmb_case_verify(self._context, generation, evidence))
         if not evidence.src.size_bytes:
             return Evidence(None, None, None)
-        return Evidence(_proof(evidence.src), _proof(evidence.dst), evidence.page_table_bytes)
+        return Evidence(
+            _proof(evidence.src),
+            _proof(evidence.dst),
+            evidence.page_table_bytes,
+            evidence.channel_bytes,
+        )
 
     def run(self, loops: int, expected_s: float) -> Sample:
         """One value of ``loops`` operations, which should take ``expected_s`` seconds."""

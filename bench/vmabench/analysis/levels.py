@@ -13,15 +13,47 @@ MECHANISMS = (
     "fork",
     "readv",
     "writev",
+    "procmem-read",
+    "procmem-write",
+    "uffd-copy",
+    "pipe",
+    "vmsplice",
+    "vmsplice-gift",
+    "socket",
+    "socket-seqpacket",
     "memfd",
     "memfd-inplace",
+    "memfd-private",
+    "memfd-getfd",
     "shm",
+    "sysv",
+    "xpmem",
+    "mremap",
+    "mremap-dup",
+    "uffd-move",
     "memcpy",
     "null",
 )
 
 #: they move bytes from one process to another; memcpy stays within one and is a baseline
-COPYING = ("readv", "writev", "memfd", "shm")
+COPYING = (
+    "readv",
+    "writev",
+    "procmem-read",
+    "procmem-write",
+    "uffd-copy",
+    "pipe",
+    "vmsplice",
+    "vmsplice-gift",
+    "socket",
+    "socket-seqpacket",
+    "memfd",
+    "shm",
+    "sysv",
+)
+
+#: what a process can do with mappings of its own: proxies, and no way to another process
+OWN = ("mremap", "mremap-dup", "uffd-move")
 
 #: they copy page-table entries, and are compared by what one entry takes
 ENTRIES = ("clone", "fork")
@@ -29,7 +61,7 @@ ENTRIES = ("clone", "fork")
 OUTCOMES = ("ok", "skipped", "failed", "unstable")
 
 __all__ = [
-    "COPYING", "ENTRIES", "MECHANISMS", "OUTCOMES", "PHASES", "SCENARIOS", "TOUCH_MODES",
+    "COPYING", "ENTRIES", "MECHANISMS", "OUTCOMES", "OWN", "PHASES", "SCENARIOS", "TOUCH_MODES",
     "page_order", "with_strangers",
 ]  # fmt: skip
 

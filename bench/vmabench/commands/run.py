@@ -100,7 +100,8 @@ def _measure(request: Request) -> int:
         _in_order(case.page for case in request.cases),
     )
     blocked = doctor.blocked(findings)
-    reasons = {case: why_not(case, facts, blocked) for case in request.cases}
+    fresh_only = {name for name, mechanism in MECHANISMS.items() if mechanism.fresh_only}
+    reasons = {case: why_not(case, facts, blocked, fresh_only) for case in request.cases}
     runnable = tuple(case for case in request.cases if reasons[case] is None)
     writer = Writer(request.directory, request.plan.to_toml(), _machine(facts, findings))
     setup = Setup(
@@ -112,6 +113,7 @@ def _measure(request: Request) -> int:
         source_cpu=choose_cpus(facts.cpus)[0],
         receiver_cpu=choose_cpus(facts.cpus)[1],
         counted=facts.clock == "instructions",
+        explain=doctor.explain(facts),
     )
     skipped: list[Record] = [
         {"kind": "skipped", "case": str(case), "reason": reason}

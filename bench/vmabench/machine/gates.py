@@ -19,6 +19,91 @@ class Gate:
         return f"{self.name} ({self.mend})" if self.mend else self.name
 
 
+#: calls that no permission on another process is asked for
+_UNASKED = ("userfaultfd", "vmsplice", "pipe2", "socketpair", "memfd_create", "shmget", "shmat")
+
+_NO_DEVICE = (errno.ENOENT, errno.ENODEV, errno.ENXIO)
+
+#: for calls with a limit, or a way of failing, of their own: how the core's sentence begins,
+#: the error numbers, then the gate, in which {what} is the call as that sentence has it
+_SPECIAL = (
+    (
+        "fcntl(F_SETPIPE_SZ",
+        (errno.EPERM,),
+        "fs.pipe-max-size is below the 1M of the pipe and CAP_SYS_RESOURCE is missing",
+        "sysctl fs.pipe-max-size=1048576",
+    ),
+    (
+        "shmget",
+        (errno.EINVAL,),
+        "kernel.shmmax forbids {what}",
+        "sysctl kernel.shmmax=18446744073692774399",
+    ),
+    (
+        "shmget",
+        (errno.ENOSPC,),
+        "kernel.shmall or kernel.shmmni forbids {what}",
+        "sysctl kernel.shmall=18446744073692774399",
+    ),
+    (
+        "open /dev/xpmem",
+        _NO_DEVICE,
+        "there is no /dev/xpmem: the module is not loaded",
+        "modprobe xpmem",
+    ),
+    (
+        "open /dev/xpmem",
+        (errno.EACCES, errno.EPERM),
+        "/dev/xpmem may not be opened",
+        "chmod 666 /dev/xpmem",
+    ),
+    ("UFFDIO_MOVE", (errno.ENOSYS,), "the kernel lacks UFFDIO_MOVE", "needs Linux 6.8"),
+    (
+        "userfaultfd",
+        (errno.ENOSYS,),
+        "the kernel lacks userfaultfd",
+        "needs CONFIG_USERFAULTFD=y",
+    ),
+    (
+        "userfaultfd",
+        (errno.EPERM,),
+        "vm.unprivileged_userfaultfd is 0 and CAP_SYS_PTRACE is missing",
+        "sysctl vm.unprivileged_userfaultfd=1",
+    ),
+)
+
+
+def gate_of(error: int, detail: str, facts: MachineFacts, self_error: int) -> Gate:
+    """The gate behind an error of the core: its number, and its sentence, which names the call.
+
+    ``self_error`` is as in ``permission_gate``.
+    """
+    what = detail.partition(":")[0]
+    special = _special_gate(error, what, facts)
+    if special:
+        return special
+    if error in (errno.EPERM, errno.EACCES, errno.ENOSYS):
+        return permission_gate(error, facts, self_error, what)
+    return other_gate(error, detail)
+
+
+def _special_gate(error: int, what: str, facts: MachineFacts) -> Gate | None:
+    if what in _UNASKED and error in (errno.EPERM, errno.ENOSYS) and facts.seccomp == 2:
+        return Gate(
+            f"a seccomp filter refuses {what} ({errno.errorcode[error]})",
+            "run outside the sandbox, or allow the call in its seccomp profile",
+        )
+    if error == errno.ENOMEM and facts.overcommit == 2:
+        return Gate(
+            f"vm.overcommit_memory is 2 and its limit is reached: {what}",
+            "sysctl vm.overcommit_memory=0, or raise vm.overcommit_ratio",
+        )
+    for call, errors, name, mend in _SPECIAL:
+        if what.startswith(call) and error in errors:
+            return Gate(name.format(what=what), mend)
+    return None
+
+
 def permission_gate(error: int, facts: MachineFacts, self_error: int, what: str) -> Gate:
     """The gate behind a call on another process that was refused or is not there.
 
@@ -51,7 +136,7 @@ def permission_gate(error: int, facts: MachineFacts, self_error: int, what: str)
 
 
 def page_gate(facts: MachineFacts, memory: str, backed_pct: float) -> Gate:
-    """Why memory of that kind (``anon``, ``memfd`` or ``shm``) is not huge as it was to be."""
+    """Why memory of that kind, a name as in the core, is not huge as it was to be."""
     if facts.thp_bytes is None:
         return Gate("the kernel has no THP", "needs CONFIG_TRANSPARENT_HUGEPAGE=y")
     if memory == "shm" and facts.dev_shm_huge in ("never", "deny"):
@@ -59,7 +144,7 @@ def page_gate(facts: MachineFacts, memory: str, backed_pct: float) -> Gate:
             f"/dev/shm is mounted with huge={facts.dev_shm_huge}",
             "mount -o remount,huge=advise /dev/shm",
         )
-    if memory == "memfd" and facts.thp_shmem in ("never", "deny"):
+    if memory in ("memfd", "sealed", "sysv") and facts.thp_shmem in ("never", "deny"):
         return Gate(
             f"shared memory: shmem_enabled is {facts.thp_shmem}",
             f"echo advise > /{THP}/shmem_enabled",

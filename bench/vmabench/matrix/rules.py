@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Why a case can't run here: pure, from facts and from what was tried."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from vmabench.machine.facts import MachineFacts
 from vmabench.matrix.case import Case
@@ -20,11 +20,19 @@ def peak_bytes(case: Case) -> int:
     return BUFFERS * case.size_bytes
 
 
-def why_not(case: Case, facts: MachineFacts, blocked: Mapping[tuple[str, str], str]) -> str | None:
+def why_not(
+    case: Case,
+    facts: MachineFacts,
+    blocked: Mapping[tuple[str, str], str],
+    fresh_only: Collection[str] = (),
+) -> str | None:
     """The reason for which a case is skipped, or None.
 
     ``blocked`` has the reason for each pair of mechanism and page that was tried in vain.
+    ``fresh_only`` are the mechanisms that need memory that is not populated.
     """
+    if case.scenario == "transfer" and case.mechanism in fresh_only:
+        return f"{case.mechanism} fills fresh memory alone, there is no transfer of it"
     if case.size_bytes % case.page_bytes:
         return f"{format_size(case.size_bytes)} is no multiple of the page size {case.page}"
     too_large = why_too_large(case, facts)

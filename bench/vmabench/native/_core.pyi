@@ -20,6 +20,8 @@ class Lib:
     VMB_ANON: int
     VMB_MEMFD: int
     VMB_SHM: int
+    VMB_SYSV: int
+    VMB_SEALED: int
     VMB_NR_PHASES: int
     VMB_COPIES: int
     VMB_COW: int
@@ -28,6 +30,8 @@ class Lib:
     VMB_IN_PLACE: int
     VMB_PROXY: int
     VMB_LOCAL: int
+    VMB_BOTH_ACT: int
+    VMB_FRESH_ONLY: int
     def vmb_mech_count(self) -> int: ...
     def vmb_mech_at(self, index: int) -> Any: ...
     def vmb_mech_find(self, name: bytes) -> Any: ...

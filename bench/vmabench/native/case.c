@@ -25,7 +25,7 @@ static int prepare_local(struct vmb_ctx *ctx)
 {
 	const struct vmb_region *region;
 
-	if (!(ctx->mech->flags & VMB_LOCAL) || ctx->mech->flags & VMB_IN_PLACE)
+	if (!(ctx->mech->flags & VMB_LOCAL) || ctx->mech->isolation == VMB_MOVES_NOTHING)
 		return 0;
 	region = vmb_pair_local(ctx->pair);
 	if (!region)
@@ -38,13 +38,17 @@ static int prepare_local(struct vmb_ctx *ctx)
 static int open_in_source(struct vmb_ctx *ctx)
 {
 	struct vmb_request *request = vmb_pair_request(ctx->pair);
+	int err;
 
 	for (int i = 0; i < vmb_mech_count(); i++)
 		if (vmb_mech_at(i) == ctx->mech)
 			request->mech = i;
 	request->params = ctx->params;
 	request->remote_dst = (uintptr_t)ctx->dst;
-	return vmb_pair_call(ctx->pair, VMB_CMD_OPEN);
+	ctx->opened = 1;
+	err = vmb_pair_call(ctx->pair, VMB_CMD_OPEN);
+	ctx->token = vmb_pair_answer(ctx->pair)->token;
+	return err;
 }
 
 /* Last of the preparations: what is mapped later could land in the slots. */
@@ -79,6 +83,8 @@ static int prepare(struct vmb_ctx *ctx)
 		err = ctx->mech->setup(ctx);
 	if (!err)
 		err = open_in_source(ctx);
+	if (!err && ctx->mech->connect)
+		err = ctx->mech->connect(ctx);
 	return err;
 }
 
@@ -91,6 +97,8 @@ int vmb_case_open(struct vmb_pair *pair, const struct vmb_mech *mech,
 
 	if (mech->memory != source->memory)
 		return vmb_fail(-EINVAL, "%s needs a source of another kind", mech->name);
+	if (mech->flags & VMB_FRESH_ONLY && params->scenario == VMB_TRANSFER)
+		return vmb_fail(-EOPNOTSUPP, "%s fills fresh memory alone", mech->name);
 	ctx = calloc(1, sizeof(*ctx));
 	if (!ctx)
 		return vmb_fail(-ENOMEM, "opening a case");
@@ -103,6 +111,9 @@ int vmb_case_open(struct vmb_pair *pair, const struct vmb_mech *mech,
 	ctx->base_page = vmb_base_page();
 	ctx->remote_src = (uintptr_t)source->addr;
 	ctx->fd = source->fd;
+	ctx->remote_fd = source->remote_fd;
+	ctx->shmid = source->shmid;
+	ctx->channel = -1;
 	err = prepare(ctx);
 	if (err) {
 		vmb_case_close(ctx);
@@ -118,6 +129,11 @@ void vmb_case_close(struct vmb_ctx *ctx)
 		return;
 	if (ctx->mech->teardown)
 		ctx->mech->teardown(ctx);
+	if (ctx->channel >= 0)
+		close(ctx->channel);
+	/* A source that is dead, or never got that far, has nothing to close. */
+	if (ctx->opened && !vmb_pair_check(ctx->pair))
+		vmb_pair_call(ctx->pair, VMB_CMD_CLOSE);
 	/* Nothing is left there unless an operation failed half way. */
 	if (ctx->slot) {
 		munmap(ctx->slot, ctx->size);

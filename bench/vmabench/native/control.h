@@ -23,6 +23,7 @@ enum vmb_command {
 	VMB_CMD_OPEN,	  /* take mechanism, params and remote_dst as the case */
 	VMB_CMD_RUN,	  /* loops of the case, timed here */
 	VMB_CMD_VERIFY,	  /* the mechanism's own check */
+	VMB_CMD_CLOSE,	  /* the case is over */
 	VMB_CMD_EXIT,
 	VMB_NR_COMMANDS,
 };
@@ -44,7 +45,10 @@ struct vmb_request {
 struct vmb_answer {
 	int32_t err;
 	char detail[VMB_DETAIL_SIZE];
-	uint64_t addr; /* of the source region */
+	uint64_t addr;	/* of the source region */
+	uint64_t token; /* of the case, see struct vmb_ctx */
+	int32_t fd;	/* the number of the shared object */
+	int32_t shmid;
 	struct vmb_proof proof;
 	struct vmb_evidence evidence;
 	struct vmb_sample sample;
@@ -59,8 +63,9 @@ struct vmb_child_report {
 };
 
 struct vmb_control {
-	uint32_t requests; /* futex */
-	uint32_t answers;  /* futex */
+	uint32_t requests;   /* futex */
+	uint32_t answers;    /* futex */
+	uint64_t started_ns; /* when the source began to send */
 	struct vmb_request request;
 	struct vmb_answer answer;
 	struct vmb_child_report child;
@@ -72,6 +77,10 @@ extern struct vmb_region vmb_source_region;
 
 /* pair.c */
 int vmb_pair_call(struct vmb_pair *pair, enum vmb_command command);
+int vmb_pair_start(struct vmb_pair *pair, enum vmb_command command);
+int vmb_pair_finish(struct vmb_pair *pair);
+uint64_t vmb_pair_started_ns(const struct vmb_pair *pair);
+int vmb_pair_renew_object(struct vmb_pair *pair);
 struct vmb_request *vmb_pair_request(struct vmb_pair *pair);
 const struct vmb_answer *vmb_pair_answer(const struct vmb_pair *pair);
 struct vmb_region *vmb_pair_destination(struct vmb_pair *pair);

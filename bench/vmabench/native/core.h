@@ -22,7 +22,13 @@
 #define VMB_DETAIL_SIZE 192
 
 /* What the source's memory is made of. */
-enum vmb_memory { VMB_ANON, VMB_MEMFD, VMB_SHM };
+enum vmb_memory {
+	VMB_ANON,
+	VMB_MEMFD,
+	VMB_SHM,    /* POSIX */
+	VMB_SYSV,   /* System V */
+	VMB_SEALED, /* a memfd that nobody can write to any more; new data is a new one */
+};
 
 enum vmb_scenario {
 	VMB_TRANSFER, /* both sides populated, buffers reused: the bare operation */
@@ -48,10 +54,12 @@ enum vmb_isolation {
 	VMB_SHARES,	   /* each side sees the other's writes */
 };
 
-#define VMB_SOURCE_ACTS 0x1u /* transfer() or run() is called in the source process */
-#define VMB_IN_PLACE	0x2u /* no bytes move: the receiver uses them where they lie */
-#define VMB_PROXY	0x4u /* stands in for clone on kernels that lack it */
-#define VMB_LOCAL	0x8u /* one process only: a baseline */
+#define VMB_SOURCE_ACTS 0x1u  /* transfer() or run() is called in the source process */
+#define VMB_IN_PLACE	0x2u  /* no bytes move: the receiver uses them where they lie */
+#define VMB_PROXY	0x4u  /* stands in for clone on kernels that lack it */
+#define VMB_LOCAL	0x8u  /* one process only: a baseline, or a proxy for a move */
+#define VMB_BOTH_ACT	0x10u /* send() in the source and transfer() in the receiver, at once */
+#define VMB_FRESH_ONLY	0x20u /* needs memory that is not populated: no scenario transfer */
 
 /* The share of a range that is populated, and that huge pages map. */
 struct vmb_proof {
@@ -64,6 +72,7 @@ struct vmb_evidence {
 	struct vmb_proof src;	   /* after the check, as the timed part will find it */
 	struct vmb_proof dst;	   /* at the receiver, after one operation */
 	uint64_t page_table_bytes; /* VmPTE of both processes while the data is delivered */
+	uint64_t channel_bytes;	   /* the buffer of a pipe or socket, 0 where there is none */
 };
 
 /* Sums over all loops; the faults are those of both processes. */
@@ -87,8 +96,12 @@ struct vmb_region {
 	size_t size;
 	size_t page; /* the page size asked for: the base page, or 2M for THP */
 	enum vmb_memory memory;
-	int fd; /* of the shared object, or -1 */
+	int fd;	       /* of the shared object, or -1 */
+	int remote_fd; /* receiver: its number in the source, or -1 */
+	int shmid;     /* of a System V segment, or -1 */
 };
+
+#define VMB_NO_REGION ((struct vmb_region){ .fd = -1, .remote_fd = -1, .shmid = -1 })
 
 struct vmb_pair;
 
@@ -113,6 +126,13 @@ struct vmb_ctx {
 	char *src_slot;	      /* receiver: another one, for the shared object */
 	int pads;	      /* receiver: small mappings beside the slot */
 	int fd;		      /* the shared object, or -1 */
+	int remote_fd;	      /* receiver: its number in the source, or -1 */
+	int shmid;	      /* the System V segment, or -1 */
+	int channel;	      /* a file of the mechanism's own, closed at the end; or -1 */
+	uint64_t channel_bytes;	 /* its buffer, where it has one */
+	uint64_t token;		 /* a handle that the source gave out or the receiver got */
+	int opened;		 /* receiver: the source knows of the case */
+	int moved;		 /* receiver: the data is at slot, not where it was */
 	struct vmb_region local; /* receiver: the source's bytes of a local baseline */
 };
 
@@ -126,16 +146,21 @@ struct vmb_mech {
 	unsigned int flags;
 	enum vmb_memory memory;
 	enum vmb_isolation isolation;
-	int (*probe)(void);		      /* 0, or -errno that says what the kernel lacks */
-	int (*setup)(struct vmb_ctx *ctx);    /* receiver, before anything is timed */
-	int (*transfer)(struct vmb_ctx *ctx); /* timed: the bare operation */
-	int (*attach)(struct vmb_ctx *ctx);   /* timed, deliver: get fresh memory or the mapping */
-	int (*deliver)(struct vmb_ctx *ctx);  /* timed, deliver: make the bytes arrive in it */
-	int (*release)(struct vmb_ctx *ctx);  /* timed, deliver: give it back */
+	int (*probe)(void);			  /* 0, or -errno that says what the kernel lacks */
+	int (*setup)(struct vmb_ctx *ctx);	  /* receiver, before anything is timed */
+	int (*source_setup)(struct vmb_ctx *ctx); /* source, after setup */
+	int (*connect)(struct vmb_ctx *ctx);	  /* receiver, after source_setup */
+	int (*transfer)(struct vmb_ctx *ctx);	  /* timed: the bare operation */
+	int (*send)(struct vmb_ctx *ctx);	  /* timed: the source's half of it */
+	int (*attach)(struct vmb_ctx *ctx);  /* timed, deliver: get fresh memory or the mapping */
+	int (*deliver)(struct vmb_ctx *ctx); /* timed, deliver: make the bytes arrive in it */
+	int (*release)(struct vmb_ctx *ctx); /* timed, deliver: give it back */
+	int (*rearm)(struct vmb_ctx *ctx);   /* not timed: make the source whole again */
 	/* Where the common loops and the common check don't fit. */
 	int (*run)(struct vmb_ctx *ctx, uint64_t loops, struct vmb_sample *ret);
 	int (*verify)(struct vmb_ctx *ctx, uint64_t generation, struct vmb_evidence *ret);
 	void (*teardown)(struct vmb_ctx *ctx); /* receiver; safe after a failed setup */
+	void (*source_teardown)(struct vmb_ctx *ctx);
 };
 
 /* mech_table.c */
@@ -158,8 +183,11 @@ int vmb_slots_settle(char *slot, int *ret);
 void vmb_slots_release(char *slot, int pads);
 int vmb_fresh_map(char *slot, size_t size, size_t page);
 int vmb_shared_map(char *slot, size_t size, size_t page, int fd);
-int vmb_object_create(enum vmb_memory memory, size_t size, int *ret);
+int vmb_map_over(char *slot, size_t size, size_t page, int flags, int fd);
+int vmb_sysv_map(char *slot, size_t size, size_t page, int shmid);
+void vmb_populate(char *addr, size_t size);
 int vmb_region_map(enum vmb_memory memory, size_t page, size_t size, struct vmb_region *ret);
+int vmb_region_fill(struct vmb_region *region, uint32_t seed, uint64_t generation);
 int vmb_region_renew(const struct vmb_region *region, size_t offset);
 void vmb_region_unmap(struct vmb_region *region);
 
@@ -179,11 +207,13 @@ int vmb_prove_by_smaps(const char *addr, size_t size, struct vmb_proof *ret);
 int vmb_page_table_bytes(pid_t pid, uint64_t *ret);
 int vmb_faults(pid_t pid, uint64_t *minor, uint64_t *major);
 
-/* hooks.c: for the timed hooks attach and release of a mechanism */
+/* hooks.c: hooks that several mechanisms share */
 int vmb_attach_fresh(struct vmb_ctx *ctx);
 int vmb_release_slot(struct vmb_ctx *ctx);
+int vmb_take_channel(struct vmb_ctx *ctx);
 
 /* loops.c */
+int vmb_stream(struct vmb_ctx *ctx, uint64_t loops, uint64_t *ret);
 int vmb_loop(struct vmb_ctx *ctx, uint64_t loops, struct vmb_sample *ret);
 uint64_t vmb_now(void);
 
@@ -197,6 +227,7 @@ int vmb_pair_check(struct vmb_pair *pair);
 int vmb_pair_source_make(struct vmb_pair *pair, enum vmb_memory memory, size_t page, size_t size,
 			 struct vmb_proof *ret);
 const struct vmb_region *vmb_pair_source(const struct vmb_pair *pair);
+int vmb_pair_send_fd(struct vmb_pair *pair, int fd);
 
 /* case.c: one case of a pair */
 int vmb_case_open(struct vmb_pair *pair, const struct vmb_mech *mech,

@@ -13,7 +13,7 @@
 
 /* Set by the program of the source; in the receiver they stay empty. */
 struct vmb_control *vmb_control;
-struct vmb_region vmb_source_region = { .fd = -1 };
+struct vmb_region vmb_source_region = { .fd = -1, .remote_fd = -1, .shmid = -1 };
 
 /* Returns when the word changed, was woken, or ms have passed: the caller looks again. */
 void vmb_futex_wait(uint32_t *word, uint32_t while_value, unsigned int ms)

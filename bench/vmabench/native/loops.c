@@ -5,6 +5,10 @@
  * and released in turn has the cache state of real use, which batches of
  * one phase would not have. The null mechanism shows what the readings cost.
  */
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
 #include "control.h"
 
 /* The clock of the loops, for Python. */
@@ -23,7 +27,60 @@ static int loop_transfer(struct vmb_ctx *ctx, uint64_t loops, struct vmb_sample 
 	for (i = 0; i < loops && !err; i++)
 		err = transfer(ctx);
 	ret->time_ns[VMB_PHASE_TOTAL] = vmb_now_ns() - start_ns;
+	if (!err && ctx->mech->rearm)
+		err = ctx->mech->rearm(ctx);
 	return err;
+}
+
+/* In the source: its half of a stream. Where it fails, the receiver sees the end of it. */
+static int loop_send(struct vmb_ctx *ctx, uint64_t loops)
+{
+	int err = 0;
+
+	vmb_control->started_ns = vmb_now_ns();
+	for (uint64_t i = 0; i < loops && !err; i++)
+		err = ctx->mech->send(ctx);
+	if (err) {
+		close(ctx->channel);
+		ctx->channel = -1;
+	}
+	return err;
+}
+
+/*
+ * The source sends and the receiver takes, both at once, loops times. The time
+ * runs from when the source begins, which leaves out how long it takes to wake
+ * it, as with mechanisms in which it acts alone, to when the last byte is there.
+ */
+int vmb_stream(struct vmb_ctx *ctx, uint64_t loops, uint64_t *ret)
+{
+	char reason[VMB_DETAIL_SIZE];
+	uint64_t end_ns;
+	int err, source_err;
+
+	vmb_pair_request(ctx->pair)->loops = loops;
+	err = vmb_pair_start(ctx->pair, VMB_CMD_RUN);
+	if (err)
+		return err;
+	for (uint64_t i = 0; i < loops && !err; i++)
+		err = ctx->mech->transfer(ctx);
+	end_ns = vmb_now_ns();
+	if (err) { /* or the source would wait for ever */
+		memcpy(reason, vmb_detail(), sizeof(reason));
+		close(ctx->channel);
+		ctx->channel = -1;
+	}
+	source_err = vmb_pair_finish(ctx->pair);
+	*ret = end_ns - vmb_pair_started_ns(ctx->pair);
+	if (!err || (source_err && source_err != -EPIPE))
+		return source_err;
+	vmb_fail(0, "%s", reason);
+	return err;
+}
+
+static int loop_stream(struct vmb_ctx *ctx, uint64_t loops, struct vmb_sample *ret)
+{
+	return vmb_stream(ctx, loops, &ret->time_ns[VMB_PHASE_TOTAL]);
 }
 
 static int nothing(struct vmb_ctx *ctx)
@@ -33,22 +90,32 @@ static int nothing(struct vmb_ctx *ctx)
 }
 
 /* One transfer on the source's own clock: the handshake belongs to no phase. */
-static int deliver_there(struct vmb_ctx *ctx)
+static int deliver_there(struct vmb_ctx *ctx, uint64_t *ret)
 {
+	int err;
+
 	vmb_pair_request(ctx->pair)->loops = 1;
-	return vmb_pair_call(ctx->pair, VMB_CMD_RUN);
+	err = vmb_pair_call(ctx->pair, VMB_CMD_RUN);
+	*ret = vmb_pair_answer(ctx->pair)->sample.time_ns[VMB_PHASE_TOTAL];
+	return err;
+}
+
+static int deliver_stream(struct vmb_ctx *ctx, uint64_t *ret)
+{
+	return vmb_stream(ctx, 1, ret);
 }
 
 struct phases {
 	int (*attach)(struct vmb_ctx *ctx);
 	int (*deliver)(struct vmb_ctx *ctx);
 	int (*release)(struct vmb_ctx *ctx);
-	int there; /* deliver is timed by the source */
+	/* instead of deliver, where the source acts: gives out the time itself */
+	int (*deliver_timed)(struct vmb_ctx *ctx, uint64_t *ret);
 };
 
 static int deliver_once(struct vmb_ctx *ctx, const struct phases *phases, struct vmb_sample *ret)
 {
-	uint64_t start_ns, attached_ns, delivered_ns, touched_ns, released_ns;
+	uint64_t start_ns, attached_ns, delivered_ns, touched_ns, released_ns, there_ns = 0;
 	int err;
 
 	start_ns = vmb_now_ns();
@@ -56,7 +123,7 @@ static int deliver_once(struct vmb_ctx *ctx, const struct phases *phases, struct
 	attached_ns = vmb_now_ns();
 	if (err)
 		return err;
-	err = phases->deliver(ctx);
+	err = phases->deliver_timed ? phases->deliver_timed(ctx, &there_ns) : phases->deliver(ctx);
 	delivered_ns = vmb_now_ns();
 	if (err)
 		return err;
@@ -68,10 +135,11 @@ static int deliver_once(struct vmb_ctx *ctx, const struct phases *phases, struct
 
 	ret->time_ns[VMB_PHASE_ATTACH] += attached_ns - start_ns;
 	ret->time_ns[VMB_PHASE_TRANSFER] +=
-		phases->there ? vmb_pair_answer(ctx->pair)->sample.time_ns[VMB_PHASE_TOTAL]
-			      : delivered_ns - attached_ns;
+		phases->deliver_timed ? there_ns : delivered_ns - attached_ns;
 	ret->time_ns[VMB_PHASE_TOUCH] += touched_ns - delivered_ns;
 	ret->time_ns[VMB_PHASE_RELEASE] += released_ns - touched_ns;
+	if (!err && ctx->mech->rearm)
+		err = ctx->mech->rearm(ctx);
 	return err;
 }
 
@@ -79,12 +147,12 @@ static int loop_deliver(struct vmb_ctx *ctx, uint64_t loops, struct vmb_sample *
 {
 	const struct vmb_mech *mech = ctx->mech;
 	const struct phases phases = {
-		.there = mech->flags & VMB_SOURCE_ACTS,
 		.attach = mech->attach ? mech->attach : nothing,
-		.deliver = mech->flags & VMB_SOURCE_ACTS ? deliver_there
-			   : mech->deliver		 ? mech->deliver
-							 : nothing,
+		.deliver = mech->deliver ? mech->deliver : nothing,
 		.release = mech->release ? mech->release : nothing,
+		.deliver_timed = mech->flags & VMB_SOURCE_ACTS ? deliver_there
+				 : mech->flags & VMB_BOTH_ACT  ? deliver_stream
+							       : NULL,
 	};
 	int err = 0;
 
@@ -101,7 +169,11 @@ int vmb_loop(struct vmb_ctx *ctx, uint64_t loops, struct vmb_sample *ret)
 	*ret = (struct vmb_sample){ .loops = loops };
 	if (ctx->mech->run)
 		return ctx->mech->run(ctx, loops, ret);
+	if (ctx->mech->send && !ctx->pair)
+		return loop_send(ctx, loops);
 	if (ctx->params.scenario == VMB_DELIVER && ctx->pair)
 		return loop_deliver(ctx, loops, ret);
+	if (ctx->mech->flags & VMB_BOTH_ACT)
+		return loop_stream(ctx, loops, ret);
 	return loop_transfer(ctx, loops, ret);
 }

@@ -11,18 +11,28 @@
  *		buffer in transfer and a free range (ctx->slot) in deliver;
  *		ctx->view, where the receiver will find the bytes, is ctx->dst
  *		unless setup changes it.
+ *   source_setup	In the source, after setup: what setup has sent with
+ *		vmb_pair_send_fd() is taken with vmb_take_channel(). A handle for the
+ *		receiver goes into ctx->token.
+ *   connect	In the receiver, after source_setup, when ctx->token is there.
  *   transfer	The bare operation, on ctx->size bytes: from ctx->remote_src of
  *		process ctx->other to ctx->dst. With VMB_SOURCE_ACTS it is called
  *		in the source: from ctx->src to ctx->remote_dst of ctx->other.
+ *   send	With VMB_BOTH_ACT: the source's half, while transfer, in the
+ *		receiver, takes what comes. Both go through ctx->channel.
  *   attach	deliver only: map the destination, or the source's memory, at
  *		ctx->slot.
  *   deliver	deliver only: make the bytes arrive; NULL if attach did it.
- *		With VMB_SOURCE_ACTS, transfer is called in the source instead.
+ *		With VMB_SOURCE_ACTS, transfer is called in the source instead,
+ *		with VMB_BOTH_ACT send and transfer at once.
  *   release	deliver only: unmap what attach mapped.
+ *   rearm	Not timed, after a delivery and after the last transfer of a
+ *		value: make the source whole again, where the operation took it away.
  *   run	Instead of all the timed hooks above, where the common loops of
  *		loops.c can't express the mechanism (see mech_fork.c).
  *   verify	Instead of the common check of verify.c. Comes with run.
  *   teardown	In the receiver; also after a setup that failed half way.
+ *   source_teardown	In the source. ctx->channel is closed on both sides anyway.
  *
  * A timed hook reads no clock, allocates nothing and checks every result: a
  * transfer that is short is an error, never a smaller number. All hooks return

@@ -1,19 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * memfd, shm and memfd-inplace: the source's data lies in a shared object. The
- * first two copy it out into memory of the receiver's own; in place, the
+ * memfd, shm, sysv and memfd-inplace: the source's data lies in a shared object.
+ * The first three copy it out into memory of the receiver's own; in place, the
  * receiver reads it where it lies, and is not isolated from the source.
  */
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/shm.h>
 
 #include "core.h"
 
 static int map_source(struct vmb_ctx *ctx)
 {
-	int err = vmb_shared_map(ctx->src_slot, ctx->size, ctx->page, ctx->fd);
+	int err;
 
+	if (ctx->mech->memory == VMB_SYSV)
+		err = vmb_sysv_map(ctx->src_slot, ctx->size, ctx->page, ctx->shmid);
+	else
+		err = vmb_shared_map(ctx->src_slot, ctx->size, ctx->page, ctx->fd);
 	ctx->src = err ? NULL : ctx->src_slot;
 	return err;
 }
@@ -21,6 +26,8 @@ static int map_source(struct vmb_ctx *ctx)
 static int unmap_source(struct vmb_ctx *ctx)
 {
 	ctx->src = NULL;
+	if (ctx->mech->memory == VMB_SYSV)
+		return shmdt(ctx->src_slot) ? vmb_fail(-errno, "shmdt") : 0;
 	return munmap(ctx->src_slot, ctx->size) ? vmb_fail(-errno, "munmap") : 0;
 }
 
@@ -81,6 +88,18 @@ const struct vmb_mech vmb_mech_shm = {
 	.name = "shm",
 	.description = "POSIX shared memory, copied out by the receiver",
 	.memory = VMB_SHM,
+	.isolation = VMB_COPIES,
+	.setup = shared_setup,
+	.transfer = copied_transfer,
+	.attach = copied_attach,
+	.deliver = copied_transfer,
+	.release = copied_release,
+};
+
+const struct vmb_mech vmb_mech_sysv = {
+	.name = "sysv",
+	.description = "System V shared memory, copied out by the receiver",
+	.memory = VMB_SYSV,
 	.isolation = VMB_COPIES,
 	.setup = shared_setup,
 	.transfer = copied_transfer,

@@ -24,6 +24,7 @@ struct vmb_pair {
 	int death; /* its wait status then */
 	int socket;
 	unsigned int patience_ms;
+	uint32_t number; /* of the last request */
 	struct vmb_control *control;
 	struct vmb_region source;      /* addr is an address in the source process */
 	struct vmb_region destination; /* populated, shared by the transfer cases */
@@ -93,25 +94,51 @@ static int wait_for_answer(struct vmb_pair *pair, uint32_t number)
 	return 0;
 }
 
-/* The request must be filled in; the answer holds what the source found. */
-int vmb_pair_call(struct vmb_pair *pair, enum vmb_command command)
+/* The request must be filled in. Each start needs its finish. */
+int vmb_pair_start(struct vmb_pair *pair, enum vmb_command command)
 {
 	struct vmb_control *control = pair->control;
-	uint32_t number;
 	int err;
 
 	err = vmb_pair_check(pair);
 	if (err)
 		return err;
 	control->request.command = command;
-	number = __atomic_add_fetch(&control->requests, 1, __ATOMIC_RELEASE);
+	pair->number = __atomic_add_fetch(&control->requests, 1, __ATOMIC_RELEASE);
 	vmb_futex_wake(&control->requests);
-	err = wait_for_answer(pair, number);
+	return 0;
+}
+
+/* Waits for what was started; the answer holds what the source found. */
+int vmb_pair_finish(struct vmb_pair *pair)
+{
+	struct vmb_control *control = pair->control;
+	int err;
+
+	err = wait_for_answer(pair, pair->number);
 	if (err)
 		return err;
 	if (control->answer.err) /* the source's sentence has the reason already */
 		vmb_fail(0, "%s", control->answer.detail);
 	return control->answer.err;
+}
+
+int vmb_pair_call(struct vmb_pair *pair, enum vmb_command command)
+{
+	int err = vmb_pair_start(pair, command);
+
+	return err ? err : vmb_pair_finish(pair);
+}
+
+uint64_t vmb_pair_started_ns(const struct vmb_pair *pair)
+{
+	return pair->control->started_ns;
+}
+
+/* For the hook setup; the source takes it with vmb_take_channel(). */
+int vmb_pair_send_fd(struct vmb_pair *pair, int fd)
+{
+	return vmb_fd_send(pair->socket, fd);
 }
 
 static int spawn(struct vmb_pair *pair, const char *program, int control_fd, int socket_fd)
@@ -194,7 +221,7 @@ struct vmb_pair *vmb_pair_open(const char *program, int source_cpu, int receiver
 	if (!pair)
 		return NULL;
 	pair->socket = -1;
-	pair->source.fd = pair->destination.fd = pair->local.fd = -1;
+	pair->source = pair->destination = pair->local = VMB_NO_REGION;
 	pair->patience_ms = FIRST_PATIENCE_MS;
 	if (pin(receiver_cpu) || connect_source(pair, program))
 		goto fail;
@@ -249,14 +276,23 @@ int vmb_pair_source_make(struct vmb_pair *pair, enum vmb_memory memory, size_t p
 		.page = page,
 		.memory = memory,
 		.fd = -1,
+		.remote_fd = pair->control->answer.fd,
+		.shmid = pair->control->answer.shmid,
 	};
-	if (memory != VMB_ANON) {
-		err = vmb_fd_receive(pair->socket, &pair->source.fd);
-		if (err)
-			return err;
-	}
 	*ret = pair->control->answer.proof;
-	return 0;
+	return vmb_pair_renew_object(pair);
+}
+
+/* Takes the shared object of the source that comes with new memory or new data. */
+int vmb_pair_renew_object(struct vmb_pair *pair)
+{
+	if (pair->control->answer.fd < 0)
+		return 0;
+	if (pair->source.fd >= 0)
+		close(pair->source.fd);
+	pair->source.fd = -1;
+	pair->source.remote_fd = pair->control->answer.fd;
+	return vmb_fd_receive(pair->socket, &pair->source.fd);
 }
 
 static struct vmb_region *populated(struct vmb_pair *pair, struct vmb_region *region)

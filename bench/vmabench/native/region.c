@@ -4,7 +4,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/ipc.h>
 #include <sys/mman.h>
+#include <sys/shm.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "core.h"
@@ -141,11 +144,11 @@ static int advise(char *addr, size_t size, size_t page)
 	return 0;
 }
 
-static int map_at(char *slot, size_t size, size_t page, int flags, int fd)
+static int map_at(char *slot, size_t size, size_t page, int flags, int fd, size_t offset)
 {
 	char *addr;
 
-	addr = mmap(slot, size, PROT_READ | PROT_WRITE, flags | MAP_FIXED_NOREPLACE, fd, 0);
+	addr = mmap(slot, size, PROT_READ | PROT_WRITE, flags, fd, (off_t)offset);
 	if (addr == MAP_FAILED)
 		return vmb_fail(-errno, "mmap of %zu bytes", size);
 	if (addr != slot) {
@@ -158,12 +161,34 @@ static int map_at(char *slot, size_t size, size_t page, int flags, int fd)
 /* Fresh anonymous memory; the two calls are what a user pays for it. */
 int vmb_fresh_map(char *slot, size_t size, size_t page)
 {
-	return map_at(slot, size, page, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	return map_at(slot, size, page, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
 }
 
 int vmb_shared_map(char *slot, size_t size, size_t page, int fd)
 {
-	return map_at(slot, size, page, MAP_SHARED, fd);
+	return map_at(slot, size, page, MAP_SHARED | MAP_FIXED_NOREPLACE, fd, 0);
+}
+
+/* A file over whatever is mapped at the slot; flags say MAP_SHARED or MAP_PRIVATE. */
+int vmb_map_over(char *slot, size_t size, size_t page, int flags, int fd)
+{
+	return map_at(slot, size, page, flags | MAP_FIXED, fd, 0);
+}
+
+int vmb_sysv_map(char *slot, size_t size, size_t page, int shmid)
+{
+	char *addr = shmat(shmid, slot, 0);
+
+	if (addr == (void *)-1)
+		return vmb_fail(-errno, "shmat");
+	return advise(addr, size, page);
+}
+
+/* One write for each base page, which is what makes it come into being. */
+void vmb_populate(char *addr, size_t size)
+{
+	for (size_t i = 0; i < size; i += vmb_base_page())
+		*(volatile char *)(addr + i) = 0;
 }
 
 static int shm_create(void)
@@ -180,7 +205,20 @@ static int shm_create(void)
 	return fd;
 }
 
-int vmb_object_create(enum vmb_memory memory, size_t size, int *ret)
+/* A file system that fills up later would end the process with SIGBUS. */
+static int check_room(int fd, size_t size)
+{
+	struct statfs found;
+
+	if (fstatfs(fd, &found) || !found.f_blocks)
+		return 0;
+	if (found.f_bavail * (uint64_t)found.f_bsize >= size)
+		return 0;
+	return vmb_fail(-ENOSPC, "shared memory of %zu bytes, with %llu free", size,
+			(unsigned long long)found.f_bavail * (unsigned long long)found.f_bsize);
+}
+
+static int object_create(enum vmb_memory memory, size_t size, int *ret)
 {
 	int fd, err;
 
@@ -189,12 +227,13 @@ int vmb_object_create(enum vmb_memory memory, size_t size, int *ret)
 		if (fd < 0)
 			return fd;
 	} else {
-		fd = memfd_create("vmabench", MFD_CLOEXEC);
+		fd = memfd_create("vmabench", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 		if (fd < 0)
 			return vmb_fail(-errno, "memfd_create");
 	}
-	if (ftruncate(fd, (off_t)size)) {
-		err = vmb_fail(-errno, "ftruncate to %zu bytes", size);
+	err = ftruncate(fd, (off_t)size) ? vmb_fail(-errno, "ftruncate to %zu bytes", size)
+					 : check_room(fd, size);
+	if (err) {
 		close(fd);
 		return err;
 	}
@@ -202,27 +241,96 @@ int vmb_object_create(enum vmb_memory memory, size_t size, int *ret)
 	return 0;
 }
 
-int vmb_region_map(enum vmb_memory memory, size_t page, size_t size, struct vmb_region *ret)
+/* Removed as soon as it is attached: it lasts until the last process detaches it. */
+static int sysv_create(struct vmb_region *region)
 {
-	struct vmb_region region = { .size = size, .page = page, .memory = memory, .fd = -1 };
 	int err;
 
+	region->shmid = shmget(IPC_PRIVATE, region->size, IPC_CREAT | 0600);
+	if (region->shmid < 0)
+		return vmb_fail(-errno, "shmget of %zu bytes", region->size);
+	err = vmb_sysv_map(region->addr, region->size, region->page, region->shmid);
+	shmctl(region->shmid, IPC_RMID, NULL);
+	return err;
+}
+
+static int make_memory(struct vmb_region *region)
+{
+	int err;
+
+	switch (region->memory) {
+	case VMB_ANON:
+		return vmb_fresh_map(region->addr, region->size, region->page);
+	case VMB_SYSV:
+		return sysv_create(region);
+	case VMB_SEALED: /* comes into being with its data, in vmb_region_fill() */
+		return 0;
+	default:
+		err = object_create(region->memory, region->size, &region->fd);
+		return err ? err
+			   : vmb_shared_map(region->addr, region->size, region->page, region->fd);
+	}
+}
+
+int vmb_region_map(enum vmb_memory memory, size_t page, size_t size, struct vmb_region *ret)
+{
+	struct vmb_region region = VMB_NO_REGION;
+	int err;
+
+	region.size = size;
+	region.page = page;
+	region.memory = memory;
 	err = vmb_slots_find(size, 1, &region.addr);
 	if (err)
 		return err;
-	if (memory != VMB_ANON) {
-		err = vmb_object_create(memory, size, &region.fd);
-		if (err)
-			return err;
-		err = vmb_shared_map(region.addr, size, page, region.fd);
-	} else {
-		err = vmb_fresh_map(region.addr, size, page);
-	}
+	err = make_memory(&region);
 	if (err) {
 		vmb_region_unmap(&region);
 		return err;
 	}
 	*ret = region;
+	return 0;
+}
+
+/* What the owner of a sealed memfd sees: a private mapping, read so that it is populated. */
+static int map_sealed(const struct vmb_region *region, size_t offset, size_t size)
+{
+	int err = map_at(region->addr + offset, size, region->page, MAP_PRIVATE | MAP_FIXED,
+			 region->fd, offset);
+
+	if (!err)
+		vmb_read_all(region->addr + offset, size);
+	return err;
+}
+
+/* A sealed object is never written again, so each generation is an object of its own. */
+static int fill_sealed(struct vmb_region *region, uint32_t seed, uint64_t generation)
+{
+	const int seals = F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL;
+	int err;
+
+	if (region->fd >= 0)
+		close(region->fd);
+	region->fd = -1;
+	err = object_create(VMB_SEALED, region->size, &region->fd);
+	if (!err)
+		err = vmb_map_over(region->addr, region->size, region->page, MAP_SHARED,
+				   region->fd);
+	if (err)
+		return err;
+	vmb_pattern_fill(region->addr, region->size, seed, generation);
+	munmap(region->addr, region->size);
+	if (fcntl(region->fd, F_ADD_SEALS, seals))
+		return vmb_fail(-errno, "fcntl(F_ADD_SEALS)");
+	return map_sealed(region, 0, region->size);
+}
+
+/* New data. The shared object of a sealed region is another one afterwards. */
+int vmb_region_fill(struct vmb_region *region, uint32_t seed, uint64_t generation)
+{
+	if (region->memory == VMB_SEALED)
+		return fill_sealed(region, seed, generation);
+	vmb_pattern_fill(region->addr, region->size, seed, generation);
 	return 0;
 }
 
@@ -234,19 +342,20 @@ int vmb_region_map(enum vmb_memory memory, size_t page, size_t size, struct vmb_
  */
 int vmb_region_renew(const struct vmb_region *region, size_t offset)
 {
-	char *addr = region->addr + offset / region->page * region->page;
+	size_t start = offset / region->page * region->page;
+	char *addr = region->addr + start;
 	int err;
 
-	if (region->memory != VMB_ANON)
+	if (region->memory != VMB_ANON && region->memory != VMB_SEALED)
 		return 0;
 	if (munmap(addr, region->page))
 		return vmb_fail(-errno, "munmap of one page of %zu bytes", region->page);
+	if (region->memory == VMB_SEALED)
+		return map_sealed(region, start, region->page);
 	err = vmb_fresh_map(addr, region->page, region->page);
-	if (err)
-		return err;
-	for (size_t i = 0; i < region->page; i += vmb_base_page())
-		*(volatile char *)(addr + i) = 0;
-	return 0;
+	if (!err)
+		vmb_populate(addr, region->page);
+	return err;
 }
 
 void vmb_region_unmap(struct vmb_region *region)
@@ -255,5 +364,5 @@ void vmb_region_unmap(struct vmb_region *region)
 		munmap(region->addr, region->size);
 	if (region->fd >= 0)
 		close(region->fd);
-	*region = (struct vmb_region){ .fd = -1 };
+	*region = VMB_NO_REGION;
 }

@@ -37,6 +37,13 @@ static int do_start(const struct vmb_request *request, struct vmb_answer *answer
 	return 0;
 }
 
+/* The shared object, where there is one: its number here, and the file itself. */
+static int hand_over(struct vmb_answer *answer)
+{
+	answer->fd = vmb_source_region.fd;
+	return answer->fd < 0 ? 0 : vmb_fd_send(VMB_SOCKET_FD, answer->fd);
+}
+
 static int do_map(const struct vmb_request *request, struct vmb_answer *answer)
 {
 	int err;
@@ -45,22 +52,26 @@ static int do_map(const struct vmb_request *request, struct vmb_answer *answer)
 	err = vmb_region_map(request->memory, request->page, request->size, &vmb_source_region);
 	if (err)
 		return err;
-	vmb_pattern_fill(vmb_source_region.addr, vmb_source_region.size, 0, 0);
+	err = vmb_region_fill(&vmb_source_region, 0, 0);
+	if (err)
+		return err;
 	answer->addr = (uintptr_t)vmb_source_region.addr;
-	if (vmb_source_region.fd >= 0) {
-		err = vmb_fd_send(VMB_SOCKET_FD, vmb_source_region.fd);
-		if (err)
-			return err;
-	}
+	answer->shmid = vmb_source_region.shmid;
+	err = hand_over(answer);
+	if (err)
+		return err;
 	return vmb_prove(vmb_source_region.addr, vmb_source_region.size, &answer->proof);
 }
 
 static int do_fill(const struct vmb_request *request, struct vmb_answer *answer)
 {
-	(void)answer;
-	vmb_pattern_fill(vmb_source_region.addr, vmb_source_region.size, ctx.params.seed,
-			 request->generation);
-	return 0;
+	int err = vmb_region_fill(&vmb_source_region, ctx.params.seed, request->generation);
+
+	answer->fd = -1;
+	if (err || vmb_source_region.memory != VMB_SEALED)
+		return err;
+	ctx.fd = vmb_source_region.fd;
+	return hand_over(answer);
 }
 
 static int do_prove(const struct vmb_request *request, struct vmb_answer *answer)
@@ -96,9 +107,23 @@ static int do_renew(const struct vmb_request *request, struct vmb_answer *answer
 	return vmb_region_renew(&vmb_source_region, request->offset);
 }
 
+static int do_close(const struct vmb_request *request, struct vmb_answer *answer)
+{
+	(void)request;
+	(void)answer;
+	if (ctx.mech && ctx.mech->source_teardown)
+		ctx.mech->source_teardown(&ctx);
+	if (ctx.mech && ctx.channel >= 0)
+		close(ctx.channel);
+	ctx = (struct vmb_ctx){ .channel = -1 };
+	return 0;
+}
+
 static int do_open(const struct vmb_request *request, struct vmb_answer *answer)
 {
-	(void)answer;
+	int err;
+
+	do_close(request, answer);
 	ctx = (struct vmb_ctx){
 		.mech = vmb_mech_at(request->mech),
 		.params = request->params,
@@ -109,8 +134,12 @@ static int do_open(const struct vmb_request *request, struct vmb_answer *answer)
 		.src = vmb_source_region.addr,
 		.remote_dst = request->remote_dst,
 		.fd = vmb_source_region.fd,
+		.shmid = vmb_source_region.shmid,
+		.channel = -1,
 	};
-	return 0;
+	err = ctx.mech->source_setup ? ctx.mech->source_setup(&ctx) : 0;
+	answer->token = ctx.token;
+	return err;
 }
 
 static int do_run(const struct vmb_request *request, struct vmb_answer *answer)
@@ -131,10 +160,10 @@ static int do_exit(const struct vmb_request *request, struct vmb_answer *answer)
 }
 
 static int (*const commands[VMB_NR_COMMANDS])(const struct vmb_request *, struct vmb_answer *) = {
-	[VMB_CMD_START] = do_start,   [VMB_CMD_MAP] = do_map,	[VMB_CMD_FILL] = do_fill,
-	[VMB_CMD_PROVE] = do_prove,   [VMB_CMD_LOOK] = do_look, [VMB_CMD_SCRIBBLE] = do_scribble,
-	[VMB_CMD_RENEW] = do_renew,   [VMB_CMD_OPEN] = do_open, [VMB_CMD_RUN] = do_run,
-	[VMB_CMD_VERIFY] = do_verify, [VMB_CMD_EXIT] = do_exit,
+	[VMB_CMD_START] = do_start,   [VMB_CMD_MAP] = do_map,	  [VMB_CMD_FILL] = do_fill,
+	[VMB_CMD_PROVE] = do_prove,   [VMB_CMD_LOOK] = do_look,	  [VMB_CMD_SCRIBBLE] = do_scribble,
+	[VMB_CMD_RENEW] = do_renew,   [VMB_CMD_OPEN] = do_open,	  [VMB_CMD_RUN] = do_run,
+	[VMB_CMD_VERIFY] = do_verify, [VMB_CMD_CLOSE] = do_close, [VMB_CMD_EXIT] = do_exit,
 };
 
 static void obey(uint32_t number)
@@ -161,6 +190,7 @@ int main(void)
 			   VMB_CONTROL_FD, 0);
 	if (vmb_control == MAP_FAILED)
 		return 2;
+	signal(SIGPIPE, SIG_IGN); /* a receiver that gave up is an error of the case */
 	for (;;) {
 		uint32_t number = __atomic_load_n(&vmb_control->requests, __ATOMIC_ACQUIRE);
 

@@ -24,16 +24,24 @@ static struct places choose_places(const struct vmb_ctx *ctx, uint64_t generatio
 
 static int fill_source(struct vmb_ctx *ctx, uint64_t generation)
 {
+	int err;
+
 	if (ctx->mech->flags & VMB_LOCAL) {
 		vmb_pattern_fill(ctx->local.addr, ctx->size, ctx->params.seed, generation);
 		return 0;
 	}
 	vmb_pair_request(ctx->pair)->generation = generation;
-	return vmb_pair_call(ctx->pair, VMB_CMD_FILL);
+	err = vmb_pair_call(ctx->pair, VMB_CMD_FILL);
+	if (!err)
+		err = vmb_pair_renew_object(ctx->pair);
+	ctx->fd = vmb_pair_source(ctx->pair)->fd;
+	ctx->remote_fd = vmb_pair_source(ctx->pair)->remote_fd;
+	return err;
 }
 
 static int operate(struct vmb_ctx *ctx)
 {
+	uint64_t unused_ns;
 	int err;
 
 	if (ctx->params.scenario == VMB_DELIVER && ctx->mech->attach) {
@@ -45,6 +53,8 @@ static int operate(struct vmb_ctx *ctx)
 		vmb_pair_request(ctx->pair)->loops = 1;
 		return vmb_pair_call(ctx->pair, VMB_CMD_RUN);
 	}
+	if (ctx->mech->flags & VMB_BOTH_ACT)
+		return vmb_stream(ctx, 1, &unused_ns);
 	if (ctx->params.scenario == VMB_TRANSFER)
 		return ctx->mech->transfer(ctx);
 	return ctx->mech->deliver ? ctx->mech->deliver(ctx) : 0;
@@ -164,6 +174,7 @@ static int verify(struct vmb_ctx *ctx, uint64_t generation, struct vmb_evidence 
 
 	if (ctx->mech->isolation == VMB_MOVES_NOTHING)
 		return 0;
+	ret->channel_bytes = ctx->channel_bytes;
 	if (ctx->mech->verify)
 		return verify_in_source(ctx, generation, ret);
 	err = fill_source(ctx, generation);
@@ -173,6 +184,8 @@ static int verify(struct vmb_ctx *ctx, uint64_t generation, struct vmb_evidence 
 		err = check_delivered(ctx, generation, ret);
 	if (!err && ctx->params.scenario == VMB_DELIVER && ctx->mech->release)
 		err = ctx->mech->release(ctx);
+	if (!err && ctx->mech->rearm)
+		err = ctx->mech->rearm(ctx);
 	if (!err)
 		err = prove_source(ctx, generation, &ret->src);
 	return err;

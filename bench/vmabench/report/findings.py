@@ -144,7 +144,7 @@ def _best(rivals: pd.DataFrame, size_bytes: int) -> str:
 def _fastest_deliveries(summary: pd.DataFrame) -> list[str]:
     """For each page and touch, the first few at a size that all pages have."""
     delivered = _measured(summary, "deliver")
-    delivered = delivered[~delivered["mechanism"].isin(BASELINES)]
+    delivered = delivered[~delivered["mechanism"].isin((*BASELINES, *levels.OWN))]
     lines = []
     for key, rows in delivered.groupby(["page", "touch_mode", "touch_pct"], observed=True):
         page, mode, pct = cast(tuple[str, str, int], key)

@@ -9,7 +9,7 @@ from vmabench.analysis import levels
 from vmabench.report import paths
 from vmabench.report.findings import findings, sizes_between
 from vmabench.report.tables import latency_tables, phase_tables, rate_tables
-from vmabench.report.words import kernel_line, label, machine_line, wrapped
+from vmabench.report.words import kernel_line, label, listed, machine_line, wrapped
 from vmabench.store.format import Result
 from vmabench.units import format_duration, format_time
 
@@ -137,7 +137,16 @@ def _found(frame: pd.DataFrame, summary: pd.DataFrame) -> str:
 
 
 def _end(summary: pd.DataFrame) -> tuple[str, str, str]:
-    return _null_line(summary), _NOTES, missing(summary)
+    return _null_line(summary), _notes(summary), missing(summary)
+
+
+def _notes(summary: pd.DataFrame) -> str:
+    """What a reader has to know of the mechanisms that are there."""
+    local = [name for name in levels.OWN if (summary["mechanism"] == name).any()]
+    if not local:
+        return _NOTES
+    names = listed(label(name) for name in local)
+    return f"{_NOTES}\n{wrapped(f'{names}: within one process, no way to another one.', '')}"
 
 
 def _null_line(summary: pd.DataFrame) -> str:

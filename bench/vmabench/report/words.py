@@ -11,8 +11,13 @@ from vmabench.units import format_size
 
 WIDTH = 100
 
-#: fork stands in for clone on a stock kernel, and no reader may miss it
-LABELS = {"fork": "fork (proxy)"}
+#: what stands in for clone or move on a stock kernel, and no reader may miss it
+LABELS = {
+    "fork": "fork (proxy)",
+    "mremap": "mremap (proxy)",
+    "mremap-dup": "mremap-dup (proxy)",
+    "uffd-move": "uffd-move (proxy)",
+}
 
 #: what a mechanism does, as the subject of a sentence
 SUBJECTS = {

@@ -4,7 +4,7 @@
 import os
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -38,6 +38,7 @@ class Setup:
     """What is the same for all rounds. ``memories`` has the kind of memory a mechanism needs.
 
     ``counted``: the clock counts instructions, so there is no budget and no more rounds than asked.
+    ``explain`` makes a reason of the error number and the sentence of a case that can't be set up.
     """
 
     cases: tuple[Case, ...]
@@ -48,6 +49,7 @@ class Setup:
     source_cpu: int
     receiver_cpu: int
     counted: bool = False
+    explain: Callable[[int, str], str] = lambda _error, detail: detail
 
 
 @dataclass(slots=True)
@@ -163,6 +165,9 @@ class Run:
                     {"kind": "calibration", "case": case, "op_ns": cost.op_ns}
                     | {"overhead_ns": cost.overhead_ns}
                 )
+            elif message["outcome"] == "blocked":
+                reason = self.setup.explain(message["errno"], message["reason"])
+                records.append({"kind": "skipped", "case": case, "reason": reason})
             else:
                 records.append(self._case_record(message, 0, order))
         return records, costs
@@ -202,6 +207,8 @@ class Run:
         self.outcome.rounds += result.complete
 
     def _case_record(self, message: Message, number: int, order: int) -> Record:
+        if message["outcome"] == "blocked":  # what the calibration could set up fails by that
+            message = message | {"outcome": "failed"}
         if message["outcome"] == "failed":
             self.outcome.failures[message["case"]] = message["reason"]
         record: Record = {"kind": "case", "round": number, "order": order}

@@ -65,33 +65,56 @@ def run_block(job: Job, block: Block, report: Callable[[Message], None]) -> None
         for case_job in block.cases:
             begin_ns = now_ns()
             report({"kind": "begin", "case": case_job.case, "at_ns": begin_ns})
-            try:
-                if pair is None or not pair.alive:
-                    pair = stack.enter_context(Pair(job.source_cpu, job.receiver_cpu))
-                    pair.make_source(block.memory, block.page_bytes, block.size_bytes)
-                    begin_ns = now_ns()
+            if pair is None or not pair.alive:
+                pair, outcome = _make_pair(stack, job, block)
+                begin_ns = now_ns()
+            if pair is not None:
                 outcome = run_case(pair, job, case_job)
-            except NativeError as error:
-                outcome = {"outcome": "failed", "reason": error.detail, "errno": error.errno}
             wall_ns = now_ns() - begin_ns
             cases_ns += wall_ns
             report({"kind": "case", "case": case_job.case, "wall_ns": wall_ns} | outcome)
     report({"kind": "block", "wall_ns": now_ns() - start_ns, "cases_ns": cases_ns})
 
 
+def _make_pair(stack: ExitStack, job: Job, block: Block) -> tuple[Pair | None, Message]:
+    """A pair with the block's source; or None, and the outcome of a case that has none."""
+    try:
+        pair = stack.enter_context(Pair(job.source_cpu, job.receiver_cpu))
+        pair.make_source(block.memory, block.page_bytes, block.size_bytes)
+    except NativeError as error:
+        return None, _error("blocked", error)
+    return pair, {}
+
+
+def _error(outcome: str, error: NativeError) -> Message:
+    return {"outcome": outcome, "reason": error.detail, "errno": error.errno}
+
+
 def run_case(pair: Pair, job: Job, case_job: CaseJob) -> Message:
+    """The outcome of a case: ``ok``, ``blocked`` if it could not be set up, or ``failed``."""
     case = Case.parse(case_job.case)
-    with pair.open(case, job.seed) as opened:
-        evidence = opened.verify(job.generation)
-        proof = describe(evidence)
+    with ExitStack() as stack:
         try:
-            check_backing(case, evidence)
-        except WrongMemoryError as error:
-            return {"outcome": "failed", "reason": str(error), "proof": proof, "backing": True}
-        if case_job.values and case_job.loops == CALIBRATE:
-            return {"outcome": "ok", "proof": proof} | calibrate(opened, case)
-        expected_s = case_job.loops * case_job.op_ns / 1e9
-        values = [measure(opened, case_job.loops, expected_s) for _ in range(case_job.values)]
+            opened = stack.enter_context(pair.open(case, job.seed))
+        except NativeError as error:
+            return _error("blocked", error)
+        try:
+            return _run_opened(opened, case, job, case_job)
+        except NativeError as error:
+            return _error("failed", error)
+
+
+def _run_opened(opened: OpenCase, case: Case, job: Job, case_job: CaseJob) -> Message:
+    evidence = opened.verify(job.generation)
+    proof = describe(evidence)
+    try:
+        check_backing(case, evidence)
+    except WrongMemoryError as error:
+        return {"outcome": "failed", "reason": str(error), "proof": proof, "backing": True}
+    if case_job.values and case_job.loops == CALIBRATE:
+        return {"outcome": "ok", "proof": proof} | calibrate(opened, case)
+    expected_s = case_job.loops * case_job.op_ns / 1e9
+    values = [measure(opened, case_job.loops, expected_s) for _ in range(case_job.values)]
     return {"outcome": "ok", "proof": proof, "loops": case_job.loops, "values": values}
 
 
@@ -108,11 +131,14 @@ def check_backing(case: Case, evidence: Evidence) -> None:
 def describe(evidence: Evidence) -> Message:
     if evidence.src is None or evidence.dst is None:
         return {}
-    return {
+    proof: Message = {
         "src_backed_pct": evidence.src.huge_pct,
         "dst_backed_pct": evidence.dst.huge_pct,
         "page_table_bytes": evidence.page_table_bytes,
     }
+    if evidence.channel_bytes:
+        proof["channel_bytes"] = evidence.channel_bytes
+    return proof
 
 
 def measure(opened: OpenCase, loops: int, expected_s: float) -> Message:

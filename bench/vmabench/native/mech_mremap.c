@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * mremap and mremap-dup: what one process can do to mappings of its own, so both
+ * are proxies. mremap moves the entries of private memory to another address and
+ * leaves the old one empty (MREMAP_DONTUNMAP); mremap-dup is the old size of 0,
+ * which maps shared memory a second time.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <sys/mman.h>
+
+#include "core.h"
+
+#ifndef MREMAP_DONTUNMAP
+#define MREMAP_DONTUNMAP 4
+#endif
+
+static int move(struct vmb_ctx *ctx, char *from, char *to)
+{
+	if (mremap(from, ctx->size, ctx->size, MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP,
+		   to) != to)
+		return vmb_fail(-errno, "mremap(MREMAP_DONTUNMAP)");
+	ctx->view = to;
+	return 0;
+}
+
+/* There and back in turn: each time over the empty mapping that the last one left. */
+static int mremap_transfer(struct vmb_ctx *ctx)
+{
+	char *from = ctx->moved ? ctx->slot : ctx->local.addr;
+
+	ctx->moved = !ctx->moved;
+	return move(ctx, from, from == ctx->slot ? ctx->local.addr : ctx->slot);
+}
+
+static int mremap_attach(struct vmb_ctx *ctx)
+{
+	return move(ctx, ctx->local.addr, ctx->slot);
+}
+
+static int mremap_rearm(struct vmb_ctx *ctx)
+{
+	if (ctx->params.scenario == VMB_TRANSFER)
+		return ctx->moved ? mremap_transfer(ctx) : 0;
+	vmb_populate(ctx->local.addr, ctx->size);
+	return 0;
+}
+
+static int dup_to_slot(struct vmb_ctx *ctx)
+{
+	if (mremap(ctx->src_slot, 0, ctx->size, MREMAP_MAYMOVE | MREMAP_FIXED, ctx->slot) !=
+	    ctx->slot)
+		return vmb_fail(-errno, "mremap of old size 0");
+	return 0;
+}
+
+static int dup_setup(struct vmb_ctx *ctx)
+{
+	int err = vmb_shared_map(ctx->src_slot, ctx->size, ctx->page, ctx->fd);
+
+	if (!err)
+		vmb_read_all(ctx->src_slot, ctx->size);
+	return err;
+}
+
+const struct vmb_mech vmb_mech_mremap = {
+	.name = "mremap",
+	.description = "mremap(MREMAP_DONTUNMAP) within one process: proxy for a move",
+	.flags = VMB_LOCAL | VMB_IN_PLACE | VMB_PROXY,
+	.memory = VMB_ANON,
+	.isolation = VMB_COPIES,
+	.transfer = mremap_transfer,
+	.attach = mremap_attach,
+	.release = vmb_release_slot,
+	.rearm = mremap_rearm,
+};
+
+const struct vmb_mech vmb_mech_mremap_dup = {
+	.name = "mremap-dup",
+	.description = "mremap() of old size 0: shared memory mapped again, proxy for clone",
+	.flags = VMB_IN_PLACE | VMB_PROXY,
+	.memory = VMB_MEMFD,
+	.isolation = VMB_SHARES,
+	.setup = dup_setup,
+	.transfer = dup_to_slot,
+	.attach = dup_to_slot,
+	.release = vmb_release_slot,
+};
