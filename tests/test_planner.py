@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
+import random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vmabench.matrix.case import Case
 from vmabench.runner.planner import (
     COUNTED_VALUES,
     FEWEST_COUNTED_VALUES,
@@ -16,6 +19,8 @@ from vmabench.runner.planner import (
     effort_for,
     plan_round,
 )
+from vmabench.runner.protocol import CaseJob
+from vmabench.runner.rounds import blocks_of
 
 costs = st.dictionaries(
     st.text(min_size=1, max_size=4),
@@ -98,3 +103,19 @@ def test_a_round_that_would_end_after_the_budget_is_not_begun() -> None:
 def test_a_count_needs_no_budget(op: float, values: int, loops: int) -> None:
     effort = counted_effort(op)
     assert (effort.values, effort.loops) == (values, loops)
+
+
+def test_a_block_is_shuffled_but_those_that_pin_come_last() -> None:
+    names = ("clone", "fork", "readv", "writev", "memcpy", "memfd")
+    memories = {name: "memfd" if name == "memfd" else "anon" for name in names}
+    jobs = [CaseJob(str(Case(name, "transfer", "4K", 4096)), 1) for name in names]
+    seen = set()
+    for seed in range(40):
+        blocks = blocks_of(jobs, memories, random.Random(seed), pinning={"readv"})
+        assert sorted(block.memory for block in blocks) == ["anon", "memfd"]
+        (block,) = [block for block in blocks if block.memory == "anon"]
+        order = [job.case.split("/")[0] for job in block.cases]
+        assert order[-1] == "readv"
+        assert sorted(order) == sorted(set(names) - {"memfd"})
+        seen.add(tuple(order))
+    assert len(seen) > 10

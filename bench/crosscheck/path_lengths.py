@@ -35,7 +35,12 @@ SAME = ("release", "compiler", "config_sha256", "qemu")
 
 #: What repeats itself from boot to boot to much less than GROWTH. The end of a small fork does
 #: not: the scheduler decides who runs first.
-WATCHED = {"clone": ("attach", "touch", "total"), "fork": ("attach", "touch"), "readv": ("total",)}
+WATCHED = {
+    "clone": ("attach", "touch", "total"),
+    "fork": ("attach", "touch"),
+    "readv": ("total",),
+    "mremap": ("attach",),
+}
 
 
 def main() -> int:

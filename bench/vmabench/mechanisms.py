@@ -47,7 +47,7 @@ class Mechanism:
     ``source_acts``: the timed call is made by the source. ``both_act``: the source sends while the
     receiver takes. ``in_place``: the receiver uses the source's pages, nothing is copied.
     ``proxy``: stands in for clone or move. ``local``: within one process. ``fresh_only``: there
-    is no scenario ``transfer`` of it.
+    is no scenario ``transfer`` of it. ``pins``: it pins pages of the source.
     """
 
     name: str
@@ -59,6 +59,7 @@ class Mechanism:
     proxy: bool
     local: bool
     fresh_only: bool
+    pins: bool
 
 
 def _read_table() -> dict[str, Mechanism]:
@@ -74,6 +75,7 @@ def _read_table() -> dict[str, Mechanism]:
             proxy=bool(row.flags & lib.VMB_PROXY),
             local=bool(row.flags & lib.VMB_LOCAL),
             fresh_only=bool(row.flags & lib.VMB_FRESH_ONLY),
+            pins=bool(row.flags & lib.VMB_PINS),
         )
         for row in rows
     ]

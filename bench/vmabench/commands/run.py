@@ -113,6 +113,7 @@ def _measure(request: Request) -> int:
         source_cpu=choose_cpus(facts.cpus)[0],
         receiver_cpu=choose_cpus(facts.cpus)[1],
         counted=facts.clock == "instructions",
+        pinning={name for name, mechanism in MECHANISMS.items() if mechanism.pins},
         explain=doctor.explain(facts),
     )
     skipped: list[Record] = [

@@ -60,6 +60,7 @@ enum vmb_isolation {
 #define VMB_LOCAL	0x8u  /* one process only: a baseline, or a proxy for a move */
 #define VMB_BOTH_ACT	0x10u /* send() in the source and transfer() in the receiver, at once */
 #define VMB_FRESH_ONLY	0x20u /* needs memory that is not populated: no scenario transfer */
+#define VMB_PINS	0x40u /* pins pages of the source, which makes later copies of it dearer */
 
 /* The share of a range that is populated, and that huge pages map. */
 struct vmb_proof {

@@ -60,6 +60,7 @@ int vmb_readv_self(void)
 const struct vmb_mech vmb_mech_readv = {
 	.name = "readv",
 	.description = "process_vm_readv(): the receiver copies from the source",
+	.flags = VMB_PINS,
 	.memory = VMB_ANON,
 	.isolation = VMB_COPIES,
 	.transfer = readv_transfer,

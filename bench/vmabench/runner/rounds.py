@@ -4,7 +4,7 @@
 import os
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -37,6 +37,7 @@ class Sink(Protocol):
 class Setup:
     """What is the same for all rounds. ``memories`` has the kind of memory a mechanism needs.
 
+    ``pinning`` are the mechanisms that pin pages of the source.
     ``counted``: the clock counts instructions, so there is no budget and no more rounds than asked.
     ``explain`` makes a reason of the error number and the sentence of a case that can't be set up.
     """
@@ -49,6 +50,7 @@ class Setup:
     source_cpu: int
     receiver_cpu: int
     counted: bool = False
+    pinning: Collection[str] = ()
     explain: Callable[[int, str], str] = lambda _error, detail: detail
 
 
@@ -79,9 +81,17 @@ class RoundResult:
 
 
 def blocks_of(
-    cases: Sequence[CaseJob], memories: Mapping[str, str], order: random.Random
+    cases: Sequence[CaseJob],
+    memories: Mapping[str, str],
+    order: random.Random,
+    pinning: Collection[str] = (),
 ) -> list[Block]:
-    """The cases in blocks that share a source; blocks, and the cases in them, are shuffled."""
+    """The cases in blocks that share a source; blocks, and the cases in them, are shuffled.
+
+    Those that pin come last in their block: a process whose pages were ever pinned pays for each
+    page that a fork or a clone shares from then on (MMF_HAS_PINNED), and who comes after whom
+    would decide by how much it is dearer.
+    """
     groups: dict[tuple[str, int, int], list[CaseJob]] = {}
     for job in cases:
         case = Case.parse(job.case)
@@ -91,6 +101,7 @@ def blocks_of(
     for key in sorted(groups):
         members = groups[key]
         order.shuffle(members)
+        members.sort(key=lambda job: Case.parse(job.case).mechanism in pinning)
         blocks.append(Block(*key, cases=tuple(members)))
     order.shuffle(blocks)
     return blocks
@@ -218,7 +229,7 @@ class Run:
     def _work(self, jobs: Sequence[CaseJob], number: int, result: RoundResult) -> None:
         """Runs all jobs, with a new worker for the rest when one is lost."""
         order = random.Random(f"{self.setup.seed}-{number}")  # noqa: S311
-        blocks = blocks_of(jobs, self.setup.memories, order)
+        blocks = blocks_of(jobs, self.setup.memories, order, self.setup.pinning)
         start_ns = time.monotonic_ns()
         try:
             while blocks:
