@@ -130,3 +130,16 @@ def test_a_guest_knows_what_it_is(root: Path) -> None:
     assert read_facts(root).clock == "raw"
     write(root, GUEST, "not json")
     assert read_facts(root).guest is None
+
+
+def test_the_kinds_of_pages_are_those_with_switches_and_pools(root: Path) -> None:
+    assert read_facts(root).all_pages == read_facts(root).pages
+    thp = "sys/kernel/mm/transparent_hugepage"
+    for size_kib in (16, 64, 1024, 2048):
+        write(root, f"{thp}/hugepages-{size_kib}kB/enabled", "always inherit madvise [never]\n")
+    write(root, f"{thp}/hugepages-8kB/shmem_enabled", "[never]\n")  # for shared memory alone
+    for size_kib in (2048, 1048576):
+        write(root, f"sys/kernel/mm/hugepages/hugepages-{size_kib}kB/nr_hugepages", "0\n")
+    facts = read_facts(root)
+    assert facts.mthp_bytes == (16 << 10, 64 << 10, 1 << 20)
+    assert facts.all_pages[2:] == ("16K", "64K", "1M", "hugetlb-2M", "hugetlb-1G")

@@ -7,6 +7,7 @@ import tomli_w
 from vmabench.errors import UsageError
 from vmabench.matrix.case import Case
 from vmabench.matrix.plans import (
+    Plan,
     Vocabulary,
     builtin_plans,
     check_sizes,
@@ -163,3 +164,25 @@ def test_a_plan_of_large_sizes_alone_keeps_them() -> None:
 def test_errors_of_the_emulated_part_name_their_line(old: str, new: str, words: str) -> None:
     with pytest.raises(UsageError, match=words):
         parse_plan(GOOD + EMULATED.replace(old, new), "mine.toml")
+
+
+@pytest.mark.parametrize(
+    ("pages", "expected"),
+    [
+        (("4K", "2M"), ["4K", "2M"]),
+        (("4K", "2M", "16K", "64K", "hugetlb-2M", "hugetlb-1G"), ["4K", "2M", "64K", "hugetlb-2M"]),
+        (("4K", "2M", "16K"), ["4K", "2M", "16K"]),
+        (("64K", "512M", "1M", "hugetlb-2M"), ["64K", "512M", "1M", "hugetlb-2M"]),
+        (("64K", "512M", "128K", "1M"), ["64K", "512M", "1M"]),
+    ],
+)
+def test_an_alias_is_a_page_of_this_kernel_or_nothing(
+    pages: tuple[str, ...], expected: list[str]
+) -> None:
+    plan = override(load_plan("smoke"), {"page": ("base", "thp", "mthp", "hugetlb")})
+    assert _pages(plan, pages) == expected
+
+
+def _pages(plan: Plan, pages: tuple[str, ...]) -> list[str]:
+    only = override(plan, {"mechanism": ("readv",)})
+    return list(dict.fromkeys(case.page for case in expand(only, Vocabulary(("readv",), pages))))

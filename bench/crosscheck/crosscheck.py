@@ -39,7 +39,7 @@ def core_ns(case: Case, loops: int) -> float:
     """Nanoseconds an operation of one fresh worker, its median value."""
     job = CaseJob(str(case), VALUES, loops, 1e6)
     memory = MECHANISMS[case.mechanism].memory
-    block = Block(memory, case.page_bytes, case.size_bytes, (job,))
+    block = Block(memory, case.page, case.size_bytes, (job,))
     with Worker(Job(os.getpid(), 1, 1, *choose_cpus(read_facts().cpus), (block,))) as worker:
         for message in worker.messages(lambda _last: 60.0):
             if message["kind"] == "case":

@@ -6,9 +6,12 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from vmabench.errors import MachineError
 from vmabench.machine.facts import MachineFacts
 from vmabench.machine.gates import Gate, gate_of, page_gate
+from vmabench.machine.pages import BorrowedPages, Page, free_in_pool
 from vmabench.matrix.case import Case
+from vmabench.matrix.rules import pool_bytes, why_not_in_pool
 from vmabench.mechanisms import MECHANISMS, self_readv_errno
 from vmabench.runner.process import Worker, WorkerLostError
 from vmabench.runner.protocol import Block, CaseJob, Job, Message
@@ -18,6 +21,12 @@ PROBE_LIMIT_S = 30.0
 
 #: what brings base pages whatever the source has
 BASE_PAGES_ONLY = {"uffd-copy": "UFFDIO_COPY fills memory with base pages, whatever the source has"}
+
+#: why there are no folios between base page and PMD, where it is known
+NO_MULTI_SIZE = {
+    "uffd-move": "UFFDIO_MOVE splits folios that entries of base pages map",
+    "sysv": "the kernel gives System V memory base pages or PMD-sized ones, no sizes between",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +43,43 @@ class Finding:
         return "" if self.gate is None else str(self.gate)
 
 
-def examine(facts: MachineFacts, mechanisms: Sequence[str], pages: Sequence[str]) -> list[Finding]:
-    """Tries each mechanism on each page size, at the smallest size there is."""
+def examine(
+    facts: MachineFacts,
+    mechanisms: Sequence[str],
+    pages: Sequence[str],
+    borrowed: BorrowedPages,
+) -> list[Finding]:
+    """Tries each mechanism on each page, at the smallest size there is."""
     cases = [_smallest(name, page) for page in pages for name in mechanisms]
-    messages = _try(cases, facts)
+    pools = raise_pools(cases, borrowed)
+    no_pool = {
+        str(case): Gate(why_not_in_pool(case, pools), "")
+        for case in cases
+        if why_not_in_pool(case, pools)
+    }
+    messages = _try([case for case in cases if str(case) not in no_pool], facts)
     self_error = self_readv_errno()
-    return [_judge(case, messages[str(case)], facts, self_error) for case in cases]
+    return [
+        Finding(case.mechanism, case.page, "blocked", no_pool[str(case)])
+        if str(case) in no_pool
+        else _judge(case, messages[str(case)], facts, self_error)
+        for case in cases
+    ]
+
+
+def raise_pools(cases: Sequence[Case], borrowed: BorrowedPages) -> dict[str, int]:
+    """Page of a pool -> bytes that are free in it, raised to what the largest case takes."""
+    wanted: dict[str, int] = {}
+    for case in cases:
+        if Page(case.page).hugetlb:
+            wanted[case.page] = max(wanted.get(case.page, 0), pool_bytes(case))
+    pools = {}
+    for page in sorted(wanted, key=lambda name: -Page(name).size_bytes):  # 1G while there is room
+        try:
+            pools[page] = borrowed.raise_pool(Page(page), wanted[page])
+        except MachineError:
+            pools[page] = free_in_pool(Page(page))
+    return pools
 
 
 def blocked(findings: Sequence[Finding]) -> dict[tuple[str, str], str]:
@@ -58,7 +98,7 @@ def _try(cases: Sequence[Case], facts: MachineFacts) -> dict[str, Message]:
     source_cpu, receiver_cpu = choose_cpus(facts.cpus)
     while left := [case for case in cases if str(case) not in messages]:
         blocks = tuple(
-            Block(MECHANISMS[case.mechanism].memory, case.page_bytes, case.size_bytes, (job,))
+            Block(MECHANISMS[case.mechanism].memory, case.page, case.size_bytes, (job,))
             for case in left
             for job in (CaseJob(str(case), values=0),)
         )
@@ -87,17 +127,30 @@ def _judge(
 def _gate(case: Case, message: Mapping[str, object], facts: MachineFacts, self_error: int) -> Gate:
     detail, error = str(message["reason"]), message.get("errno", 0)
     assert isinstance(error, int)
+    page = Page(case.page)
+    if message.get("setting"):
+        return Gate(detail, "")
     if message.get("backing"):
-        proof = message["proof"]
-        assert isinstance(proof, dict)
-        memory = MECHANISMS[case.mechanism].memory
-        if case.mechanism in BASE_PAGES_ONLY and proof["src_backed_pct"] == 100:
-            return Gate(BASE_PAGES_ONLY[case.mechanism], "")
-        backed_pct = min(proof["src_backed_pct"], proof["dst_backed_pct"])
-        return page_gate(facts, memory, backed_pct)
-    if case.page_bytes > facts.base_page_bytes and error == errno.EINVAL:
+        return _backing_gate(case, message, facts)
+    if page.transparent(facts) and detail.startswith("madvise"):
         return page_gate(facts, "anon", 0.0)
+    if page.hugetlb and case.mechanism == "clone" and error == errno.EINVAL:
+        return Gate("process_vm_mmap: EINVAL, memory of a hugetlb pool can't be cloned", "")
     return gate_of(error, detail, facts, self_error)
+
+
+def _backing_gate(case: Case, message: Mapping[str, object], facts: MachineFacts) -> Gate:
+    detail, proof = str(message["reason"]), message["proof"]
+    assert isinstance(proof, dict)
+    page = Page(case.page)
+    if case.mechanism in BASE_PAGES_ONLY and "destination" in detail and not page.hugetlb:
+        return Gate(BASE_PAGES_ONLY[case.mechanism], "")
+    if page.multi_size(facts) and case.mechanism in NO_MULTI_SIZE:
+        return Gate(NO_MULTI_SIZE[case.mechanism], "")
+    if page.multi_size(facts):
+        return Gate(detail, "echo 1 > /proc/sys/vm/compact_memory, if memory is fragmented")
+    backed_pct = min(proof["src_backed_pct"], proof["dst_backed_pct"])
+    return page_gate(facts, MECHANISMS[case.mechanism].memory, backed_pct)
 
 
 def explain(facts: MachineFacts) -> Callable[[int, str], str]:

@@ -88,15 +88,31 @@ MECHANISMS = _read_table()
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """How a range is backed. ``huge_pct``: the share of its bytes that huge pages map."""
+    """How a range is backed.
+
+    ``huge_pct``: the share of its bytes that huge pages map, by a PMD or larger entry.
+    ``folio_bytes``: size of a folio -> bytes in whole folios of it, by the definitions of the
+    kernel's tools/mm/thpmaps; None without the right to see page frames. ``partial_bytes`` are in
+    folios that are mapped in part, ``aligned_bytes`` in folios at multiples of their size.
+    """
 
     size_bytes: int
     present_bytes: int
     huge_bytes: int
+    vmas: int = 1
+    folio_bytes: dict[int, int] | None = None
+    partial_bytes: int = 0
+    aligned_bytes: int = 0
 
     @property
     def huge_pct(self) -> float:
         return 100.0 * self.huge_bytes / self.size_bytes
+
+    def folio_pct(self, size_bytes: int) -> float | None:
+        """The share of the range in whole folios of that size; None where it is not known."""
+        if self.folio_bytes is None:
+            return None
+        return 100.0 * self.folio_bytes.get(size_bytes, 0) / self.size_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,11 +204,14 @@ class Pair:
         """A command that takes longer than this, and the usual 4 s, means a hung source."""
         lib.vmb_pair_set_patience(self._pair, int((FIRST_PATIENCE_S + seconds) * 1000))
 
-    def make_source(self, memory: str, page_bytes: int, size_bytes: int) -> Proof:
+    def make_source(
+        self, memory: str, page_bytes: int, size_bytes: int, *, hugetlb: bool = False
+    ) -> Proof:
         """Makes and populates the memory that the cases of this pair transfer."""
         self.be_patient(size_bytes / SLOWEST_BYTES_PER_S)
         proof = ffi.new("struct vmb_proof *")
-        check(lib.vmb_pair_source_make(self._pair, MEMORIES[memory], page_bytes, size_bytes, proof))
+        kind = MEMORIES[memory]
+        check(lib.vmb_pair_source_make(self._pair, kind, page_bytes, hugetlb, size_bytes, proof))
         return _proof(proof)
 
     @contextmanager
@@ -238,6 +257,16 @@ class OpenCase:
             evidence.channel_bytes,
         )
 
+    def prove(self) -> tuple[Proof | None, Proof | None]:
+        """The source, and the destination where it lasts, as they are now."""
+        evidence = ffi.new("struct vmb_evidence *")
+        check(lib.vmb_case_prove(self._context, evidence))
+        src, dst = evidence.src, evidence.dst
+        return (
+            _proof(src) if src.size_bytes else None,
+            _proof(dst) if dst.size_bytes else None,
+        )
+
     def run(self, loops: int, expected_s: float) -> Sample:
         """One value of ``loops`` operations, which should take ``expected_s`` seconds."""
         self._pair.be_patient(10 * expected_s)
@@ -254,4 +283,16 @@ class OpenCase:
 
 
 def _proof(proof: CData) -> Proof:
-    return Proof(proof.size_bytes, proof.present_bytes, proof.huge_bytes)
+    folios = None
+    if proof.folios_known:
+        base = base_page_bytes()
+        folios = {base << order: size for order, size in enumerate(proof.folio_bytes) if size}
+    return Proof(
+        proof.size_bytes,
+        proof.present_bytes,
+        proof.huge_bytes,
+        proof.vmas,
+        folios,
+        proof.partial_bytes,
+        proof.aligned_bytes,
+    )

@@ -14,8 +14,10 @@ import pyperf
 
 from vmabench.errors import NativeError, UsageError, VmabenchError
 from vmabench.machine.facts import read_facts
+from vmabench.machine.pages import BorrowedPages, Page, thp_settings
 from vmabench.matrix.case import PHASES, SCENARIOS, Case, parse_touch
-from vmabench.matrix.plans import PAGE_ALIASES, unknown
+from vmabench.matrix.plans import Vocabulary, unknown
+from vmabench.matrix.rules import pool_bytes
 from vmabench.mechanisms import MECHANISMS, SLOWEST_BYTES_PER_S, OpenCase, Pair
 from vmabench.runner.rounds import choose_cpus
 from vmabench.runner.worker import WrongMemoryError, check_backing
@@ -61,8 +63,9 @@ def _hand_on(command: list[str], args: argparse.Namespace) -> None:
 
 
 def _case(args: argparse.Namespace) -> Case:
-    pages = read_facts().pages
-    page = dict(zip(PAGE_ALIASES, pages, strict=True)).get(args.page, args.page)
+    pages = read_facts().all_pages
+    aliases = Vocabulary(tuple(MECHANISMS), pages).page_aliases
+    page = next(iter(aliases.get(args.page, ())), args.page)
     for kind, name, valid in (
         ("mechanism", args.mechanism, tuple(MECHANISMS)),
         ("scenario", args.scenario, tuple(SCENARIOS)),
@@ -124,8 +127,14 @@ class _Timer:
         """Sets the case up and verifies it; raises VmabenchError."""
         case = self._case
         try:
-            pair = self._stack.enter_context(Pair(*choose_cpus(read_facts().cpus)))
-            pair.make_source(MECHANISMS[case.mechanism].memory, case.page_bytes, case.size_bytes)
+            facts, page = read_facts(), Page(case.page)
+            memory = MECHANISMS[case.mechanism].memory
+            borrowed = self._stack.enter_context(BorrowedPages())
+            borrowed.switch([] if page.hugetlb else thp_settings(page, memory, facts))
+            if page.hugetlb:
+                borrowed.raise_pool(page, pool_bytes(case))
+            pair = self._stack.enter_context(Pair(*choose_cpus(facts.cpus)))
+            pair.make_source(memory, page.size_bytes, case.size_bytes, hugetlb=page.hugetlb)
             self._opened = self._stack.enter_context(pair.open(case, seed=1))
             check_backing(case, self._opened.verify(generation=1))
         except NativeError as error:

@@ -16,6 +16,7 @@ from vmabench.commands.output import say, say_files, warn
 from vmabench.commands.progress import make_progress
 from vmabench.errors import UsageError
 from vmabench.machine.facts import MachineFacts, read_facts
+from vmabench.machine.pages import BorrowedPages
 from vmabench.matrix.case import Case
 from vmabench.matrix.plans import (
     Plan,
@@ -61,8 +62,8 @@ def run(args: argparse.Namespace) -> int:
         return run_plan(args)
     request = _request(args)
     with interruptible():
-        with only_run():
-            status = _measure(request)
+        with only_run(), BorrowedPages() as borrowed:
+            status = _measure(request, borrowed)
         return status if args.samples_only else finish(request.directory)
 
 
@@ -75,7 +76,7 @@ def _request(args: argparse.Namespace) -> Request:
     plan = override(plan, axes)
     if args.budget:
         plan = replace(plan, budget_s=parse_duration(args.budget))
-    cases = expand(plan, Vocabulary(tuple(MECHANISMS), facts.pages))
+    cases = expand(plan, Vocabulary(tuple(MECHANISMS), facts.all_pages))
     check_sizes(cases, args.size)
     _check_memory(cases, args.size, facts)
     directory = Path(args.output) if args.output else default_directory(facts.slug, facts.kernel)
@@ -92,16 +93,19 @@ def _check_memory(cases: Sequence[Case], sizes: Sequence[str], facts: MachineFac
         raise UsageError(str(reasons[0]))
 
 
-def _measure(request: Request) -> int:
+def _measure(request: Request, borrowed: BorrowedPages) -> int:
     facts = request.facts
     findings = doctor.examine(
         facts,
         _in_order(case.mechanism for case in request.cases),
         _in_order(case.page for case in request.cases),
+        borrowed,
     )
+    fits = [case for case in request.cases if why_too_large(case, facts) is None]
+    pools = doctor.raise_pools(fits, borrowed)
     blocked = doctor.blocked(findings)
     fresh_only = {name for name, mechanism in MECHANISMS.items() if mechanism.fresh_only}
-    reasons = {case: why_not(case, facts, blocked, fresh_only) for case in request.cases}
+    reasons = {case: why_not(case, facts, blocked, fresh_only, pools) for case in request.cases}
     runnable = tuple(case for case in request.cases if reasons[case] is None)
     writer = Writer(request.directory, request.plan.to_toml(), _machine(facts, findings))
     setup = Setup(

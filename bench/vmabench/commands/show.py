@@ -5,6 +5,7 @@ import argparse
 
 from vmabench.commands.output import say, say_json
 from vmabench.machine.facts import MachineFacts, read_facts
+from vmabench.machine.pages import HUGETLB
 from vmabench.matrix.case import SCENARIOS
 from vmabench.matrix.plans import builtin_plans
 from vmabench.units import format_size
@@ -28,11 +29,20 @@ def _mechanisms() -> dict[str, str]:
 
 
 def _pages() -> dict[str, str]:
-    base, huge = read_facts().pages
-    return {
+    facts = read_facts()
+    base, huge = facts.pages
+    named = {
         base: "the base page of this machine",
         huge: "transparent huge pages, one PMD entry each",
     }
+    for page in facts.all_pages[2:]:
+        pool = page.startswith(HUGETLB)
+        named[page] = (
+            "huge pages of a hugetlb pool"
+            if pool
+            else "multi-size THP: large folios, mapped by entries of base pages"
+        )
+    return named
 
 
 _ENTRIES = {
@@ -45,12 +55,13 @@ _ENTRIES = {
 
 def doctor(args: argparse.Namespace) -> int:
     from vmabench.doctor import examine
+    from vmabench.machine.pages import BorrowedPages
     from vmabench.mechanisms import MECHANISMS
     from vmabench.runner.lock import only_run
 
     facts = read_facts()
-    with only_run():
-        findings = examine(facts, tuple(MECHANISMS), facts.pages)
+    with only_run(), BorrowedPages() as borrowed:
+        findings = examine(facts, tuple(MECHANISMS), facts.all_pages, borrowed)
     if args.json:
         say_json(
             [
@@ -67,12 +78,13 @@ def doctor(args: argparse.Namespace) -> int:
         return 0
     say(describe_machine(facts))
     width = max(len(name) for name in MECHANISMS)
+    pages = max(len(page) for page in facts.all_pages)
     for finding in findings:
-        line = f"{finding.mechanism:{width}}  {finding.page:>4}  {finding.state}"
+        line = f"{finding.mechanism:{width}}  {finding.page:>{pages}}  {finding.state}"
         if finding.gate:
             line += f": {finding.gate.name}"
             if finding.gate.mend:
-                line += f"\n{'':{width + 8}}mend: {finding.gate.mend}"
+                line += f"\n{'':{width + pages + 4}}mend: {finding.gate.mend}"
         say(line)
     return 0
 

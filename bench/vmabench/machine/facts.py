@@ -27,6 +27,8 @@ GUEST = "run/vmabench/machine.json"
 class MachineFacts:
     """Facts that decide what can run here, or that a reader of the results needs.
 
+    ``mthp_bytes`` are the sizes between base page and PMD that anonymous memory may have,
+    ``hugetlb_bytes`` those of which there may be pools.
     ``thp_bytes`` is None on a kernel without THP; ``thp`` and ``thp_shmem`` are then ``absent``.
     ``dev_shm_huge`` is the mount option of /dev/shm, for which ``thp_shmem`` does not count.
     ``kernel_config_sha256`` is None where the kernel does not show its configuration.
@@ -48,6 +50,8 @@ class MachineFacts:
     thp_shmem: str
     dev_shm_huge: str
     thp_bytes: int | None
+    mthp_bytes: tuple[int, ...]
+    hugetlb_bytes: tuple[int, ...]
     kernel: str
     kernel_version: str
     kernel_config_sha256: str | None
@@ -75,6 +79,13 @@ class MachineFacts:
         return format_size(self.base_page_bytes), format_size(pmd_bytes)
 
     @property
+    def all_pages(self) -> tuple[str, ...]:
+        """The names of all kinds of pages that this kernel knows, the two of ``pages`` first."""
+        mthp = (format_size(size) for size in self.mthp_bytes)
+        hugetlb = (f"hugetlb-{format_size(size)}" for size in self.hugetlb_bytes)
+        return (*self.pages, *mthp, *hugetlb)
+
+    @property
     def slug(self) -> str:
         """A directory name for machines of this kind; never the host's name."""
         model = re.sub(r"\((r|tm)\)|processor|cpu|@.*", " ", self.cpu_model.lower())
@@ -100,6 +111,8 @@ def read_facts(root: Path = Path("/")) -> MachineFacts:
         thp_shmem=_chosen(_read(root, f"{THP}/shmem_enabled")),
         dev_shm_huge=_dev_shm_huge(root),
         thp_bytes=int(_read(root, f"{THP}/hpage_pmd_size") or 0) or None,
+        mthp_bytes=_mthp_sizes(root),
+        hugetlb_bytes=_sizes(root / "sys/kernel/mm/hugepages"),
         kernel=platform.release(),
         kernel_version=platform.version(),
         kernel_config_sha256=_config_hash(root),
@@ -144,6 +157,21 @@ def _chosen(setting: str) -> str:
     """The word in brackets, as in ``always [madvise] never``."""
     match = re.search(r"\[([^]]+)\]", setting)
     return match[1] if match else "absent"
+
+
+def _sizes(directory: Path, file: str = "") -> tuple[int, ...]:
+    """The sizes of the directories ``hugepages-2048kB``, in bytes, those that have the file."""
+    found = (
+        re.fullmatch(r"hugepages-(\d+)kB", entry.name)
+        for entry in directory.glob("hugepages-*kB")
+        if (entry / file).exists()
+    )
+    return tuple(sorted(int(match[1]) << 10 for match in found if match))
+
+
+def _mthp_sizes(root: Path) -> tuple[int, ...]:
+    pmd_bytes = int(_read(root, f"{THP}/hpage_pmd_size") or 0)
+    return tuple(size for size in _sizes(root / THP, "enabled") if size < pmd_bytes)
 
 
 def _dev_shm_huge(root: Path) -> str:

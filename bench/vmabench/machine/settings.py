@@ -57,10 +57,11 @@ class Settings:
     def __init__(self, state: Path | None = None) -> None:
         self._state = state or state_path()
 
-    def borrow(self, path: Path, value: str) -> None:
+    def borrow(self, path: Path, value: str, *, or_less: bool = False) -> None:
         """Set a setting; the first loan of a path decides what it goes back to.
 
-        Raises MachineError, and then the setting is as it was.
+        Raises MachineError, and then the setting is as it was. ``or_less``: a number that the
+        kernel did not reach is a loan as well.
         """
         with self._locked():
             loans = {loan.path: loan for loan in self.loans()}
@@ -80,9 +81,15 @@ class Settings:
                 raise MachineError(
                     f"can't set {path} to {value}: {error.strerror} (root may)"
                 ) from error
-            if read_back != value:
+            if or_less and read_back.isdigit() and int(read_back) < int(value):
+                self._save({**loans, path: Loan(path, before, read_back)})
+            elif read_back != value:
                 self._give_up(loans, path, now)
                 raise MachineError(f"{path} was set to {value} and reads {read_back}")
+
+    def any(self) -> bool:
+        """Whether anything may be borrowed, without a look at what."""
+        return self._state.exists()
 
     def restore(self) -> list[Returned]:
         """Give everything back, the last loan first; what can't be given back stays a loan."""

@@ -26,9 +26,9 @@ _TOUCH = re.compile(r"(read|write)-(\d+)")
 class Case:
     """A frozen value with a name that can be parsed: ``parse(str(case)) == case``.
 
-    ``page`` is a size name as in ``4K``; the base page is named by its size, whatever the
-    architecture's is. ``touch_pct`` is the share of the base pages that the receiver uses
-    after each delivery; it is 0 where ``touch_mode`` is ``none``.
+    ``page`` is a size name as in ``4K``, or ``hugetlb-2M`` for pages of a pool; the base page is
+    named by its size, whatever the architecture's is. ``touch_pct`` is the share of the base pages
+    that the receiver uses after each delivery; it is 0 where ``touch_mode`` is ``none``.
     """
 
     mechanism: str
@@ -40,7 +40,7 @@ class Case:
 
     @property
     def page_bytes(self) -> int:
-        return parse_size(self.page)
+        return parse_size(self.page.removeprefix("hugetlb-"))
 
     @property
     def phases(self) -> tuple[str, ...]:

@@ -17,17 +17,35 @@ from vmabench.units import format_size, parse_duration, parse_size
 
 ALL = "all"
 
-#: names for the first pages of a vocabulary, whose sizes differ between architectures
-PAGE_ALIASES = ("base", "thp")
+#: names for pages whose sizes differ between architectures, as far as a kernel has them
+PAGE_ALIASES = ("base", "thp", "mthp", "hugetlb")
 
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """The names that a plan may use on this machine, each in the order of lists and legends."""
+    """The names that a plan may use on this machine, each in the order of lists and legends.
+
+    The first of ``pages`` is the base page, the second the one that a PMD entry maps.
+    """
 
     mechanisms: tuple[str, ...]
     pages: tuple[str, ...]
     scenarios: tuple[str, ...] = tuple(SCENARIOS)
+
+    @property
+    def page_aliases(self) -> dict[str, tuple[str, ...]]:
+        """Alias -> the page, or nothing where this kernel has none.
+
+        ``mthp`` is the size of sixteen base pages if there is one, else the smallest;
+        ``hugetlb`` the smallest pool.
+        """
+        base, others = self.pages[:1], self.pages[2:]
+        mthp = [page for page in others if "-" not in page]
+        sixteen = format_size(16 * parse_size(base[0])) if base else ""
+        middle = [sixteen] if sixteen in mthp else mthp
+        pools = [page for page in others if "-" in page]
+        found = (base, self.pages[1:2], tuple(middle[:1]), tuple(pools[:1]))
+        return dict(zip(PAGE_ALIASES, found, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,11 +294,12 @@ def scaled(plan: Plan) -> Plan:
 def expand(plan: Plan, vocabulary: Vocabulary) -> list[Case]:
     """The plan's cases, each once, in the plan's order; raises UsageError on unknown names."""
     cases: dict[Case, None] = {}
-    aliases = dict(zip(PAGE_ALIASES, vocabulary.pages, strict=False))
     for sweep in plan.sweeps:
         mechanisms = _names("mechanism", sweep.mechanism, vocabulary.mechanisms)
         scenarios = _names("scenario", sweep.scenario, vocabulary.scenarios)
-        pages = _names("page", [aliases.get(page, page) for page in sweep.page], vocabulary.pages)
+        aliases = vocabulary.page_aliases
+        named = [page for name in sweep.page for page in aliases.get(name, (name,))]
+        pages = _names("page", named, vocabulary.pages)
         sizes = [parse_size(size) for size in sweep.size]
         for page, size, scenario, name in product(pages, sizes, scenarios, mechanisms):
             for touch in sweep.touch if scenario == "deliver" else ("none",):

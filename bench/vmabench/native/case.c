@@ -12,8 +12,11 @@ static int prepare_destination(struct vmb_ctx *ctx)
 {
 	const struct vmb_region *region;
 
-	if (ctx->params.scenario == VMB_DELIVER || ctx->mech->flags & VMB_IN_PLACE)
+	if (ctx->params.scenario == VMB_DELIVER || ctx->mech->flags & VMB_IN_PLACE) {
+		if (ctx->hugetlb) /* a pool is small */
+			vmb_pair_drop_destination(ctx->pair);
 		return 0;
+	}
 	region = vmb_pair_destination(ctx->pair);
 	if (!region)
 		return -ENOMEM;
@@ -25,8 +28,11 @@ static int prepare_local(struct vmb_ctx *ctx)
 {
 	const struct vmb_region *region;
 
-	if (!(ctx->mech->flags & VMB_LOCAL) || ctx->mech->isolation == VMB_MOVES_NOTHING)
+	if (!(ctx->mech->flags & VMB_LOCAL) || ctx->mech->isolation == VMB_MOVES_NOTHING) {
+		if (ctx->hugetlb)
+			vmb_pair_drop_local(ctx->pair);
 		return 0;
+	}
 	region = vmb_pair_local(ctx->pair);
 	if (!region)
 		return -ENOMEM;
@@ -108,6 +114,7 @@ int vmb_case_open(struct vmb_pair *pair, const struct vmb_mech *mech,
 	ctx->other = vmb_pair_pid(pair);
 	ctx->size = source->size;
 	ctx->page = source->page;
+	ctx->hugetlb = source->hugetlb;
 	ctx->base_page = vmb_base_page();
 	ctx->remote_src = (uintptr_t)source->addr;
 	ctx->fd = source->fd;

@@ -31,6 +31,7 @@ enum vmb_command {
 struct vmb_request {
 	uint32_t command;
 	uint32_t memory;
+	uint32_t hugetlb;
 	uint64_t page, size;
 	uint64_t generation;
 	uint64_t offset;
@@ -85,6 +86,8 @@ struct vmb_request *vmb_pair_request(struct vmb_pair *pair);
 const struct vmb_answer *vmb_pair_answer(const struct vmb_pair *pair);
 struct vmb_region *vmb_pair_destination(struct vmb_pair *pair);
 struct vmb_region *vmb_pair_local(struct vmb_pair *pair);
+void vmb_pair_drop_destination(struct vmb_pair *pair);
+void vmb_pair_drop_local(struct vmb_pair *pair);
 
 /* handshake.c */
 int vmb_fd_send(int socket, int fd);

@@ -27,6 +27,11 @@ struct vmb_proof {
 	uint64_t size_bytes;
 	uint64_t present_bytes;
 	uint64_t huge_bytes;
+	uint64_t folio_bytes[...];
+	uint64_t partial_bytes;
+	uint64_t aligned_bytes;
+	uint32_t folios_known;
+	uint32_t vmas;
 	...;
 };
 
@@ -95,18 +100,20 @@ int vmb_pattern_check(const char *addr, size_t size, uint32_t seed, uint64_t gen
 
 int vmb_prove_by_scan(const char *addr, size_t size, struct vmb_proof *ret);
 int vmb_prove_by_smaps(const char *addr, size_t size, struct vmb_proof *ret);
+int vmb_prove_folios(const char *addr, size_t size, struct vmb_proof *ret);
 
 struct vmb_pair *vmb_pair_open(const char *program, int source_cpu, int receiver_cpu);
 void vmb_pair_close(struct vmb_pair *pair);
 pid_t vmb_pair_pid(const struct vmb_pair *pair);
 void vmb_pair_set_patience(struct vmb_pair *pair, unsigned int ms);
 int vmb_pair_check(struct vmb_pair *pair);
-int vmb_pair_source_make(struct vmb_pair *pair, int memory, size_t page, size_t size,
+int vmb_pair_source_make(struct vmb_pair *pair, int memory, size_t page, int hugetlb, size_t size,
 			 struct vmb_proof *ret);
 const struct vmb_region *vmb_pair_source(const struct vmb_pair *pair);
 
 int vmb_case_open(struct vmb_pair *pair, const struct vmb_mech *mech,
 		  const struct vmb_params *params, struct vmb_ctx **ret);
 int vmb_case_verify(struct vmb_ctx *ctx, uint64_t generation, struct vmb_evidence *ret);
+int vmb_case_prove(struct vmb_ctx *ctx, struct vmb_evidence *ret);
 int vmb_case_run(struct vmb_ctx *ctx, uint64_t loops, struct vmb_sample *ret);
 void vmb_case_close(struct vmb_ctx *ctx);

@@ -62,11 +62,25 @@ enum vmb_isolation {
 #define VMB_FRESH_ONLY	0x20u /* needs memory that is not populated: no scenario transfer */
 #define VMB_PINS	0x40u /* pins pages of the source, which makes later copies of it dearer */
 
-/* The share of a range that is populated, and that huge pages map. */
+/* Folios are counted by the power of two of base pages that they have: up to 1G of 4K. */
+#define VMB_NR_ORDERS 19
+
+/*
+ * What a range is made of: how much is populated, how much huge pages map, and
+ * the bytes of each size of folio. The latter take the right to see page frames;
+ * folios_known says whether it was there. A folio that is mapped in part only
+ * counts in partial_bytes, whatever its size; aligned_bytes are those of whole
+ * folios of more than one page whose address is a multiple of their size.
+ */
 struct vmb_proof {
 	uint64_t size_bytes;
 	uint64_t present_bytes;
 	uint64_t huge_bytes;
+	uint64_t folio_bytes[VMB_NR_ORDERS];
+	uint64_t partial_bytes;
+	uint64_t aligned_bytes;
+	uint32_t folios_known;
+	uint32_t vmas;
 };
 
 struct vmb_evidence {
@@ -95,7 +109,8 @@ struct vmb_params {
 struct vmb_region {
 	char *addr;
 	size_t size;
-	size_t page; /* the page size asked for: the base page, or 2M for THP */
+	size_t page; /* the page size asked for: the base page, or a larger one */
+	int hugetlb; /* of a pool, not transparent */
 	enum vmb_memory memory;
 	int fd;	       /* of the shared object, or -1 */
 	int remote_fd; /* receiver: its number in the source, or -1 */
@@ -116,7 +131,8 @@ struct vmb_ctx {
 	struct vmb_pair *pair; /* receiver: the handle of the source process */
 	pid_t other;	       /* the process at the other end */
 	size_t size;
-	size_t page;	      /* as in struct vmb_region */
+	size_t page; /* as in struct vmb_region */
+	int hugetlb;
 	size_t base_page;     /* the step of a touch */
 	char *src;	      /* the source's bytes where this process can address them, or NULL */
 	uintptr_t remote_src; /* receiver: where they lie in the source */
@@ -182,12 +198,12 @@ size_t vmb_base_page(void);
 int vmb_slots_find(size_t size, int count, char **ret);
 int vmb_slots_settle(char *slot, int *ret);
 void vmb_slots_release(char *slot, int pads);
-int vmb_fresh_map(char *slot, size_t size, size_t page);
-int vmb_shared_map(char *slot, size_t size, size_t page, int fd);
-int vmb_map_over(char *slot, size_t size, size_t page, int flags, int fd);
-int vmb_sysv_map(char *slot, size_t size, size_t page, int shmid);
+int vmb_fresh_map(char *slot, size_t size, size_t page, int hugetlb);
+int vmb_shared_map(char *slot, size_t size, size_t page, int hugetlb, int fd);
+int vmb_map_over(const struct vmb_ctx *ctx, int flags, int fd);
+int vmb_sysv_map(char *slot, size_t size, size_t page, int hugetlb, int shmid);
 void vmb_populate(char *addr, size_t size);
-int vmb_region_map(enum vmb_memory memory, size_t page, size_t size, struct vmb_region *ret);
+int vmb_region_map(const struct vmb_region *wanted, struct vmb_region *ret);
 int vmb_region_fill(struct vmb_region *region, uint32_t seed, uint64_t generation);
 int vmb_region_renew(const struct vmb_region *region, size_t offset);
 void vmb_region_unmap(struct vmb_region *region);
@@ -203,6 +219,7 @@ void vmb_read_all(const char *addr, size_t size);
 
 /* proof.c */
 int vmb_prove(const char *addr, size_t size, struct vmb_proof *ret);
+int vmb_prove_folios(const char *addr, size_t size, struct vmb_proof *ret);
 int vmb_prove_by_scan(const char *addr, size_t size, struct vmb_proof *ret);
 int vmb_prove_by_smaps(const char *addr, size_t size, struct vmb_proof *ret);
 int vmb_page_table_bytes(pid_t pid, uint64_t *ret);
@@ -225,8 +242,8 @@ void vmb_pair_close(struct vmb_pair *pair);
 pid_t vmb_pair_pid(const struct vmb_pair *pair);
 void vmb_pair_set_patience(struct vmb_pair *pair, unsigned int ms);
 int vmb_pair_check(struct vmb_pair *pair);
-int vmb_pair_source_make(struct vmb_pair *pair, enum vmb_memory memory, size_t page, size_t size,
-			 struct vmb_proof *ret);
+int vmb_pair_source_make(struct vmb_pair *pair, enum vmb_memory memory, size_t page, int hugetlb,
+			 size_t size, struct vmb_proof *ret);
 const struct vmb_region *vmb_pair_source(const struct vmb_pair *pair);
 int vmb_pair_send_fd(struct vmb_pair *pair, int fd);
 
@@ -240,6 +257,7 @@ void vmb_case_close(struct vmb_ctx *ctx);
 int vmb_judge_isolation(enum vmb_isolation isolation, int seen, const char *writer,
 			const char *reader);
 int vmb_case_verify(struct vmb_ctx *ctx, uint64_t generation, struct vmb_evidence *ret);
+int vmb_case_prove(struct vmb_ctx *ctx, struct vmb_evidence *ret);
 
 static inline uint64_t vmb_now_ns(void)
 {

@@ -7,7 +7,7 @@
 
 int vmb_attach_fresh(struct vmb_ctx *ctx)
 {
-	return vmb_fresh_map(ctx->slot, ctx->size, ctx->page);
+	return vmb_fresh_map(ctx->slot, ctx->size, ctx->page, ctx->hugetlb);
 }
 
 int vmb_release_slot(struct vmb_ctx *ctx)

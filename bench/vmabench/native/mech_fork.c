@@ -170,7 +170,9 @@ static int fork_verify(struct vmb_ctx *ctx, uint64_t generation, struct vmb_evid
 {
 	int pipes[4] = { -1, -1, -1, -1 }, err = 0;
 
-	vmb_pattern_fill(ctx->src, ctx->size, ctx->params.seed, generation);
+	err = vmb_region_fill(&vmb_source_region, ctx->params.seed, generation);
+	if (err)
+		return err;
 	if (pipe(pipes) || pipe(pipes + 2))
 		err = vmb_fail(-errno, "pipe");
 	if (!err)

@@ -32,7 +32,7 @@ static int getfd_attach(struct vmb_ctx *ctx)
 
 	if (err)
 		return err;
-	err = vmb_map_over(ctx->slot, ctx->size, ctx->page, MAP_SHARED, fd);
+	err = vmb_map_over(ctx, MAP_SHARED, fd);
 	close(fd);
 	return err;
 }

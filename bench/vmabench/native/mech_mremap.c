@@ -56,7 +56,7 @@ static int dup_to_slot(struct vmb_ctx *ctx)
 
 static int dup_setup(struct vmb_ctx *ctx)
 {
-	int err = vmb_shared_map(ctx->src_slot, ctx->size, ctx->page, ctx->fd);
+	int err = vmb_shared_map(ctx->src_slot, ctx->size, ctx->page, ctx->hugetlb, ctx->fd);
 
 	if (!err)
 		vmb_read_all(ctx->src_slot, ctx->size);

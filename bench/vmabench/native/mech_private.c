@@ -11,7 +11,7 @@
 
 static int map_private(struct vmb_ctx *ctx)
 {
-	return vmb_map_over(ctx->slot, ctx->size, ctx->page, MAP_PRIVATE, ctx->fd);
+	return vmb_map_over(ctx, MAP_PRIVATE, ctx->fd);
 }
 
 const struct vmb_mech vmb_mech_memfd_private = {

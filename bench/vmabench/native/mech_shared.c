@@ -16,9 +16,9 @@ static int map_source(struct vmb_ctx *ctx)
 	int err;
 
 	if (ctx->mech->memory == VMB_SYSV)
-		err = vmb_sysv_map(ctx->src_slot, ctx->size, ctx->page, ctx->shmid);
+		err = vmb_sysv_map(ctx->src_slot, ctx->size, ctx->page, ctx->hugetlb, ctx->shmid);
 	else
-		err = vmb_shared_map(ctx->src_slot, ctx->size, ctx->page, ctx->fd);
+		err = vmb_shared_map(ctx->src_slot, ctx->size, ctx->page, ctx->hugetlb, ctx->fd);
 	ctx->src = err ? NULL : ctx->src_slot;
 	return err;
 }

@@ -258,14 +258,15 @@ void vmb_pair_close(struct vmb_pair *pair)
 }
 
 /* Makes and populates the memory that the cases of this pair transfer. */
-int vmb_pair_source_make(struct vmb_pair *pair, enum vmb_memory memory, size_t page, size_t size,
-			 struct vmb_proof *ret)
+int vmb_pair_source_make(struct vmb_pair *pair, enum vmb_memory memory, size_t page, int hugetlb,
+			 size_t size, struct vmb_proof *ret)
 {
 	struct vmb_request *request = &pair->control->request;
 	int err;
 
 	request->memory = memory;
 	request->page = page;
+	request->hugetlb = (uint32_t)hugetlb;
 	request->size = size;
 	err = vmb_pair_call(pair, VMB_CMD_MAP);
 	if (err)
@@ -274,6 +275,7 @@ int vmb_pair_source_make(struct vmb_pair *pair, enum vmb_memory memory, size_t p
 		.addr = (char *)(uintptr_t)pair->control->answer.addr,
 		.size = size,
 		.page = page,
+		.hugetlb = hugetlb,
 		.memory = memory,
 		.fd = -1,
 		.remote_fd = pair->control->answer.fd,
@@ -297,11 +299,12 @@ int vmb_pair_renew_object(struct vmb_pair *pair)
 
 static struct vmb_region *populated(struct vmb_pair *pair, struct vmb_region *region)
 {
-	const struct vmb_region *source = &pair->source;
+	struct vmb_region wanted = pair->source;
 
 	if (region->addr)
 		return region;
-	if (vmb_region_map(VMB_ANON, source->page, source->size, region))
+	wanted.memory = VMB_ANON;
+	if (vmb_region_map(&wanted, region))
 		return NULL;
 	vmb_pattern_fill(region->addr, region->size, 0, 0);
 	return region;
@@ -316,4 +319,14 @@ struct vmb_region *vmb_pair_destination(struct vmb_pair *pair)
 struct vmb_region *vmb_pair_local(struct vmb_pair *pair)
 {
 	return populated(pair, &pair->local);
+}
+
+void vmb_pair_drop_destination(struct vmb_pair *pair)
+{
+	vmb_region_unmap(&pair->destination);
+}
+
+void vmb_pair_drop_local(struct vmb_pair *pair)
+{
+	vmb_region_unmap(&pair->local);
 }

@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/mman.h>
 #include <stdio.h>
 #include <sys/ipc.h>
 #include <sys/mman.h>
@@ -133,10 +134,18 @@ int vmb_slots_settle(char *slot, int *ret)
 	return 0;
 }
 
-static int advise(char *addr, size_t size, size_t page)
+/* log2 of a size, where MAP_HUGETLB, MFD_HUGETLB and SHM_HUGETLB want it. */
+static unsigned int huge_size_flag(size_t page)
+{
+	return (unsigned int)__builtin_ctzl(page) << MAP_HUGE_SHIFT;
+}
+
+static int advise(char *addr, size_t size, size_t page, int hugetlb)
 {
 	int advice = page > vmb_base_page() ? MADV_HUGEPAGE : MADV_NOHUGEPAGE;
 
+	if (hugetlb)
+		return 0;
 	/* EINVAL: a kernel without THP, whose pages are small anyway. */
 	if (madvise(addr, size, advice) && (errno != EINVAL || advice == MADV_HUGEPAGE))
 		return vmb_fail(-errno, "madvise(%s)",
@@ -144,10 +153,14 @@ static int advise(char *addr, size_t size, size_t page)
 	return 0;
 }
 
-static int map_at(char *slot, size_t size, size_t page, int flags, int fd, size_t offset)
+/* A file of huge pages needs no flag to be mapped by them. */
+static int map_at(char *slot, size_t size, size_t page, int hugetlb, int flags, int fd,
+		  size_t offset)
 {
 	char *addr;
 
+	if (hugetlb && fd < 0)
+		flags |= MAP_HUGETLB | (int)huge_size_flag(page);
 	addr = mmap(slot, size, PROT_READ | PROT_WRITE, flags, fd, (off_t)offset);
 	if (addr == MAP_FAILED)
 		return vmb_fail(-errno, "mmap of %zu bytes", size);
@@ -155,33 +168,34 @@ static int map_at(char *slot, size_t size, size_t page, int flags, int fd, size_
 		munmap(addr, size);
 		return vmb_fail(-EEXIST, "mmap did not get the address that it asked for");
 	}
-	return advise(addr, size, page);
+	return advise(addr, size, page, hugetlb);
 }
 
 /* Fresh anonymous memory; the two calls are what a user pays for it. */
-int vmb_fresh_map(char *slot, size_t size, size_t page)
+int vmb_fresh_map(char *slot, size_t size, size_t page, int hugetlb)
 {
-	return map_at(slot, size, page, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+	return map_at(slot, size, page, hugetlb, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE,
+		      -1, 0);
 }
 
-int vmb_shared_map(char *slot, size_t size, size_t page, int fd)
+int vmb_shared_map(char *slot, size_t size, size_t page, int hugetlb, int fd)
 {
-	return map_at(slot, size, page, MAP_SHARED | MAP_FIXED_NOREPLACE, fd, 0);
+	return map_at(slot, size, page, hugetlb, MAP_SHARED | MAP_FIXED_NOREPLACE, fd, 0);
 }
 
 /* A file over whatever is mapped at the slot; flags say MAP_SHARED or MAP_PRIVATE. */
-int vmb_map_over(char *slot, size_t size, size_t page, int flags, int fd)
+int vmb_map_over(const struct vmb_ctx *ctx, int flags, int fd)
 {
-	return map_at(slot, size, page, flags | MAP_FIXED, fd, 0);
+	return map_at(ctx->slot, ctx->size, ctx->page, ctx->hugetlb, flags | MAP_FIXED, fd, 0);
 }
 
-int vmb_sysv_map(char *slot, size_t size, size_t page, int shmid)
+int vmb_sysv_map(char *slot, size_t size, size_t page, int hugetlb, int shmid)
 {
 	char *addr = shmat(shmid, slot, 0);
 
 	if (addr == (void *)-1)
 		return vmb_fail(-errno, "shmat");
-	return advise(addr, size, page);
+	return advise(addr, size, page, hugetlb);
 }
 
 /* One write for each base page, which is what makes it come into being. */
@@ -218,38 +232,46 @@ static int check_room(int fd, size_t size)
 			(unsigned long long)found.f_bavail * (unsigned long long)found.f_bsize);
 }
 
-static int object_create(enum vmb_memory memory, size_t size, int *ret)
+static int memfd_of(const struct vmb_region *region)
 {
-	int fd, err;
+	unsigned int flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
+	int fd;
 
-	if (memory == VMB_SHM) {
-		fd = shm_create();
-		if (fd < 0)
-			return fd;
-	} else {
-		fd = memfd_create("vmabench", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-		if (fd < 0)
-			return vmb_fail(-errno, "memfd_create");
-	}
-	err = ftruncate(fd, (off_t)size) ? vmb_fail(-errno, "ftruncate to %zu bytes", size)
-					 : check_room(fd, size);
+	if (region->hugetlb)
+		flags |= MFD_HUGETLB | huge_size_flag(region->page);
+	fd = memfd_create("vmabench", flags);
+	return fd < 0 ? vmb_fail(-errno, "memfd_create") : fd;
+}
+
+static int object_create(struct vmb_region *region)
+{
+	int fd = region->memory == VMB_SHM ? shm_create() : memfd_of(region), err;
+
+	if (fd < 0)
+		return fd;
+	err = ftruncate(fd, (off_t)region->size)
+		      ? vmb_fail(-errno, "ftruncate to %zu bytes", region->size)
+		      : check_room(fd, region->size);
 	if (err) {
 		close(fd);
 		return err;
 	}
-	*ret = fd;
+	region->fd = fd;
 	return 0;
 }
 
 /* Removed as soon as it is attached: it lasts until the last process detaches it. */
 static int sysv_create(struct vmb_region *region)
 {
-	int err;
+	int flags = IPC_CREAT | 0600, err;
 
-	region->shmid = shmget(IPC_PRIVATE, region->size, IPC_CREAT | 0600);
+	if (region->hugetlb)
+		flags |= SHM_HUGETLB | (int)huge_size_flag(region->page);
+	region->shmid = shmget(IPC_PRIVATE, region->size, flags);
 	if (region->shmid < 0)
 		return vmb_fail(-errno, "shmget of %zu bytes", region->size);
-	err = vmb_sysv_map(region->addr, region->size, region->page, region->shmid);
+	err = vmb_sysv_map(region->addr, region->size, region->page, region->hugetlb,
+			   region->shmid);
 	shmctl(region->shmid, IPC_RMID, NULL);
 	return err;
 }
@@ -260,27 +282,35 @@ static int make_memory(struct vmb_region *region)
 
 	switch (region->memory) {
 	case VMB_ANON:
-		return vmb_fresh_map(region->addr, region->size, region->page);
+		return vmb_fresh_map(region->addr, region->size, region->page, region->hugetlb);
 	case VMB_SYSV:
 		return sysv_create(region);
 	case VMB_SEALED: /* comes into being with its data, in vmb_region_fill() */
 		return 0;
+	case VMB_SHM:
+		if (region->hugetlb)
+			return vmb_fail(-EOPNOTSUPP, "POSIX shared memory of a hugetlb pool");
+		break;
 	default:
-		err = object_create(region->memory, region->size, &region->fd);
-		return err ? err
-			   : vmb_shared_map(region->addr, region->size, region->page, region->fd);
+		break;
 	}
+	err = object_create(region);
+	return err ? err
+		   : vmb_shared_map(region->addr, region->size, region->page, region->hugetlb,
+				    region->fd);
 }
 
-int vmb_region_map(enum vmb_memory memory, size_t page, size_t size, struct vmb_region *ret)
+/* Of wanted count memory, page, hugetlb and size. */
+int vmb_region_map(const struct vmb_region *wanted, struct vmb_region *ret)
 {
 	struct vmb_region region = VMB_NO_REGION;
 	int err;
 
-	region.size = size;
-	region.page = page;
-	region.memory = memory;
-	err = vmb_slots_find(size, 1, &region.addr);
+	region.memory = wanted->memory;
+	region.page = wanted->page;
+	region.hugetlb = wanted->hugetlb;
+	region.size = wanted->size;
+	err = vmb_slots_find(region.size, 1, &region.addr);
 	if (err)
 		return err;
 	err = make_memory(&region);
@@ -295,8 +325,8 @@ int vmb_region_map(enum vmb_memory memory, size_t page, size_t size, struct vmb_
 /* What the owner of a sealed memfd sees: a private mapping, read so that it is populated. */
 static int map_sealed(const struct vmb_region *region, size_t offset, size_t size)
 {
-	int err = map_at(region->addr + offset, size, region->page, MAP_PRIVATE | MAP_FIXED,
-			 region->fd, offset);
+	int err = map_at(region->addr + offset, size, region->page, region->hugetlb,
+			 MAP_PRIVATE | MAP_FIXED, region->fd, offset);
 
 	if (!err)
 		vmb_read_all(region->addr + offset, size);
@@ -312,10 +342,10 @@ static int fill_sealed(struct vmb_region *region, uint32_t seed, uint64_t genera
 	if (region->fd >= 0)
 		close(region->fd);
 	region->fd = -1;
-	err = object_create(VMB_SEALED, region->size, &region->fd);
+	err = object_create(region);
 	if (!err)
-		err = vmb_map_over(region->addr, region->size, region->page, MAP_SHARED,
-				   region->fd);
+		err = map_at(region->addr, region->size, region->page, region->hugetlb,
+			     MAP_SHARED | MAP_FIXED, region->fd, 0);
 	if (err)
 		return err;
 	vmb_pattern_fill(region->addr, region->size, seed, generation);
@@ -325,11 +355,33 @@ static int fill_sealed(struct vmb_region *region, uint32_t seed, uint64_t genera
 	return map_sealed(region, 0, region->size);
 }
 
-/* New data. The shared object of a sealed region is another one afterwards. */
+/* Folios between base page and PMD, which a table of 8-byte entries reaches. */
+static int is_multi_size(const struct vmb_region *region)
+{
+	size_t pmd = vmb_base_page() * (vmb_base_page() / sizeof(uint64_t));
+
+	return !region->hugetlb && region->page > vmb_base_page() && region->page < pmd;
+}
+
+/*
+ * New data. The shared object of a sealed region is another one afterwards.
+ *
+ * Folios of several sizes are made anew: what was shared by a fork or a clone is
+ * copied when it is written, even if nobody shares it any more, and before Linux
+ * 6.15 the copies of such folios were base pages.
+ */
 int vmb_region_fill(struct vmb_region *region, uint32_t seed, uint64_t generation)
 {
+	int err = 0;
+
 	if (region->memory == VMB_SEALED)
 		return fill_sealed(region, seed, generation);
+	if (region->memory == VMB_ANON && is_multi_size(region)) {
+		munmap(region->addr, region->size);
+		err = vmb_fresh_map(region->addr, region->size, region->page, 0);
+	}
+	if (err)
+		return err;
 	vmb_pattern_fill(region->addr, region->size, seed, generation);
 	return 0;
 }
@@ -352,7 +404,7 @@ int vmb_region_renew(const struct vmb_region *region, size_t offset)
 		return vmb_fail(-errno, "munmap of one page of %zu bytes", region->page);
 	if (region->memory == VMB_SEALED)
 		return map_sealed(region, start, region->page);
-	err = vmb_fresh_map(addr, region->page, region->page);
+	err = vmb_fresh_map(addr, region->page, region->page, region->hugetlb);
 	if (!err)
 		vmb_populate(addr, region->page);
 	return err;

@@ -46,10 +46,15 @@ static int hand_over(struct vmb_answer *answer)
 
 static int do_map(const struct vmb_request *request, struct vmb_answer *answer)
 {
+	struct vmb_region wanted = VMB_NO_REGION;
 	int err;
 
 	vmb_region_unmap(&vmb_source_region);
-	err = vmb_region_map(request->memory, request->page, request->size, &vmb_source_region);
+	wanted.memory = request->memory;
+	wanted.page = request->page;
+	wanted.hugetlb = (int)request->hugetlb;
+	wanted.size = request->size;
+	err = vmb_region_map(&wanted, &vmb_source_region);
 	if (err)
 		return err;
 	err = vmb_region_fill(&vmb_source_region, 0, 0);
@@ -130,6 +135,7 @@ static int do_open(const struct vmb_request *request, struct vmb_answer *answer)
 		.other = request->receiver,
 		.size = vmb_source_region.size,
 		.page = vmb_source_region.page,
+		.hugetlb = vmb_source_region.hugetlb,
 		.base_page = vmb_base_page(),
 		.src = vmb_source_region.addr,
 		.remote_dst = request->remote_dst,

@@ -201,3 +201,23 @@ int vmb_case_verify(struct vmb_ctx *ctx, uint64_t generation, struct vmb_evidenc
 		return -ESRCH;
 	return err;
 }
+
+/* How things lie after the timed part, as far as anything is left there. */
+int vmb_case_prove(struct vmb_ctx *ctx, struct vmb_evidence *ret)
+{
+	unsigned int flags = ctx->mech->flags;
+	int err;
+
+	*ret = (struct vmb_evidence){ 0 };
+	if (ctx->mech->isolation == VMB_MOVES_NOTHING)
+		return 0;
+	if (flags & VMB_LOCAL) {
+		err = vmb_prove(ctx->local.addr, ctx->size, &ret->src);
+	} else {
+		err = vmb_pair_call(ctx->pair, VMB_CMD_PROVE);
+		ret->src = vmb_pair_answer(ctx->pair)->proof;
+	}
+	if (!err && ctx->params.scenario == VMB_TRANSFER && !(flags & VMB_IN_PLACE))
+		err = vmb_prove(ctx->dst, ctx->size, &ret->dst);
+	return err && vmb_pair_check(ctx->pair) ? -ESRCH : err;
+}

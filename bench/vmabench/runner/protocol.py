@@ -27,13 +27,13 @@ class CaseJob:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Cases that share one source: the same kind of memory, page size and size.
+    """Cases that share one source: the same kind of memory, page and size.
 
     The rivals of one comparison run next to each other, on the same pages.
     """
 
     memory: str
-    page_bytes: int
+    page: str
     size_bytes: int
     cases: tuple[CaseJob, ...]
 

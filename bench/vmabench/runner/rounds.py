@@ -92,10 +92,10 @@ def blocks_of(
     page that a fork or a clone shares from then on (MMF_HAS_PINNED), and who comes after whom
     would decide by how much it is dearer.
     """
-    groups: dict[tuple[str, int, int], list[CaseJob]] = {}
+    groups: dict[tuple[str, str, int], list[CaseJob]] = {}
     for job in cases:
         case = Case.parse(job.case)
-        key = memories[case.mechanism], case.page_bytes, case.size_bytes
+        key = memories[case.mechanism], case.page, case.size_bytes
         groups.setdefault(key, []).append(job)
     blocks = []
     for key in sorted(groups):
@@ -177,7 +177,9 @@ class Run:
                     | {"overhead_ns": cost.overhead_ns}
                 )
             elif message["outcome"] == "blocked":
-                reason = self.setup.explain(message["errno"], message["reason"])
+                reason = message["reason"]
+                if not message.get("setting"):
+                    reason = self.setup.explain(message["errno"], reason)
                 records.append({"kind": "skipped", "case": case, "reason": reason})
             else:
                 records.append(self._case_record(message, 0, order))
@@ -275,7 +277,7 @@ def _rest(blocks: Sequence[Block], done: set[str]) -> list[Block]:
     for block in blocks:
         left = tuple(case for case in block.cases if case.case not in done)
         if left:
-            rest.append(Block(block.memory, block.page_bytes, block.size_bytes, left))
+            rest.append(Block(block.memory, block.page, block.size_bytes, left))
     return rest
 
 

@@ -6,14 +6,18 @@ with one JSON object a line: ``begin`` before each case, then ``case`` with its 
 ``block`` at the end of each block. It imports no more than it needs, to be measuring soon.
 """
 
+import errno
 import gc
 import json
 import signal
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
+from pathlib import Path
 
-from vmabench.errors import NativeError
+from vmabench.errors import MachineError, NativeError
+from vmabench.machine.facts import read_facts
+from vmabench.machine.pages import BorrowedPages, Page, changes, thp_settings, thp_state
 from vmabench.matrix.case import Case
 from vmabench.mechanisms import (
     SLOWEST_BYTES_PER_S,
@@ -26,6 +30,7 @@ from vmabench.mechanisms import (
     now_ns,
 )
 from vmabench.runner.protocol import CALIBRATE, Block, CaseJob, Job, Message
+from vmabench.units import format_size
 
 #: A calibration grows its loops until a value takes this long.
 CALIBRATION_NS = 2_000_000
@@ -35,11 +40,7 @@ MOST_LOOPS = 1 << 22
 class WrongMemoryError(Exception):
     """The memory is not what the case's name says."""
 
-    def __init__(self, side: str, proof: Proof, expected_pct: float) -> None:
-        if proof.present_bytes < proof.size_bytes:
-            what = f"{100 * proof.present_bytes / proof.size_bytes:.1f} % populated"
-        else:
-            what = f"{proof.huge_pct:.1f} % backed by huge pages, not {expected_pct:.0f} %"
+    def __init__(self, side: str, what: str) -> None:
         super().__init__(f"{side} is {what}")
 
 
@@ -62,25 +63,43 @@ def run_block(job: Job, block: Block, report: Callable[[Message], None]) -> None
     start_ns, cases_ns = now_ns(), 0
     with ExitStack() as stack:
         pair: Pair | None = None
+        not_set, settings = _switch_pages(block)
         for case_job in block.cases:
             begin_ns = now_ns()
             report({"kind": "begin", "case": case_job.case, "at_ns": begin_ns})
-            if pair is None or not pair.alive:
+            outcome = not_set
+            if not not_set and (pair is None or not pair.alive):
                 pair, outcome = _make_pair(stack, job, block)
                 begin_ns = now_ns()
             if pair is not None:
                 outcome = run_case(pair, job, case_job)
+            if changed := changes(settings):
+                outcome = {"outcome": "failed", "reason": f"meanwhile {changed[0]}"}
             wall_ns = now_ns() - begin_ns
             cases_ns += wall_ns
             report({"kind": "case", "case": case_job.case, "wall_ns": wall_ns} | outcome)
     report({"kind": "block", "wall_ns": now_ns() - start_ns, "cases_ns": cases_ns})
 
 
+def _switch_pages(block: Block) -> tuple[Message, dict[Path, str]]:
+    """Lets the kernel give the block its pages; what was set, or else the outcome of its cases."""
+    page = Page(block.page)
+    plain = page.hugetlb or page.size_bytes == base_page_bytes()
+    facts = None if plain else read_facts()
+    try:
+        BorrowedPages().switch(thp_settings(page, block.memory, facts) if facts else [])
+    except MachineError as error:
+        blocked = {"outcome": "blocked", "reason": str(error), "errno": errno.EPERM}
+        return blocked | {"setting": True}, {}
+    return {}, thp_state(page, facts) if facts else {}
+
+
 def _make_pair(stack: ExitStack, job: Job, block: Block) -> tuple[Pair | None, Message]:
     """A pair with the block's source; or None, and the outcome of a case that has none."""
     try:
         pair = stack.enter_context(Pair(job.source_cpu, job.receiver_cpu))
-        pair.make_source(block.memory, block.page_bytes, block.size_bytes)
+        page = Page(block.page)
+        pair.make_source(block.memory, page.size_bytes, block.size_bytes, hugetlb=page.hugetlb)
     except NativeError as error:
         return None, _error("blocked", error)
     return pair, {}
@@ -115,17 +134,50 @@ def _run_opened(opened: OpenCase, case: Case, job: Job, case_job: CaseJob) -> Me
         return {"outcome": "ok", "proof": proof} | calibrate(opened, case)
     expected_s = case_job.loops * case_job.op_ns / 1e9
     values = [measure(opened, case_job.loops, expected_s) for _ in range(case_job.values)]
+    try:
+        check_afterwards(opened, case)
+    except WrongMemoryError as error:
+        return {"outcome": "failed", "reason": f"after the timed part, {error}", "proof": proof}
     return {"outcome": "ok", "proof": proof, "loops": case_job.loops, "values": values}
 
 
+def check_afterwards(opened: OpenCase, case: Case) -> None:
+    """Whether the memory is still of its kind: the operation, or somebody else, may split it."""
+    src, dst = opened.prove()
+    for side, proof in (("the source", src), ("the destination", dst)):
+        if proof is not None:
+            check_proof(case, side, proof)
+
+
 def check_backing(case: Case, evidence: Evidence) -> None:
-    """Huge pages where the case says so, and none where it does not."""
+    """Pages of the kind that the case names and no others; raises WrongMemoryError."""
     if evidence.src is None or evidence.dst is None:
         return
-    expected_pct = 100.0 if case.page_bytes > base_page_bytes() else 0.0
-    for side, proof in (("the source", evidence.src), ("the destination", evidence.dst)):
-        if proof.present_bytes != proof.size_bytes or proof.huge_pct != expected_pct:
-            raise WrongMemoryError(side, proof, expected_pct)
+    check_proof(case, "the source", evidence.src)
+    check_proof(case, "the destination", evidence.dst)
+
+
+def check_proof(case: Case, side: str, proof: Proof) -> None:
+    """Folio by folio where page frames can be seen, else by what huge entries map."""
+    if proof.present_bytes != proof.size_bytes:
+        share = 100 * proof.present_bytes / proof.size_bytes
+        raise WrongMemoryError(side, f"{share:.1f} % populated")
+    mapped_huge = case.page_bytes >= huge_entry_bytes()
+    if proof.huge_pct != (100.0 if mapped_huge else 0.0):
+        expected = "100 %" if mapped_huge else "0 %"
+        raise WrongMemoryError(side, f"{proof.huge_pct:.1f} % backed by huge pages, not {expected}")
+    folio_pct = proof.folio_pct(case.page_bytes)
+    if folio_pct is None and base_page_bytes() < case.page_bytes < huge_entry_bytes():
+        raise WrongMemoryError(side, "of folios whose size may not be seen (CAP_SYS_ADMIN)")
+    if folio_pct is not None and folio_pct != 100.0:
+        raise WrongMemoryError(
+            side, f"{folio_pct:.1f} % in folios of {format_size(case.page_bytes)}, not 100 %"
+        )
+
+
+def huge_entry_bytes() -> int:
+    """What a PMD entry maps: a table of 8-byte entries fills a base page."""
+    return base_page_bytes() ** 2 // 8
 
 
 def describe(evidence: Evidence) -> Message:
@@ -135,10 +187,25 @@ def describe(evidence: Evidence) -> Message:
         "src_backed_pct": evidence.src.huge_pct,
         "dst_backed_pct": evidence.dst.huge_pct,
         "page_table_bytes": evidence.page_table_bytes,
+        "src": describe_proof(evidence.src),
+        "dst": describe_proof(evidence.dst),
     }
     if evidence.channel_bytes:
         proof["channel_bytes"] = evidence.channel_bytes
     return proof
+
+
+def describe_proof(proof: Proof) -> Message:
+    """VMAs, and where it is known the percentages in folios of each size, in part and aligned."""
+    described: Message = {"vmas": proof.vmas}
+    if proof.folio_bytes is not None:
+        share = 100.0 / proof.size_bytes
+        described["folios_pct"] = {
+            format_size(size): round(share * part, 2) for size, part in proof.folio_bytes.items()
+        }
+        described["partial_pct"] = round(share * proof.partial_bytes, 2)
+        described["aligned_pct"] = round(share * proof.aligned_bytes, 2)
+    return described
 
 
 def measure(opened: OpenCase, loops: int, expected_s: float) -> Message:

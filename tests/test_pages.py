@@ -1,0 +1,312 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Every kind of page that this kernel has, borrowed, proved and given back."""
+
+import json
+import mmap
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.command import start, vmabench, wait_until
+from tests.needs import borrowed, needs
+from vmabench.analysis.frame import tidy
+from vmabench.errors import NativeError
+from vmabench.guest import cache
+from vmabench.machine.facts import THP, read_facts
+from vmabench.machine.pages import (
+    BorrowedPages,
+    Page,
+    changes,
+    free_in_pool,
+    pool_file,
+    thp_settings,
+    thp_state,
+)
+from vmabench.matrix.case import Case
+from vmabench.matrix.rules import pool_bytes, why_not
+from vmabench.mechanisms import Pair, base_page_bytes
+from vmabench.native._core import ffi, lib
+from vmabench.runner.rounds import choose_cpus
+from vmabench.store.reader import read
+
+FACTS = replace(
+    read_facts(),
+    base_page_bytes=4096,
+    thp_bytes=2 << 20,
+    mthp_bytes=(65536, 131072),
+    hugetlb_bytes=(2 << 20, 1 << 30),
+)
+SIZES = Path("/") / THP
+HUGETLB_2M = Page("hugetlb-2M")
+
+
+@pytest.fixture(autouse=True)
+def own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+
+def settings() -> dict[str, str]:
+    """Every setting that is borrowed for pages, as it is now."""
+    files = [*SIZES.glob("hugepages-*kB/*enabled"), *SIZES.glob("*enabled")]
+    pools = Path("/sys/kernel/mm/hugepages").glob("*/nr_hugepages")
+    return {str(path): path.read_text() for path in (*files, *pools)}
+
+
+@pytest.fixture
+def all_given_back() -> Iterator[None]:
+    before = settings()
+    yield
+    assert settings() == before
+
+
+def short(page: str, memory: str) -> list[str]:
+    found = thp_settings(Page(page), memory, FACTS)
+    return [f"{str(path).removeprefix(str(SIZES))[1:]}={value}" for path, value in found]
+
+
+def test_what_memory_of_each_kind_takes() -> None:
+    assert FACTS.all_pages == ("4K", "2M", "64K", "128K", "hugetlb-2M", "hugetlb-1G")
+    assert short("4K", "anon") == short("4K", "memfd") == []
+    assert short("2M", "anon") == short("2M", "shm") == []
+    assert short("2M", "memfd") == ["shmem_enabled=advise"]
+    assert short("hugetlb-2M", "anon") == []
+    anon = [
+        "hugepages-64kB/enabled=madvise",
+        "hugepages-128kB/enabled=never",
+        "hugepages-2048kB/enabled=never",
+        "enabled=never",
+    ]
+    assert short("64K", "anon") == anon
+    shmem = [line.replace("=madv", "=adv").replace("/en", "/shmem_en") for line in anon[:-1]]
+    assert short("64K", "memfd") == [*shmem, *anon]
+
+
+def test_a_machine_with_64k_base_pages() -> None:
+    """arm64: its THP are 512M, and 64K is no multi-size folio there."""
+    facts = replace(
+        FACTS, base_page_bytes=65536, thp_bytes=512 << 20, mthp_bytes=(128 << 10, 2 << 20)
+    )
+    assert facts.pages == ("64K", "512M")
+    assert thp_settings(Page("64K"), "anon", facts) == []
+    assert not Page("64K").transparent(facts)
+    assert Page("2M").multi_size(facts)
+    assert not Page("512M").multi_size(facts)
+    assert not Page("hugetlb-512M").transparent(facts)
+
+
+def test_what_does_not_fit_into_a_pool_is_skipped_with_its_size() -> None:
+    case = Case("readv", "transfer", "hugetlb-2M", 64 << 20)
+    assert pool_bytes(case) == 128 << 20
+    assert why_not(case, FACTS, {}, pools={"hugetlb-2M": 128 << 20}) is None
+    reason = why_not(case, FACTS, {}, pools={"hugetlb-2M": 126 << 20})
+    assert reason and "126M free of the 128M" in reason
+    # what is copied within one process has a source of its own
+    local = replace(case, mechanism="memcpy")
+    assert why_not(local, FACTS, {}, pools={"hugetlb-2M": 128 << 20})
+
+
+@needs("root", "thp")
+def test_a_switch_takes_the_place_of_the_one_before(all_given_back: None) -> None:
+    facts, before = read_facts(), settings()
+    with BorrowedPages() as pages:
+        pages.switch(thp_settings(Page("64K"), "anon", facts))
+        assert "[never]" in (SIZES / "hugepages-2048kB/enabled").read_text()
+        assert "[madvise]" in (SIZES / "hugepages-64kB/enabled").read_text()
+        pages.switch([])
+        assert settings() == before
+        pages.switch(thp_settings(Page("2M"), "memfd", facts))
+        assert "[advise]" in (SIZES / "shmem_enabled").read_text()
+
+
+@needs("root")
+def test_a_pool_is_raised_by_what_is_missing(all_given_back: None) -> None:
+    with BorrowedPages() as pages:
+        assert pages.raise_pool(HUGETLB_2M, 8 << 20) >= 8 << 20
+        total = pool_file(HUGETLB_2M).read_text()
+        assert pages.raise_pool(HUGETLB_2M, 8 << 20) >= 8 << 20
+        assert pool_file(HUGETLB_2M).read_text() == total
+        # more than there is: what was got stays, and is said
+        got = pages.raise_pool(HUGETLB_2M, 1 << 40)
+        assert 8 << 20 <= got < 1 << 40
+
+
+@needs("root", "thp")
+def test_every_page_of_this_kernel_is_measured_and_proved(all_given_back: None) -> None:
+    run = vmabench(
+        "run", "smoke", "--mechanism", "readv,fork,memfd,memcpy,mremap", "--page", "all",
+        "--size", "2M", "--budget", "20s", "-o", "out",
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    result = read(Path("out"))
+    frame = tidy(result)
+    ok = frame[frame["outcome"] == "ok"]
+    pages = {page for page in read_facts().all_pages if page != "hugetlb-1G"}
+    assert set(ok[ok["mechanism"] == "readv"]["page"]) == pages
+    assert set(ok[ok["mechanism"] == "memfd"]["page"]) == pages
+    check_folios(result.of_kind("case"))
+    skipped = frame[frame["page"] == "hugetlb-1G"]
+    assert skipped["reason"].str.contains("no multiple of the page size").all()
+    no_dontunmap = frame[(frame["mechanism"] == "mremap") & (frame["page"] == "hugetlb-2M")]
+    assert no_dontunmap["reason"].str.contains("Invalid argument").all()
+
+
+def check_folios(records: list[dict[str, object]]) -> None:
+    """All of the source and of the destination in folios of the size, aligned, in one VMA."""
+    for record in records:
+        proof, case = record["proof"], Case.parse(str(record["case"]))
+        assert isinstance(proof, dict)
+        for side in ("src", "dst"):
+            assert proof[side]["folios_pct"] == {case.page.removeprefix("hugetlb-"): 100}
+            assert proof[side]["partial_pct"] == 0
+            assert proof[side]["aligned_pct"] == (100 if case.page_bytes > 4096 else 0)
+            assert proof[side]["vmas"] == 1
+
+
+@needs("root", "thp")
+def test_what_a_killed_run_has_borrowed_goes_back(all_given_back: None) -> None:
+    process = start(
+        "run", "smoke", "--mechanism", "readv", "--page", "hugetlb-2M,64K", "--size", "2M",
+        "--budget", "60s", "-o", "out",
+    )  # fmt: skip
+    before = settings()
+    wait_until(lambda: settings() != before)
+    process.kill()
+    process.communicate()
+    wait_until(lambda: not _workers())
+    assert free_in_pool(HUGETLB_2M)
+    run = vmabench("run", "smoke", "--mechanism", "null", "--budget", "1s", "-o", "next")
+    assert run.returncode == 0, run.stderr
+
+
+def _workers() -> list[str]:
+    listing = subprocess.run(
+        ["pgrep", "-f", "vmabench.runner.worker"], capture_output=True, text=True, check=False
+    )
+    return listing.stdout.split()
+
+
+@needs("root", "thp", "setpriv")
+def test_who_may_not_switch_is_told_what_to_switch(tmp_path: Path) -> None:
+    user = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+    only = ("--inh-caps=-all,+dac_read_search", "--ambient-caps=-all,+dac_read_search")
+    state = tmp_path / "theirs"
+    state.mkdir()
+    state.chmod(0o777)
+    tmp_path.chmod(0o777)
+    run = vmabench("doctor", "--json", prefix=(*user, *only), env={"XDG_STATE_HOME": str(state)})
+    assert run.returncode == 0, run.stderr
+    found = {(one["mechanism"], one["page"]): one for one in json.loads(run.stdout)}
+    assert "hugepages-64kB/enabled" in found["readv", "64K"]["gate"]
+    assert "root may" in found["readv", "64K"]["gate"]
+    assert "hugetlb-2M" in found["readv", "hugetlb-2M"]["gate"]
+    assert found["readv", "4K"]["state"] == "ok"
+
+
+@needs("root")
+def test_a_pool_that_shrinks_meanwhile_fails_the_case_by_name(all_given_back: None) -> None:
+    size_bytes = 8 << 20
+    with BorrowedPages() as pages:
+        pages.raise_pool(HUGETLB_2M, size_bytes)
+        pool = pool_file(HUGETLB_2M)
+        now = pool.read_text()
+        try:
+            pool.write_text("0")
+            with (
+                Pair(*choose_cpus(read_facts().cpus)) as pair,
+                pytest.raises(NativeError, match="Cannot allocate memory"),
+            ):
+                pair.make_source("anon", 2 << 20, size_bytes, hugetlb=True)
+        finally:
+            pool.write_text(now)
+
+
+@needs("root", "thp")
+def test_a_setting_that_somebody_else_changes_fails_the_case(all_given_back: None) -> None:
+    """Memory that was fresh before that was huge; what came after was not, and nobody looked."""
+    page = Page("2M")
+    before = thp_state(page, read_facts())
+    assert changes(before) == []
+    with borrowed(SIZES / "enabled", "never"):
+        (change,) = changes(before)
+    assert "transparent_hugepage/enabled" in change
+    assert change.endswith("to never")
+    assert changes(before) == []
+
+
+@needs("root", "thp")
+def test_a_run_in_which_thp_is_switched_off_says_so(all_given_back: None) -> None:
+    process = start(
+        "run", "smoke", "--mechanism", "readv", "--page", "2M", "--size", "2M",
+        "--scenario", "deliver", "--budget", "4s", "-o", "out",
+    )  # fmt: skip
+    samples = Path("out/samples.jsonl.gz")
+    wait_until(samples.exists)
+    with borrowed(SIZES / "enabled", "never"):
+        time.sleep(2)
+    process.communicate()
+    assert process.returncode == 2
+    reasons = {r.get("reason", "") for r in read(Path("out")).of_kind("case")}
+    assert any("transparent_hugepage/enabled" in reason or "backed" in reason for reason in reasons)
+
+
+@needs("root", "thp")
+def test_the_proof_agrees_with_the_tool_of_the_kernel() -> None:
+    """tools/mm/thpmaps on this very process, of a range with folios of several sizes."""
+    trees = sorted(cache.root().glob("tree-*/tools/mm/thpmaps"))
+    if not trees:
+        pytest.skip("no sources of a kernel in the cache: vmabench guest build")
+    memory = mmap.mmap(-1, 8 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    address = int(ffi.cast("uintptr_t", ffi.from_buffer(memory)))
+    start_ = -(-address // (2 << 20)) * (2 << 20)
+    offset = start_ - address
+    base = base_page_bytes()
+    ours = ffi.new("struct vmb_proof *")
+    memory.madvise(mmap.MADV_HUGEPAGE, offset + (2 << 20), 2 << 20)
+    touch(memory, offset + (2 << 20), 2 << 20)
+    # one switch for all the smaller ones, under which khugepaged sleeps
+    wanted = thp_settings(Page("64K"), "anon", read_facts())
+    with BorrowedPages() as pages:
+        pages.switch([*wanted, (SIZES / "hugepages-16kB/enabled", "madvise")])
+        memory.madvise(mmap.MADV_HUGEPAGE, offset, 1 << 20)
+        memory.madvise(mmap.MADV_HUGEPAGE, offset + (1 << 20) + (64 << 10), 48 << 10)
+        touch(memory, offset, (1 << 20) + (256 << 10))
+        assert lib.vmb_prove_folios(ffi.cast("char *", start_), 4 << 20, ours) == 0
+        counted = by_thpmaps(trees[-1], start_, start_ + (4 << 20))
+    found = {base << order: size for order, size in enumerate(ours.folio_bytes) if size}
+    assert set(found) == {base, 16 << 10, 64 << 10, 2 << 20}
+    del found[base]  # it only counts folios of more than one page
+    assert found == counted
+    assert ours.aligned_bytes == sum(found.values())
+
+
+def touch(memory: mmap.mmap, offset: int, length: int) -> None:
+    for at in range(offset, offset + length, base_page_bytes()):
+        memory[at] = 1
+
+
+def by_thpmaps(tool: Path, start_: int, end: int) -> dict[int, int]:
+    """Size of a folio -> bytes in whole and aligned folios of it, in the mappings of a range."""
+    done = subprocess.run(
+        [sys.executable, str(tool), "--pid", str(os.getpid())],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found: dict[int, int] = {}
+    inside = False
+    for line in done.stdout.splitlines():
+        mapping = re.match(r"\d+: ([0-9a-f]+)-([0-9a-f]+) ", line)
+        if mapping:
+            inside = int(mapping[1], 16) < end and int(mapping[2], 16) > start_
+        counted = re.match(r"anon-thp-p[tm][ed]-aligned-(\d+)kB: +(\d+) kB", line)
+        if counted and inside:
+            size_bytes = int(counted[1]) << 10
+            found[size_bytes] = found.get(size_bytes, 0) + (int(counted[2]) << 10)
+    return found
