@@ -22,6 +22,7 @@ from vmabench.matrix.case import Case
 from vmabench.mechanisms import MECHANISMS, SOURCE_PROGRAM, Pair, base_page_bytes, now_ns
 from vmabench.native._core import ffi, lib
 from vmabench.runner.rounds import choose_cpus
+from vmabench.runner.worker import WrongMemoryError, check_afterwards
 
 BASE, HUGE = read_facts().pages
 CPUS = choose_cpus(read_facts().cpus)
@@ -161,6 +162,24 @@ def test_a_receiver_that_fails_amid_a_stream_does_not_hang(pair: Pair, mechanism
         with pytest.raises(NativeError, match="read: Bad address"):
             opened.run(loops=2, expected_s=1)
     assert pair.alive
+
+
+@needs("thp")
+def test_memory_that_was_split_meanwhile_is_noticed_afterwards(pair: Pair) -> None:
+    case = Case("readv", "transfer", HUGE, 2 * Case("", "", HUGE, 1).page_bytes)
+    make_source(pair, case)
+    with pair.open(case, seed=7) as opened:
+        opened.verify(generation=1)
+        opened.run(loops=2, expected_s=1)
+        check_afterwards(opened, case)
+        # a part of a huge page gets rights of its own, and the entry is split
+        address = int(ffi.cast("uintptr_t", opened._context.dst))
+        assert LIBC.mprotect(address, BASE_BYTES, mmap.PROT_READ) == 0
+        with pytest.raises(WrongMemoryError, match=r"the destination is 50\.0 % backed"):
+            check_afterwards(opened, case)
+        src, dst = opened.prove()
+    assert src and src.vmas == 1
+    assert dst and dst.vmas == 2
 
 
 def test_a_moved_source_is_whole_again(pair: Pair) -> None:
