@@ -38,6 +38,8 @@ find_missing() {
 	lint)
 		missing clang command -v clang
 		missing shellcheck command -v shellcheck
+		missing groff command -v groff # the manual page
+		missing mandoc command -v mandoc
 		;;
 	kernel-check)
 		missing flex command -v flex

@@ -20,6 +20,8 @@ _NEEDS: dict[str, tuple[Callable[[], bool], str]] = {
         lambda: THP_ENABLED.exists() and "[never]" not in THP_ENABLED.read_text(),
         "needs THP: echo madvise > " + str(THP_ENABLED),
     ),
+    "groff": (lambda: shutil.which("groff") is not None, "needs groff"),
+    "mandoc": (lambda: shutil.which("mandoc") is not None, "needs mandoc"),
     "compiler": (lambda: shutil.which("gcc") is not None, "needs gcc"),
     "setpriv": (lambda: shutil.which("setpriv") is not None, "needs setpriv (util-linux)"),
 }

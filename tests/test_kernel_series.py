@@ -2,12 +2,12 @@
 """The series and what stands beside it say the same, and say it in good form."""
 
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from tests.needs import needs
 from vmabench.guest import series
 
 KERNEL = Path(__file__).resolve().parents[1] / "kernel"
@@ -105,18 +105,18 @@ def test_the_manual_names_every_flag_that_works() -> None:
 
 
 def lint(command: list[str]) -> str:
-    if not shutil.which(command[0]):
-        pytest.skip(f"no {command[0]}: apt-get install groff mandoc man-db")
     done = subprocess.run([*command, str(MAN)], capture_output=True, text=True, check=False)
     return done.stdout + done.stderr
 
 
+@needs("groff")
 def test_groff_renders_the_manual_without_a_warning() -> None:
     assert lint(["groff", "-man", "-Tutf8", "-ww", "-z"]) == ""
     text = lint(["groff", "-man", "-Tascii", "-P-cbou"])
     assert "process_vm_mmap - clone a mapping of another process" in text
 
 
+@needs("mandoc")
 def test_mandoc_finds_nothing() -> None:
     complaints = lint(["mandoc", "-Tlint"]).splitlines()
     # the manual of every system call has its name as it is typed

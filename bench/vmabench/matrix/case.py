@@ -43,6 +43,10 @@ class Case:
         return parse_size(self.page.removeprefix("hugetlb-"))
 
     @property
+    def is_one_page(self) -> bool:
+        return self.size_bytes == self.page_bytes
+
+    @property
     def phases(self) -> tuple[str, ...]:
         return PHASES if self.scenario == "deliver" else ("total",)
 
