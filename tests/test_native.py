@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.command import children, wait_until
 from tests.needs import needs
 from vmabench.errors import NativeError
 from vmabench.machine.facts import read_facts
@@ -180,6 +181,36 @@ def test_memory_that_was_split_meanwhile_is_noticed_afterwards(pair: Pair) -> No
         src, dst = opened.prove()
     assert src and src.vmas == 1
     assert dst and dst.vmas == 2
+
+
+def test_the_forked_child_ends_with_a_source_that_is_killed(pair: Pair) -> None:
+    """It waits for its parent's turn in the check, and would wait for ever."""
+    case = make_case("fork", size_bytes=8192 * BASE_BYTES)
+    make_source(pair, case)
+    source = pair.source_pid
+
+    def kill_the_source() -> None:
+        wait_until(lambda: children(source))
+        forked.extend(children(source))
+        os.kill(source, signal.SIGKILL)
+
+    forked: list[int] = []
+    killer = threading.Thread(target=kill_the_source)
+    with pair.open(case, seed=7) as opened:
+        killer.start()
+        with pytest.raises(NativeError, match="killed by signal 9"):
+            opened.verify(generation=1)
+    killer.join()
+    assert forked
+    wait_until(lambda: not any(is_running(pid) for pid in forked), limit_s=5)
+
+
+def is_running(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state not in "ZX"
 
 
 def test_a_moved_source_is_whole_again(pair: Pair) -> None:

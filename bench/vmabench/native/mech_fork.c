@@ -10,7 +10,9 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -116,10 +118,14 @@ static int check_child(struct vmb_ctx *ctx, uint64_t generation, const int *pipe
 	return 0;
 }
 
-static void be_child(struct vmb_ctx *ctx, uint64_t generation, const int *pipes)
+static void be_child(struct vmb_ctx *ctx, uint64_t generation, const int *pipes, pid_t parent)
 {
 	struct vmb_child_report *report = &vmb_control->child;
 
+	/* Nobody waits for the child of a source that was killed: it has to end with it. */
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != parent)
+		_exit(1);
 	report->err = check_child(ctx, generation, pipes);
 	memcpy(report->detail, vmb_detail(), sizeof(report->detail));
 	_exit(0);
@@ -146,13 +152,13 @@ static int check_parent(struct vmb_ctx *ctx, uint64_t generation, const int *pip
 static int verify_with(struct vmb_ctx *ctx, uint64_t generation, int *pipes)
 {
 	struct vmb_child_report *report = &vmb_control->child;
-	pid_t child;
+	pid_t parent = getpid(), child;
 	int err, ended;
 
 	report->err = -ECHILD;
 	child = fork();
 	if (!child)
-		be_child(ctx, generation, pipes);
+		be_child(ctx, generation, pipes, parent);
 	if (child < 0)
 		return vmb_fail(-errno, "fork");
 	close(pipes[1]);
