@@ -8,7 +8,7 @@ SOURCES := setup.py $(NATIVE) $(wildcard kernel/uapi/*.h)
 # vmabench-source and the module are the last things that a build writes
 BUILT := bench/vmabench/native/vmabench-source
 
-.PHONY: help bench bench-host test lint typecheck crosscheck check-run check-aa path-lengths kernel-check sanitize format \
+.PHONY: help bench bench-host test lint typecheck crosscheck check-run check-aa path-lengths kernel-check audit sanitize format \
 	clean
 
 help: ## this list
@@ -57,6 +57,10 @@ path-lengths: $(VENV)/.bench $(BUILT) ## has a path of the series grown? WRITE=1
 kernel-check: $(VENV)/.bench ## is the series fit to be sent? applies, lints, compiles it in many ways
 	@bench/bootstrap.sh kernel-check
 	@$(BIN)/python kernel/check $(STEPS)
+
+audit: $(VENV)/.bench $(BUILT) ## the questions of the 2019 review, on the debug kernel; AUDIT_MINUTES=20, SHORT=1
+	@$(BIN)/vmabench guest audit $(if $(SHORT),--short) $(if $(AUDIT_MINUTES),--minutes $(AUDIT_MINUTES)) \
+		$(if $(SEED),--seed $(SEED)) $(PROGRAMS)
 
 format: $(VENV)/.test ## rewrite the sources in the project's form
 	@$(BIN)/ruff check -q --fix-only .

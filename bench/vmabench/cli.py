@@ -128,6 +128,7 @@ def _add_guest(guest: argparse.ArgumentParser) -> None:
     bench.add_argument("--accel", choices=_ACCELS, default="auto", help=_ACCEL_HELP)
     bench.set_defaults(output=None, budget=None, seed=None, memory=None, cpus=None, append="")
     bench.set_defaults(mechanism=[], scenario=[], page=[], size=[])
+    _add_audit(actions.add_parser("audit", help="the questions of the review, put to it"))
     for action in (build, run, test, shell):
         action.add_argument(
             "--flavour",
@@ -151,6 +152,16 @@ def _add_guest(guest: argparse.ArgumentParser) -> None:
     for action in (run, test):
         action.add_argument("--timeout", metavar="TIME", default="30m", help="default: 30m")
     run.add_argument("words", nargs=argparse.REMAINDER, metavar="-- COMMAND")
+
+
+def _add_audit(audit: argparse.ArgumentParser) -> None:
+    audit.add_argument("names", metavar="PROGRAM", nargs="*", help="only these of audit.toml")
+    audit.add_argument("--flavour", default="debug", help="default: debug")
+    audit.add_argument("--minutes", type=float, default=20.0, help="of soaking (default: 20)")
+    audit.add_argument("--short", action="store_true", help="what fits into a CI run")
+    audit.add_argument("--seed", type=int, help="of the programs that go by chance")
+    audit.add_argument("--accel", choices=_ACCELS, default="auto", help=_ACCEL_HELP)
+    audit.add_argument("--verbose", action="store_true", help="all that the programs print")
 
 
 _ACCELS = ("auto", "tcg", "kvm")
@@ -202,6 +213,10 @@ def _tune(args: argparse.Namespace) -> int:
 
 
 def _guest(args: argparse.Namespace) -> int:
+    if args.action == "audit":
+        from vmabench.commands.audit import audit
+
+        return audit(args)
     from vmabench.commands import guest
 
     return guest.ACTIONS[args.action](args)
