@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What the audit runs and in which guest: kernel/audit/audit.toml."""
 
+import sys
 import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
@@ -22,6 +23,7 @@ class Program:
     origin: str = "audit"
     machine: str = "standard"
     arguments: tuple[str, ...] = ()
+    uses: tuple[str, ...] = ()
     limit_s: float = 300.0
     short: bool = True
     seeded: bool = False
@@ -30,7 +32,8 @@ class Program:
 
     def command(self, path: Path, seed: int, soak_s: float) -> list[str]:
         """How it is called in the guest."""
-        line = [str(path), *self.arguments]
+        interpreter = [sys.executable] if path.suffix == ".py" else []
+        line = [*interpreter, str(path), *self.arguments]
         if self.seeded:
             line += ["--seed", str(seed)]
         if self.minutes:
@@ -97,6 +100,6 @@ def _program(table: dict[str, Any]) -> Program:
     unknown = set(values) - {field.name for field in fields(Program)}
     if unknown:
         raise TypeError(f"{table.get('name')}: no field {', '.join(sorted(unknown))}")
-    for key in {"questions", "arguments"} & set(values):
+    for key in {"questions", "arguments", "uses"} & set(values):
         values[key] = tuple(values[key])
     return Program(**values)

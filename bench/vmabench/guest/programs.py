@@ -13,11 +13,11 @@ from vmabench.guest.plan import Program
 
 def compile_all(source: Path, names: Sequence[str], directory: Path) -> dict[str, Path]:
     """``make`` the programs of a directory of kernel/; name -> path."""
-    trees = sorted(cache.root().glob("tree-*"))
+    trees = [tree for tree in cache.root().glob("tree-*") if tree.suffix != ".partial"]
     if not trees:
         raise KernelBuildError("no unpacked sources in the cache: build a kernel first")
     paths = {name: directory / name for name in names}
-    command = ["make", "-C", str(source), f"KSRC={trees[-1]}", f"OUTPUT={directory}"]
+    command = ["make", "-C", str(source), f"KSRC={trees[0]}", f"OUTPUT={directory}"]
     done = subprocess.run(
         [*command, *map(str, paths.values())], capture_output=True, text=True, check=False
     )
@@ -38,8 +38,9 @@ def build(wanted: Sequence[Program], kernel: cache.Kernel, directory: Path) -> d
         names = [program.name for program in wanted if program.origin == origin]
         scripts = [name for name in names if (source / f"{name}.py").exists()]
         for name in scripts:
-            found[name] = Path(shutil.copy(source / f"{name}.py", directory / name))
-        compiled = [name for name in names if name not in scripts]
+            found[name] = Path(shutil.copy(source / f"{name}.py", directory))
+        used = {name for program in wanted if program.origin == origin for name in program.uses}
+        compiled = sorted((set(names) | used) - set(scripts))
         if compiled:
             found |= compile_all(source, compiled, directory)
     if kernel.types.exists():
