@@ -35,7 +35,7 @@ def attach():
     prog = drgn.Program()
     prog.set_enabled_debug_info_finders([])
     prog.set_kernel()
-    prog.main_module(create=True).try_file(HERE / "types.o", force=True)
+    prog.main_module("kernel", create=True).try_file(HERE / "types.o", force=True)
     prog.register_symbol_finder("kallsyms", load_vmlinux_kallsyms(prog), enable_index=0)
     return prog
 
