@@ -8,8 +8,8 @@ SOURCES := setup.py $(NATIVE) $(wildcard kernel/uapi/*.h)
 # vmabench-source and the module are the last things that a build writes
 BUILT := bench/vmabench/native/vmabench-source
 
-.PHONY: help bench bench-host test lint typecheck crosscheck check-run check-aa path-lengths kernel-check audit sanitize format \
-	clean
+.PHONY: help bench bench-host test lint typecheck crosscheck check-run check-aa path-lengths kernel-check audit \
+	audit-mutants sanitize format clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -58,9 +58,12 @@ kernel-check: $(VENV)/.bench ## is the series fit to be sent? applies, lints, co
 	@bench/bootstrap.sh kernel-check
 	@$(BIN)/python kernel/check $(STEPS)
 
-audit: $(VENV)/.bench $(BUILT) ## the questions of the 2019 review, on the debug kernel; AUDIT_MINUTES=20, SHORT=1
+audit: $(VENV)/.test $(BUILT) ## the questions of the 2019 review, on the debug kernel; AUDIT_MINUTES=20, SHORT=1
 	@$(BIN)/vmabench guest audit $(if $(SHORT),--short) $(if $(AUDIT_MINUTES),--minutes $(AUDIT_MINUTES)) \
 		$(if $(SEED),--seed $(SEED)) $(PROGRAMS)
+
+audit-mutants: $(VENV)/.test $(BUILT) ## does the audit catch deliberate faults in the series? takes an hour
+	@$(BIN)/vmabench guest mutants $(if $(OUTPUT),-o $(OUTPUT)) $(MUTANTS)
 
 format: $(VENV)/.test ## rewrite the sources in the project's form
 	@$(BIN)/ruff check -q --fix-only .

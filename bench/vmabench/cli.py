@@ -129,6 +129,7 @@ def _add_guest(guest: argparse.ArgumentParser) -> None:
     bench.set_defaults(output=None, budget=None, seed=None, memory=None, cpus=None, append="")
     bench.set_defaults(mechanism=[], scenario=[], page=[], size=[])
     _add_audit(actions.add_parser("audit", help="the questions of the review, put to it"))
+    _add_mutants(actions.add_parser("mutants", help="does the audit catch deliberate faults?"))
     for action in (build, run, test, shell):
         action.add_argument(
             "--flavour",
@@ -162,6 +163,13 @@ def _add_audit(audit: argparse.ArgumentParser) -> None:
     audit.add_argument("--seed", type=int, help="of the programs that go by chance")
     audit.add_argument("--accel", choices=_ACCELS, default="auto", help=_ACCEL_HELP)
     audit.add_argument("--verbose", action="store_true", help="all that the programs print")
+
+
+def _add_mutants(mutants: argparse.ArgumentParser) -> None:
+    mutants.add_argument("names", metavar="MUTANT", nargs="*", help="only these")
+    mutants.add_argument("--flavour", default="debug", help="default: debug")
+    mutants.add_argument("-o", "--output", metavar="FILE", help="a table in Markdown")
+    mutants.add_argument("--accel", choices=_ACCELS, default="auto", help=_ACCEL_HELP)
 
 
 _ACCELS = ("auto", "tcg", "kvm")
@@ -213,10 +221,10 @@ def _tune(args: argparse.Namespace) -> int:
 
 
 def _guest(args: argparse.Namespace) -> int:
-    if args.action == "audit":
-        from vmabench.commands.audit import audit
+    if args.action in {"audit", "mutants"}:
+        from vmabench.commands import audit
 
-        return audit(args)
+        return audit.audit(args) if args.action == "audit" else audit.mutants(args)
     from vmabench.commands import guest
 
     return guest.ACTIONS[args.action](args)

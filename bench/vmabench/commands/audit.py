@@ -4,11 +4,14 @@
 import argparse
 import re
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
+from vmabench.atomic import replacing
 from vmabench.commands.guest import obtain
 from vmabench.commands.output import say, warn
 from vmabench.guest import audit as audits
 from vmabench.guest import kbuild
+from vmabench.guest import mutants as faults
 from vmabench.guest.audit import Verdict
 from vmabench.guest.plan import load
 from vmabench.runner.signals import interruptible
@@ -27,6 +30,30 @@ def audit(args: argparse.Namespace) -> int:
     for line in summary(verdicts):
         say(line)
     return 0 if all(verdict.good for verdict in verdicts) else 1
+
+
+def mutants(args: argparse.Namespace) -> int:
+    """Build each mutant, run what should catch it; status 1 if one gets away."""
+    directory = kbuild.project_kernel() / "audit"
+    plan, catches = load(directory / "audit.toml"), []
+    with interruptible():
+        for mutant in faults.find(directory / "mutants", args.names):
+            kernel = obtain(args.flavour, extra=(mutant.patch,))
+            catches.append(faults.hunt(mutant, kernel, plan, args.accel))
+            _show_catch(catches[-1])
+    text = "\n".join(faults.table(catches)) + "\n"
+    if args.output:
+        with replacing(Path(args.output)) as unfinished:
+            unfinished.write_text(text, encoding="utf-8")
+    escaped = [catch.mutant.name for catch in catches if not catch.caught]
+    say(f"{len(catches) - len(escaped)} of {len(catches)} mutants caught")
+    return 1 if escaped else 0
+
+
+def _show_catch(catch: faults.Catch) -> None:
+    say(f"{catch.mutant.name}: {'caught' if catch.caught else 'NOT CAUGHT'}")
+    for line in [*catch.tests, *catch.complaints, *(f"guest lost in {x}" for x in catch.lost)]:
+        say(f"    {line}")
 
 
 def summary(verdicts: Sequence[Verdict]) -> list[str]:
