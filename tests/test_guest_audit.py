@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from vmabench.cli import main
 from vmabench.commands.audit import summary
 from vmabench.errors import LostGuest, UsageError
 from vmabench.guest import audit, boot, mutants, programs
@@ -220,3 +221,26 @@ def test_a_flavour_may_have_patches_of_its_own(tmp_path: Path) -> None:
         path.write_text("")
     assert all_patches(tmp_path, "bench") == [series]
     assert all_patches(tmp_path, "debug", [Path("m")]) == [series, own, Path("m")]
+
+
+def test_the_findings_are_kept_as_they_come(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    catches = [
+        mutants.Catch(
+            mutants.Mutant(name, Path(name), f"{name} is broken.", ("one",)), tests, (), ()
+        )
+        for name, tests in (("a", ("one: f.a",)), ("b", ()))
+    ]
+    monkeypatch.setattr(mutants, "find", lambda *_: [catch.mutant for catch in catches])
+    monkeypatch.setattr(mutants, "hunt", lambda mutant, *_: catches[mutant.name == "b"])
+    monkeypatch.setattr("vmabench.commands.audit.obtain", lambda *_, **__: KERNEL)
+    table = tmp_path / "table.md"
+    assert main(["guest", "mutants", "-o", str(table)]) == 1
+    assert table.read_text().splitlines()[2:] == [
+        "| a is broken. | one: `f.a` | clean |",
+        "| b is broken. | **nothing** | clean |",
+    ]
+    out = capsys.readouterr().out
+    assert "b: NOT CAUGHT" in out
+    assert "1 of 2 mutants caught" in out

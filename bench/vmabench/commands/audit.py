@@ -41,10 +41,10 @@ def mutants(args: argparse.Namespace) -> int:
             kernel = obtain(args.flavour, extra=(mutant.patch,))
             catches.append(faults.hunt(mutant, kernel, plan, args.accel))
             _show_catch(catches[-1])
-    text = "\n".join(faults.table(catches)) + "\n"
-    if args.output:
-        with replacing(Path(args.output)) as unfinished:
-            unfinished.write_text(text, encoding="utf-8")
+            if args.output:  # each time: an hour's work is not to be lost
+                with replacing(Path(args.output)) as unfinished:
+                    text = "\n".join(faults.table(catches)) + "\n"
+                    unfinished.write_text(text, encoding="utf-8")
     escaped = [catch.mutant.name for catch in catches if not catch.caught]
     say(f"{len(catches) - len(escaped)} of {len(catches)} mutants caught")
     return 1 if escaped else 0
