@@ -45,28 +45,48 @@ static inline void write_long(const char *path, long value)
 	write_file(path, text);
 }
 
-/* One 64 bit word of a file of /proc that is indexed by page frame. */
-static inline uint64_t of_frame(const char *path, uint64_t pfn)
+/* One 64 bit word of a file that is indexed by page frame; the file stays open. */
+static inline uint64_t of_frame(int *fd, const char *path, uint64_t pfn)
 {
-	uint64_t value = -1ULL;
-	int fd = open(path, O_RDONLY);
+	uint64_t value;
 
-	if (fd < 0)
-		return value;
-	if (pread(fd, &value, sizeof(value), pfn * sizeof(value)) != sizeof(value))
-		value = -1ULL;
-	close(fd);
+	if (*fd < 0)
+		*fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (pread(*fd, &value, sizeof(value), pfn * sizeof(value)) != sizeof(value))
+		return -1ULL;
 	return value;
 }
 
 static inline long map_count(uint64_t pfn)
 {
-	return of_frame("/proc/kpagecount", pfn);
+	static int fd = -1;
+
+	return of_frame(&fd, "/proc/kpagecount", pfn);
 }
 
 static inline bool frame_is(uint64_t pfn, int bit)
 {
-	return of_frame("/proc/kpageflags", pfn) >> bit & 1;
+	static int fd = -1;
+	uint64_t flags = of_frame(&fd, "/proc/kpageflags", pfn);
+
+	return flags != -1ULL && (flags >> bit & 1);
+}
+
+/* The entries of pagemap of @count pages that lie @step bytes apart. */
+static inline void read_entries(pid_t pid, unsigned long addr, unsigned long step,
+				int count, uint64_t *entries)
+{
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/pagemap", pid);
+	fd = open(path, O_RDONLY);
+	for (int i = 0; i < count; i++, entries++, addr += step)
+		if (pread(fd, entries, sizeof(*entries),
+			  addr / page_size() * sizeof(*entries)) != sizeof(*entries))
+			*entries = 0;
+	if (fd >= 0)
+		close(fd);
 }
 
 /* Cgroups: one for each name, below the root. */

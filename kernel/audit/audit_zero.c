@@ -57,13 +57,13 @@ static long count_nonzero(unsigned long addr, unsigned long len, long c, long d)
 /* How many pages are the zero page, small or huge; a page of 2M counts 512. */
 static long zero_pages(pid_t pid, unsigned long addr, unsigned long len)
 {
-	long count = 0;
+	static uint64_t entries[2 * PMD / 4096];
+	long count = 0, pages = len / page_size();
 
-	for (unsigned long off = 0; off < len; off += page_size()) {
-		uint64_t pfn = frame(pid, addr + off);
-
-		count += pfn && frame_is(pfn, KPF_ZERO_PAGE);
-	}
+	read_entries(pid, addr, page_size(), pages, entries);
+	for (long i = 0; i < pages; i++)
+		count += (entries[i] & PM_PRESENT) &&
+			 frame_is(entries[i] & PM_ENTRY, KPF_ZERO_PAGE);
 	return count;
 }
 

@@ -177,10 +177,8 @@ static inline int model_contents(struct model *m)
 static inline void model_read_entries(struct model *m)
 {
 	for (int i = 0; i < m->mappings; i++)
-		for (int page = 0; page < m->pages; page++)
-			m->map[i].entry[page] =
-				pagemap(model_pid(m, m->map[i].process),
-					m->map[i].addr + model_offset(m, page));
+		read_entries(model_pid(m, m->map[i].process), m->map[i].addr,
+			     model_len(m) / m->pages, m->pages, m->map[i].entry);
 }
 
 static inline uint64_t model_frame(struct model *m, int i, int page)

@@ -5,6 +5,7 @@ A guest that is lost takes the program that ran in it with it, and nobody else: 
 in a new one.
 """
 
+import math
 import random
 import re
 import shlex
@@ -33,6 +34,7 @@ class Options:
     minutes: float | None = None
     seed: int | None = None
     accel: str = "auto"
+    most_s: float = math.inf  # no program runs longer, whatever its limit
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,10 @@ def _one_guest(  # noqa: PLR0913, PLR0917 - what a guest is started with
     seed: int,
 ) -> list[Verdict]:
     """The verdicts of a guest: of all of the group, or of those up to the one that killed it."""
-    limits = [p.limit_s + plan.soak_s(p, options.minutes) * bool(p.minutes) for p in group]
+    limits = [
+        min(p.limit_s + plan.soak_s(p, options.minutes) * bool(p.minutes), options.most_s)
+        for p in group
+    ]
     script = "".join(
         _step(program, paths[program.name], limit, seed, plan.soak_s(program, options.minutes))
         for program, limit in zip(group, limits, strict=True)

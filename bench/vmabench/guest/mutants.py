@@ -14,6 +14,9 @@ from vmabench.errors import KernelBuildError, UsageError
 from vmabench.guest import audit, cache
 from vmabench.guest.plan import Plan
 
+#: What waits for something that a mutant never does has said enough after this long.
+MOST_S = 150.0
+
 
 @dataclass(frozen=True)
 class Mutant:
@@ -51,7 +54,7 @@ def find(directory: Path, names: Sequence[str] = ()) -> list[Mutant]:
 
 def hunt(mutant: Mutant, kernel: cache.Kernel, plan: Plan, accel: str = "auto") -> Catch:
     """Run the mutant's programs on its kernel."""
-    options = audit.Options(names=mutant.run, accel=accel)
+    options = audit.Options(names=mutant.run, accel=accel, most_s=MOST_S)
     verdicts = audit.run(kernel, plan, options, lambda _: None)
     tests = [
         f"{verdict.program.name}: {result.name}"
