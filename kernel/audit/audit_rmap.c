@@ -191,8 +191,8 @@ AUDIT_TEST(rmap, migrate)
 			pid_t pid = model_pid(m, map->process);
 			uint64_t was = frame(pid, addr);
 
-			EXPECT_EQ(0, move_to(pid, addr, !node_of(pid, addr)));
-			EXPECT_NE(was, frame(pid, addr));
+			ASSERT_EQ(0, move_to(pid, addr, !node_of(pid, addr)));
+			ASSERT_NE(was, frame(pid, addr));
 		}
 	}
 	EXPECT_EQ(0, model_sharing(m));
@@ -252,7 +252,7 @@ AUDIT_TEST(rmap, unmap_and_exit)
 	for (int i = 0; i < m->mappings && has_two_nodes(); i++) {
 		pid_t pid = model_pid(m, m->map[i].process);
 
-		EXPECT_EQ(0, move_to(pid, m->map[i].addr,
+		ASSERT_EQ(0, move_to(pid, m->map[i].addr,
 				     !node_of(pid, m->map[i].addr)));
 	}
 	EXPECT_EQ(0, model_sharing(m));

@@ -236,7 +236,7 @@ static inline int model_reclaim(struct model *m, const char *cgroup)
 {
 	int all = m->mappings * m->pages, swapped = 0;
 
-	for (int i = 0; i < 20 && swapped < all; i++) {
+	for (int i = 0; i < 8 && swapped < all; i++) {
 		for (int p = 0; p < m->processes; p++)
 			if (model_pid(m, p))
 				forget_references(model_pid(m, p));
