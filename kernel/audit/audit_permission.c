@@ -184,15 +184,15 @@ AUDIT_TEST(who, into_user_namespace)
 	BECOME(target, ALICE);
 	if (peer_call(&self->target, enter_user_ns, 0, 0, 0, 0))
 		SKIP(return, "no user namespaces");
-	/* who made the namespace has it in hand, once the task is dumpable again */
+	/* who made the namespace has it in hand, but what is not dumpable */
 	BECOME(asker, BOB);
 	EXPECT_EQ(-EPERM, ASK());
 	peer_stop(&self->asker);
 	ASSERT_EQ(0, peer_start(&self->asker));
 	BECOME(asker, ALICE);
-	EXPECT_EQ(-EPERM, ASK());
-	ASSERT_EQ(0, peer_call(&self->target, set_dumpable, 1, 0, 0, 0));
 	EXPECT_EQ(0, ASK());
+	ASSERT_EQ(0, peer_call(&self->target, set_dumpable, 0, 0, 0, 0));
+	EXPECT_EQ(-EPERM, ASK());
 }
 
 /* Our own memory is ours at any level, also when we are not dumpable. */
