@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
-"""A1, by a debugger on the live kernel: is the anon_vma of a page the right one?
+"""A1, by a debugger on the live kernel: the anon_vma of a page reaches all that map it.
 
 audit_rmap builds a scene and says who maps which version of which page. For each page the
 interval tree of its folio's anon_vma is walked here, as rmap does: the VMAs that the tree gives
@@ -19,7 +19,7 @@ from pathlib import Path
 
 try:
     import drgn
-    from drgn import Object, cast
+    from drgn import Object
     from drgn.helpers.linux.kallsyms import load_vmlinux_kallsyms
 except ImportError:
     drgn = None
@@ -78,22 +78,19 @@ class Kernel:
         return found
 
 
-def mm_of(prog, kernel, pid, cache={}):
-    """The mm of a process, found by walking the list of all tasks."""
-    if pid not in cache:
-        init = Object(prog, "struct task_struct", address=prog.symbol("init_task").address)
-        task = init
-        while True:
-            following = task.tasks.next
-            task = drgn.container_of(following, "struct task_struct", "tasks")[0]
-            cache[task.pid.value_()] = task.mm.value_()
-            if task.address_ == init.address_:
-                break
-    return cache[pid]
+def mms(prog):
+    """pid -> mm, by walking the list of all tasks."""
+    init = Object(prog, "struct task_struct", address=prog.symbol("init_task").address)
+    found, task = {}, init
+    while True:
+        task = drgn.container_of(task.tasks.next, "struct task_struct", "tasks")[0]
+        found[task.pid.value_()] = task.mm.value_()
+        if task.address_ == init.address_:
+            return found
 
 
 def frame_of(pid, address):
-    with open(f"/proc/{pid}/pagemap", "rb") as file:
+    with Path(f"/proc/{pid}/pagemap").open("rb") as file:
         file.seek(address // PAGE * 8)
         entry = int.from_bytes(file.read(8), "little")
     return entry & ((1 << 55) - 1) if entry >> 63 else 0
@@ -112,9 +109,9 @@ def read_scene(output):
 
 def check(prog, kernel, scene):
     """What is wrong with the pages of a scene, a line each."""
-    mappers = {}
+    mappers, mm_of = {}, mms(prog)
     for pid, address, _ in scene:
-        mappers.setdefault(frame_of(pid, address), []).append((mm_of(prog, kernel, pid), address))
+        mappers.setdefault(frame_of(pid, address), []).append((mm_of[pid], address))
     wrong = [f"{len(mappers[0])} pages are not present"] if 0 in mappers else []
     versions = len({version for _, _, version in scene})
     if len(mappers) != versions:
@@ -138,12 +135,12 @@ def run(prog, kernel, shape, count):
     """All steps of one scene: what was wrong, and how many mappings were looked at."""
     wrong, looked_at = [], 0
     command = [str(HERE / "audit_rmap"), "--scene", shape, str(count)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as scene:
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **pipes) as scene:
         for step in STEPS:
             if step:
                 print(step, file=scene.stdin, flush=True)
             found = read_scene(scene.stdout)
-            mm_of.__defaults__[0].clear()
             looked_at += len(found)
             wrong += [f"{step or 'built'}: {line}" for line in check(prog, kernel, found)]
         scene.stdin.close()
