@@ -79,7 +79,7 @@ class Kernel:
 
 
 def mms(prog):
-    """pid -> mm, by walking the list of all tasks."""
+    """Maps pid to mm, by walking the list of all tasks."""
     init = Object(prog, "struct task_struct", address=prog.symbol("init_task").address)
     found, task = {}, init
     while True:
