@@ -136,7 +136,8 @@ def test_a_round_that_lacks_a_case_still_counts() -> None:
 def test_each_page_and_touch_has_its_own_answer() -> None:
     frame = tidy(synthetic.result())
     found = crossovers(frame, "fork", "readv")
-    assert [(one.scenario, one.page, one.touch_mode) for one in found] == [
+    axes = ("scenario", "page", "touch_mode")
+    assert [tuple(one.conditions[axis] for axis in axes) for one in found] == [
         ("transfer", "4K", "none"), ("transfer", "2M", "none"),
         ("deliver", "4K", "read"), ("deliver", "4K", "write"),
         ("deliver", "2M", "read"), ("deliver", "2M", "write"),

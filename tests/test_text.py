@@ -26,7 +26,7 @@ from vmabench.store.format import Record, Result
 GOLDEN = Path(__file__).parent / "golden"
 READV = Case("readv", "transfer", "4K", 4096)
 FORK = Crossover(
-    "fork", "readv", "transfer", "4K", "none", 0, "total", "crossover",
+    "fork", "readv", {"scenario": "transfer", "page": "4K"}, "total", "crossover",
     faster_above=True, size_bytes=98304, lo_bytes=65536, hi_bytes=163840,
 )  # fmt: skip
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from vmabench import __version__
 from vmabench.errors import LostGuest, UsageError, VmabenchError
+from vmabench.matrix.axes import AXES, SWEEP_AXES
 
 
 def _names(text: str) -> list[str]:
@@ -51,14 +52,10 @@ def build_parser() -> argparse.ArgumentParser:
     run.add_argument(
         "-o", "--output", metavar="DIR", help="a new directory (default: below results/)"
     )
-    for axis in ("mechanism", "scenario", "page", "size"):
-        run.add_argument(
-            f"--{axis}",
-            type=_names,
-            default=[],
-            metavar="NAME,..",
-            help=f"replaces the plan's {axis} axis",
-        )
+    helps = {axis: f"replaces the plan's {axis} axis" for axis in SWEEP_AXES}
+    helps |= {name: f"of the scenarios that have it: {axis.help}" for name, axis in AXES.items()}
+    for axis, text in helps.items():
+        run.add_argument(f"--{axis}", type=_names, default=[], metavar="NAME,..", help=text)
     run.add_argument(
         "--guest", action="store_true", help="in the patched kernel, built and booted for it"
     )
@@ -127,7 +124,7 @@ def _add_guest(guest: argparse.ArgumentParser) -> None:
     bench.add_argument("directory", metavar="DIR", help="a result of the running kernel")
     bench.add_argument("--accel", choices=_ACCELS, default="auto", help=_ACCEL_HELP)
     bench.set_defaults(output=None, budget=None, seed=None, memory=None, cpus=None, append="")
-    bench.set_defaults(mechanism=[], scenario=[], page=[], size=[])
+    bench.set_defaults(**{axis: [] for axis in (*SWEEP_AXES, *AXES)})
     for action in (build, run, test, shell):
         action.add_argument(
             "--flavour",

@@ -62,6 +62,12 @@ class Mechanism:
     pins: bool
 
 
+#: the names of enum vmb_counter, in its order
+COUNTERS = tuple(
+    ffi.string(lib.vmb_counter_name(index)).decode() for index in range(lib.VMB_NR_COUNTERS)
+)
+
+
 def _read_table() -> dict[str, Mechanism]:
     rows = [lib.vmb_mech_at(index) for index in range(lib.vmb_mech_count())]
     table = [
@@ -130,12 +136,14 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One value: nanoseconds of each phase and faults of both processes, over all loops."""
+    """One value, over all loops: nanoseconds of each phase, and what was counted beside them.
+
+    ``counts`` has the counters of ``COUNTERS`` that this machine knows.
+    """
 
     loops: int
     time_ns: dict[str, int]
-    minor_faults: int
-    major_faults: int
+    counts: dict[str, int]
 
 
 def check(result: int) -> None:
@@ -223,6 +231,7 @@ class Pair:
                 "scenario": _SCENARIOS[case.scenario],
                 "touch": _TOUCHES[case.touch_mode],
                 "touch_pct": case.touch_pct,
+                "touch_random": case.touch_order == "random",
                 "seed": seed & 0xFFFFFFFF,
             },
         )
@@ -277,8 +286,11 @@ class OpenCase:
         return Sample(
             loops=sample.loops,
             time_ns={phase: time_ns for phase, time_ns in times if phase in phases},
-            minor_faults=sample.minor_faults,
-            major_faults=sample.major_faults,
+            counts={
+                name: sample.counts.count[index]
+                for index, name in enumerate(COUNTERS)
+                if sample.counts.known >> index & 1
+            },
         )
 
 

@@ -9,6 +9,7 @@ doing the same on curves of resampled processes.
 """
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal, cast
@@ -17,18 +18,20 @@ import numpy as np
 import pandas as pd
 
 from vmabench.analysis.bootstrap import Floats, median_interval, percentile_interval, resamples
+from vmabench.analysis.frame import CONDITIONS
 from vmabench.analysis.stats import paired_logs
 
 Answer = Literal["crossover", "always", "never", "undecided", "unmeasured"]
 
-#: a curve: scenario, page, touch mode, touch percentage, phase
-CURVE = ("scenario", "page", "touch_mode", "touch_pct", "phase")
+#: a curve over the sizes
+CURVE = (*CONDITIONS, "phase")
 
 
 @dataclass(frozen=True, slots=True)
 class Crossover:
     """One answer for one curve; a curve that crosses several times has several.
 
+    ``conditions``: column of CONDITIONS -> value, what the curve's cases have in common.
     ``crossover``: ``mechanism`` is the faster one above ``size_bytes`` where ``faster_above``,
     and else below it; ``lo_bytes`` and ``hi_bytes`` are the 95 % interval, NaN with a single
     process. ``always`` and ``never``: no crossover in the measured range, since ``mechanism``
@@ -40,10 +43,7 @@ class Crossover:
 
     mechanism: str
     baseline: str
-    scenario: str
-    page: str
-    touch_mode: str
-    touch_pct: int
+    conditions: Mapping[str, Any]
     phase: str
     answer: Answer
     faster_above: bool | None = None
@@ -54,11 +54,15 @@ class Crossover:
     undecided: int = 0
     processes: int = 0
 
+    @property
+    def page(self) -> str:
+        return str(self.conditions["page"])
+
 
 def crossovers(
     frame: pd.DataFrame, mechanism: str, baseline: str, *, phase: str = "total"
 ) -> list[Crossover]:
-    """The answers for each scenario, page and touch of the frame, in the order of the levels.
+    """The answers for each set of conditions in the frame, in the order of the levels.
 
     ``pandas.DataFrame(crossovers(...))`` makes a table of them.
     """
@@ -66,12 +70,11 @@ def crossovers(
     logs = logs[logs.index.get_level_values("phase") == phase]
     answers: list[Crossover] = []
     for key, curve in logs.groupby(list(CURVE), observed=True):
-        scenario, page, mode, pct, _ = cast(tuple[str, str, str, int, str], key)
+        conditions = dict(zip(CURVE, cast(tuple[Any, ...], key), strict=True))
+        del conditions["phase"]
         sizes = curve.index.get_level_values("size_bytes").to_numpy(dtype=np.float64)
         for found in _answers(sizes, curve.to_numpy()):
-            answers.append(
-                Crossover(mechanism, baseline, scenario, page, mode, int(pct), phase, **found)
-            )
+            answers.append(Crossover(mechanism, baseline, conditions, phase, **found))
     return answers
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from vmabench.analysis.bootstrap import median_interval
-from vmabench.analysis.frame import AXES, tidy
+from vmabench.analysis.frame import AXES, CONDITIONS, tidy
 from vmabench.store.format import Result
 
 #: Where the interval is wider than this share of its median, the case is unstable. 0.30 is
@@ -31,9 +31,9 @@ SUMMARY_COLUMNS = (
 )  # fmt: skip
 
 #: what two mechanisms must have in common to be compared
-CELL = ("scenario", "page", "touch_mode", "touch_pct", "size_bytes", "phase")
+CELL = (*CONDITIONS, "size_bytes", "phase")
 
-_SORT = ("scenario", "page", "touch_mode", "touch_pct", "size_bytes", "mechanism", "phase")
+_SORT = (*CONDITIONS, "size_bytes", "mechanism", "phase")
 
 
 class Judged(NamedTuple):
@@ -136,10 +136,10 @@ def ratio_of_cases(
 def process_samples(frame: pd.DataFrame) -> pd.DataFrame:
     """The samples, as ns: a row for each mechanism and cell, a column for each process.
 
-    NaN where a process has no value. The frame must be of one kernel and setting; raises
+    NaN where a process has no value. The frame must be of one kernel; raises
     ValueError for a mixture, whose processes are not pairs.
     """
-    for name in ("kernel", "virt", "thp"):
+    for name in ("kernel", "virt"):
         if frame[name].nunique() > 1:
             raise ValueError(f"the frame holds several values of {name}: take one at a time")
     return _medians(frame, ["mechanism", *CELL])

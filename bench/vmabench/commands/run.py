@@ -17,6 +17,7 @@ from vmabench.commands.progress import make_progress
 from vmabench.errors import UsageError
 from vmabench.machine.facts import MachineFacts, read_facts
 from vmabench.machine.pages import BorrowedPages
+from vmabench.matrix.axes import AXES, SWEEP_AXES
 from vmabench.matrix.case import Case
 from vmabench.matrix.plans import (
     Plan,
@@ -72,8 +73,7 @@ def _request(args: argparse.Namespace) -> Request:
     plan = load_plan(args.plan)
     if facts.virt == "emulated":
         plan = scaled(plan)
-    axes = {axis: getattr(args, axis) for axis in ("mechanism", "scenario", "page", "size")}
-    plan = override(plan, axes)
+    plan = override(plan, {axis: getattr(args, axis) for axis in (*SWEEP_AXES, *AXES)})
     if args.budget:
         plan = replace(plan, budget_s=parse_duration(args.budget))
     cases = expand(plan, Vocabulary(tuple(MECHANISMS), facts.all_pages))

@@ -90,19 +90,36 @@ struct vmb_evidence {
 	uint64_t channel_bytes;	   /* the buffer of a pipe or socket, 0 where there is none */
 };
 
-/* Sums over all loops; the faults are those of both processes. */
+/* What is counted beside the time; vmb_counter_name() has the names. */
+enum vmb_counter {
+	VMB_MINOR_FAULTS, /* of both processes and the children they waited for */
+	VMB_MAJOR_FAULTS,
+	VMB_SWITCHES,	 /* of both processes, voluntary */
+	VMB_PREEMPTIONS, /* involuntary */
+	VMB_SWAP_IN,	 /* bytes, of the machine */
+	VMB_SWAP_OUT,
+	VMB_STEAL, /* nanoseconds, of all CPUs, in ticks of USER_HZ */
+	VMB_NR_COUNTERS,
+};
+
+struct vmb_counts {
+	uint64_t known; /* a bit for each counter that the machine has */
+	uint64_t count[VMB_NR_COUNTERS];
+};
+
+/* Sums over all loops. */
 struct vmb_sample {
 	uint64_t loops;
 	uint64_t time_ns[VMB_NR_PHASES];
-	uint64_t minor_faults;
-	uint64_t major_faults;
+	struct vmb_counts counts;
 };
 
 /* Everything that defines a case, apart from the mechanism. */
 struct vmb_params {
-	uint32_t scenario;  /* enum vmb_scenario */
-	uint32_t touch;	    /* enum vmb_touch */
-	uint32_t touch_pct; /* of the base pages, in deliver */
+	uint32_t scenario;     /* enum vmb_scenario */
+	uint32_t touch;	       /* enum vmb_touch */
+	uint32_t touch_pct;    /* of the base pages, where the receiver's memory is fresh */
+	uint32_t touch_random; /* in an order that no prefetcher knows */
 	uint32_t seed;
 };
 
@@ -223,7 +240,11 @@ int vmb_prove_folios(const char *addr, size_t size, struct vmb_proof *ret);
 int vmb_prove_by_scan(const char *addr, size_t size, struct vmb_proof *ret);
 int vmb_prove_by_smaps(const char *addr, size_t size, struct vmb_proof *ret);
 int vmb_page_table_bytes(pid_t pid, uint64_t *ret);
-int vmb_faults(pid_t pid, uint64_t *minor, uint64_t *major);
+
+/* counters.c */
+const char *vmb_counter_name(int counter);
+int vmb_counts_read(pid_t other, struct vmb_counts *ret);
+void vmb_counts_since(const struct vmb_counts *before, struct vmb_counts *counts);
 
 /* hooks.c: hooks that several mechanisms share */
 int vmb_attach_fresh(struct vmb_ctx *ctx);
@@ -258,6 +279,12 @@ int vmb_judge_isolation(enum vmb_isolation isolation, int seen, const char *writ
 			const char *reader);
 int vmb_case_verify(struct vmb_ctx *ctx, uint64_t generation, struct vmb_evidence *ret);
 int vmb_case_prove(struct vmb_ctx *ctx, struct vmb_evidence *ret);
+
+/* Whether the receiver's memory is fresh for each operation, in phases. */
+static inline int vmb_delivers(const struct vmb_ctx *ctx)
+{
+	return ctx->params.scenario != VMB_TRANSFER;
+}
 
 static inline uint64_t vmb_now_ns(void)
 {

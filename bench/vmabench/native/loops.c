@@ -171,7 +171,7 @@ int vmb_loop(struct vmb_ctx *ctx, uint64_t loops, struct vmb_sample *ret)
 		return ctx->mech->run(ctx, loops, ret);
 	if (ctx->mech->send && !ctx->pair)
 		return loop_send(ctx, loops);
-	if (ctx->params.scenario == VMB_DELIVER && ctx->pair)
+	if (vmb_delivers(ctx) && ctx->pair)
 		return loop_deliver(ctx, loops, ret);
 	if (ctx->mech->flags & VMB_BOTH_ACT)
 		return loop_stream(ctx, loops, ret);

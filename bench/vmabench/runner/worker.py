@@ -211,12 +211,7 @@ def describe_proof(proof: Proof) -> Message:
 def measure(opened: OpenCase, loops: int, expected_s: float) -> Message:
     at_ns = now_ns()
     sample = opened.run(loops, expected_s)
-    return {
-        "time_ns": sample.time_ns,
-        "minor_faults": sample.minor_faults,
-        "major_faults": sample.major_faults,
-        "at_ns": at_ns,
-    }
+    return {"time_ns": sample.time_ns, "at_ns": at_ns} | sample.counts
 
 
 def calibrate(opened: OpenCase, case: Case) -> Message:
