@@ -162,8 +162,13 @@ static int run_in_source(struct vmb_ctx *ctx, uint64_t loops, struct vmb_sample 
 
 static int run_uncounted(struct vmb_ctx *ctx, uint64_t loops, struct vmb_sample *ret)
 {
+	const struct vmb_scene *scene = vmb_scene_of(ctx);
 	unsigned int flags = ctx->mech->flags;
 
+	if (scene->run) {
+		*ret = (struct vmb_sample){ .loops = loops };
+		return scene->run(ctx, loops, ret);
+	}
 	if (flags & VMB_SOURCE_ACTS && (ctx->mech->run || ctx->params.scenario == VMB_TRANSFER))
 		return run_in_source(ctx, loops, ret);
 	return vmb_loop(ctx, loops, ret);

@@ -33,6 +33,7 @@ enum vmb_memory {
 enum vmb_scenario {
 	VMB_TRANSFER, /* both sides populated, buffers reused: the bare operation */
 	VMB_DELIVER,  /* the receiver's memory is fresh each time, phases timed apart */
+	VMB_NR_SCENARIOS,
 };
 
 enum vmb_touch { VMB_TOUCH_NONE, VMB_TOUCH_READ, VMB_TOUCH_WRITE };
@@ -196,6 +197,19 @@ struct vmb_mech {
 	void (*teardown)(struct vmb_ctx *ctx); /* receiver; safe after a failed setup */
 	void (*source_teardown)(struct vmb_ctx *ctx);
 };
+
+/*
+ * A scenario of its own: one row of the table in scenes.c, one file scene_*.c.
+ * Both hooks are called in the receiver, in place of the common ones. run reads
+ * the clock itself; the counters are read around it.
+ */
+struct vmb_scene {
+	int (*run)(struct vmb_ctx *ctx, uint64_t loops, struct vmb_sample *ret);
+	int (*verify)(struct vmb_ctx *ctx, uint64_t generation, struct vmb_evidence *ret);
+};
+
+/* scenes.c */
+const struct vmb_scene *vmb_scene_of(const struct vmb_ctx *ctx);
 
 /* mech_table.c */
 extern const struct vmb_mech *const vmb_mechs[];

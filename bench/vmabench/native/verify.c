@@ -193,10 +193,11 @@ static int verify(struct vmb_ctx *ctx, uint64_t generation, struct vmb_evidence 
 
 int vmb_case_verify(struct vmb_ctx *ctx, uint64_t generation, struct vmb_evidence *ret)
 {
+	const struct vmb_scene *scene = vmb_scene_of(ctx);
 	int err;
 
 	*ret = (struct vmb_evidence){ 0 };
-	err = verify(ctx, generation, ret);
+	err = (scene->verify ? scene->verify : verify)(ctx, generation, ret);
 	if (err && vmb_pair_check(ctx->pair))
 		return -ESRCH;
 	return err;
