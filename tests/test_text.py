@@ -18,7 +18,8 @@ from vmabench.analysis.frame import tidy
 from vmabench.analysis.stats import summarize
 from vmabench.matrix.case import Case
 from vmabench.report.findings import findings, headline, sentence, short_place
-from vmabench.report.tables import layout, phase_tables, time_cell
+from vmabench.report.layout import layout
+from vmabench.report.tables import phase_tables, time_cell
 from vmabench.report.text import brief_report, header, missing, text_report
 from vmabench.report.words import WIDTH, approximate_size, listed, three_digits
 from vmabench.store.format import Record, Result

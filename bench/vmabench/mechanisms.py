@@ -23,7 +23,12 @@ SOURCE_PROGRAM = Path(
 #: a C object of cffi, which has no types of its own
 CData = Any
 
-_SCENARIOS = {"transfer": lib.VMB_TRANSFER, "deliver": lib.VMB_DELIVER}
+#: touch is deliver with other shares: the same loops
+_SCENARIOS = {
+    "transfer": lib.VMB_TRANSFER,
+    "deliver": lib.VMB_DELIVER,
+    "touch": lib.VMB_DELIVER,
+}
 _TOUCHES = {"none": lib.VMB_TOUCH_NONE, "read": lib.VMB_TOUCH_READ, "write": lib.VMB_TOUCH_WRITE}
 MEMORIES = {
     "anon": lib.VMB_ANON,

@@ -28,6 +28,9 @@ class Scenario:
 
 _CURRENT_THP: dict[str, tuple[str, ...]] = {"thp": ("current",)}
 
+#: percentages of the pages that are touched, beside none at all
+_SHARES = (1, 10, 50, 100)
+
 #: by name, in the order of lists and legends
 SCENARIOS = {
     "transfer": Scenario(
@@ -37,6 +40,12 @@ SCENARIOS = {
         "fresh memory at the receiver each time: attach, transfer, touch, release apart",
         PHASES,
         {"touch": ("read-100", "write-100")} | _CURRENT_THP,
+    ),
+    "touch": Scenario(
+        "deliver, then a share of the pages used: up to which one is deferring the copy cheaper?",
+        PHASES,
+        {"touch": ("none", *(f"{mode}-{pct}" for mode in ("read", "write") for pct in _SHARES))}
+        | _CURRENT_THP,
     ),
 }
 

@@ -17,6 +17,7 @@ from vmabench.store.format import Result
 
 TEXT = "report.txt"
 FIGURES = ("throughput.png", "throughput.svg")
+MAPS = ("crossover-map.png", "crossover-map.svg")
 
 
 class Report:
@@ -71,7 +72,20 @@ class Report:
             )
             for name in FIGURES:
                 save(figure, base / name)
-        return [base / name for name in (TEXT, *FIGURES)]
+            maps = self._write_maps(base)
+        return [*(base / name for name in (TEXT, *FIGURES)), *maps]
+
+    def _write_maps(self, base: Path) -> list[Path]:
+        """The crossover map, where there is one."""
+        from vmabench.report.crossover_map import map_figure
+        from vmabench.report.figures import save
+
+        figure = map_figure(self._frame)
+        if figure is None:
+            return []
+        for name in MAPS:
+            save(figure, base / name)
+        return [base / name for name in MAPS]
 
 
 @contextlib.contextmanager

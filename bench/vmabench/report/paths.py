@@ -9,7 +9,7 @@ import pandas as pd
 
 from vmabench.analysis import levels
 from vmabench.analysis.frame import CONDITIONS
-from vmabench.report.tables import layout
+from vmabench.report.layout import layout
 from vmabench.report.words import condition_words, label, listed, three_digits, wrapped
 from vmabench.units import format_size
 

@@ -2,7 +2,7 @@
 """Tables of a summary as plain text: sizes down, mechanisms across, at most WIDTH columns wide."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 import pandas as pd
@@ -10,7 +10,8 @@ import pandas as pd
 from vmabench.analysis import levels
 from vmabench.analysis.frame import CONDITIONS
 from vmabench.report.findings import typical_size
-from vmabench.report.words import WIDTH, condition_words, label, three_digits
+from vmabench.report.layout import layout
+from vmabench.report.words import condition_words, label, three_digits
 from vmabench.units import format_size, format_time
 
 Row = dict[str, Any]
@@ -64,24 +65,6 @@ def rate_cell(row: Row) -> str:
     if math.isnan(row["bytes_per_s"]):
         return str(row["outcome"])
     return three_digits(row["bytes_per_s"] / 1e9) + _mark(row)
-
-
-def layout(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Right-aligned columns; what is too wide goes on below, with the first column again."""
-    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    blocks: list[list[int]] = [[]]
-    for index in range(1, len(header)):
-        taken = widths[0] + sum(widths[other] + 2 for other in [*blocks[-1], index])
-        if blocks[-1] and taken > WIDTH:
-            blocks.append([])
-        blocks[-1].append(index)
-    return "\n\n".join(
-        "\n".join(
-            "  ".join(line[index].rjust(widths[index]) for index in [0, *block])
-            for line in [header, *rows]
-        )
-        for block in blocks
-    )
 
 
 def _tables(summary: pd.DataFrame) -> Iterator[tuple[tuple[str, str, str], pd.DataFrame]]:

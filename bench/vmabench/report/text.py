@@ -9,6 +9,7 @@ from vmabench.analysis import levels
 from vmabench.report import paths
 from vmabench.report.findings import findings, sizes_between
 from vmabench.report.tables import latency_tables, phase_tables, rate_tables
+from vmabench.report.touch import MAP_NOTE, map_tables
 from vmabench.report.words import kernel_line, label, listed, machine_line, wrapped
 from vmabench.store.format import Result
 from vmabench.units import format_duration, format_time
@@ -29,7 +30,12 @@ _NAMED = 2
 
 def text_report(result: Result, frame: pd.DataFrame, summary: pd.DataFrame) -> str:
     """The whole report; ``frame`` and ``summary`` are those of ``result``."""
-    tables = [*latency_tables(summary), *rate_tables(summary), *phase_tables(summary)]
+    # of touch, the maps say in a few lines what a table for each share would say in many
+    others = summary[summary["scenario"] != "touch"]
+    tables = [*latency_tables(others), *rate_tables(others), *phase_tables(others)]
+    tables += [*map_tables(frame)]
+    if len(others) < len(summary):
+        tables.append(MAP_NOTE)
     return _joined(header(result), _found(frame, summary), *tables, *_end(summary))
 
 

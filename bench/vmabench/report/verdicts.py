@@ -14,8 +14,8 @@ from vmabench.analysis.compare import (
     VERDICTS,
     bare_name,
 )
+from vmabench.report.layout import layout
 from vmabench.report.paths import number
-from vmabench.report.tables import layout
 from vmabench.report.words import bracketed, three_digits, wrapped
 from vmabench.units import format_time
 
