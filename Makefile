@@ -8,8 +8,8 @@ SOURCES := setup.py $(NATIVE) $(wildcard kernel/uapi/*.h)
 # vmabench-source and the module are the last things that a build writes
 BUILT := bench/vmabench/native/vmabench-source
 
-.PHONY: help bench bench-host test lint typecheck crosscheck check-run check-aa path-lengths kernel-check sanitize format \
-	clean
+.PHONY: help bench bench-host test lint typecheck crosscheck check-run check-aa check-coverage check-analysis \
+	path-lengths kernel-check sanitize format clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -50,6 +50,12 @@ check-run: $(VENV)/.bench $(BUILT) ## what the quick plan promises, on two runs:
 
 check-aa: $(VENV)/.bench $(BUILT) ## one kernel twice: who gets a verdict? takes four quiet minutes
 	@$(BIN)/python bench/crosscheck/check_aa.py
+
+check-coverage: $(VENV)/.bench $(BUILT) ## do intervals of 95 % hold the truth as often? half a minute
+	@$(BIN)/python bench/crosscheck/check_coverage.py
+
+check-analysis: $(VENV)/.bench $(BUILT) ## is the analysis of 2,000 cases quick and small?
+	@$(BIN)/python bench/crosscheck/check_analysis.py
 
 path-lengths: $(VENV)/.bench $(BUILT) ## has a path of the series grown? WRITE=1 keeps new figures
 	@$(BIN)/python bench/crosscheck/path_lengths.py $(if $(WRITE),--write)

@@ -20,9 +20,9 @@ from matplotlib.lines import Line2D
 from matplotlib.text import Annotation
 
 from tests import synthetic
-from vmabench.analysis.bootstrap import Floats
 from vmabench.analysis.crossover import Crossover
 from vmabench.analysis.frame import tidy
+from vmabench.analysis.intervals import Floats
 from vmabench.analysis.levels import MECHANISMS
 from vmabench.analysis.stats import summarize
 from vmabench.errors import MachineError
@@ -160,7 +160,7 @@ def test_no_words_overlap(figure: Figure) -> None:
 def crowded() -> list[Record]:
     """Clone measured too, and noise that makes every interval wide."""
     every = synthetic.cases(("clone", *synthetic.MECHANISMS), scenarios=("transfer",))
-    records = synthetic.records(every, rounds=4, noise=0.25)
+    records = synthetic.records(every, rounds=5, noise=0.25)
     return [record for record in records if record["kind"] != "skipped"]
 
 

@@ -4,18 +4,18 @@
 The curve is the median over processes of the log of the paired time ratio (same process), over
 some coordinate. Only points where the ratio's interval excludes 1 count as decided; a crossing lies
 between two neighbours among these that were decided differently, so that the noise around equal
-speeds is no crossing. Its place is interpolated linearly on the curve; the bounds come from doing
-the same on curves of resampled processes.
+speeds is no crossing. Its place is interpolated linearly on the curve; the bounds are where the
+curves of the lower and the upper bounds of the ratios cross, so between them lie the places at
+which the ratio may be 1.
 """
 
-import warnings
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
 import numpy as np
 
-from vmabench.analysis.bootstrap import Floats, median_interval, percentile_interval, resamples
+from vmabench.analysis.intervals import Floats, median_interval
 
 Answer = Literal["crossover", "always", "never", "undecided", "unmeasured"]
 
@@ -25,11 +25,11 @@ class Crossing:
     """One answer for one curve; places are in the coordinate of the curve.
 
     ``crossover``: the mechanism is the faster one above ``place`` where ``faster_above``, and else
-    below it; ``lo`` and ``hi`` are the 95 % interval, NaN with a single process. ``always`` and
-    ``never``: no crossing in the measured range, since the mechanism wins or loses at each decided
-    point. ``undecided``: no difference was shown anywhere. ``unmeasured``: no process has both.
-    ``decided`` are the first and the last decided point; ``undecided`` is how many of the measured
-    points show no difference.
+    below it; ``lo`` and ``hi`` are the 95 % interval, NaN with fewer than 5 processes. ``always``
+    and ``never``: no crossing in the measured range, since the mechanism wins or loses at each
+    decided point. ``undecided``: no difference was shown anywhere. ``unmeasured``: no process has
+    both. ``decided`` are the first and the last decided point; ``undecided`` is how many of the
+    measured points show no difference.
     """
 
     answer: Answer
@@ -76,24 +76,25 @@ def crossings(places: Floats, logs: Floats) -> list[Crossing]:
 
 def decided_winners(logs: Floats) -> Floats:
     """For each row -1 where the mechanism is faster, 1 where the baseline is, 0 if undecided."""
-    median, lo, hi = median_interval(logs)
-    single = np.sum(~np.isnan(logs), axis=1) == 1
-    lo, hi = np.where(single, median, lo), np.where(single, median, hi)
+    # without an interval, that all processes agree has to do
+    present = ~np.isnan(logs)
+    _, lo, hi = median_interval(logs)
+    lowest = np.where(present, logs, np.inf).min(axis=1, initial=np.inf)
+    highest = np.where(present, logs, -np.inf).max(axis=1, initial=-np.inf)
+    some = present.any(axis=1)
+    lo = np.where(np.isnan(lo), np.where(some, lowest, np.nan), lo)
+    hi = np.where(np.isnan(hi), np.where(some, highest, np.nan), hi)
     return np.where(hi < 0, -1.0, np.where(lo > 0, 1.0, 0.0))
 
 
 def _place(places: Floats, logs: Floats) -> tuple[float, float, float]:
-    """Where the curve goes from above 0 to below it, with its interval (NaN: one process)."""
-    place = float(_positive_until(places, np.nanmedian(logs, axis=1)[np.newaxis])[0])
-    present = logs[:, (~np.isnan(logs)).any(axis=0)]
-    if present.shape[1] < 2:
-        return place, np.nan, np.nan
-    chosen = present[:, resamples(present.shape[1])]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # a resample without a value is NaN
-        curves = np.nanmedian(chosen, axis=2).T
-    curves = np.where(np.isnan(curves), np.nanmedian(logs, axis=1), curves)
-    lo, hi = percentile_interval(_positive_until(places, curves))
+    """Where the curve goes from above 0 to below it, with its interval (NaN: few processes)."""
+    curves = np.array(median_interval(logs))
+    measured = ~np.isnan(curves[0])
+    places, curves = places[measured], curves[:, measured]
+    if np.isnan(curves).any():
+        return float(_positive_until(places, curves[:1])[0]), np.nan, np.nan
+    place, lo, hi = (float(found) for found in _positive_until(places, curves))
     return place, lo, hi
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from vmabench.analysis import levels
-from vmabench.analysis.bootstrap import Floats, median_interval
+from vmabench.analysis.intervals import Floats, median_interval
 from vmabench.analysis.stats import CELL, process_samples
 
 #: an effect below this is no difference
@@ -63,7 +63,7 @@ def winners(
         ratio=ratio,
         lo=lo,
         hi=hi,
-        decided=(hi < 1) & (ratio < 1 - LEAST_EFFECT),  # NaN, of one process: not decided
+        decided=(hi < 1) & (ratio < 1 - LEAST_EFFECT),  # NaN, of few processes: not
     )
     return found.reset_index()[[*_CELL, *COLUMNS]]
 

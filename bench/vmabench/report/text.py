@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pandas as pd
 
 from vmabench.analysis import levels
+from vmabench.analysis.intervals import fewest_for_interval
 from vmabench.report import paths
 from vmabench.report.findings import findings, sizes_between
 from vmabench.report.tables import latency_tables, phase_tables, rate_tables
@@ -13,9 +14,6 @@ from vmabench.report.touch import MAP_NOTE, map_tables
 from vmabench.report.words import kernel_line, label, listed, machine_line, wrapped
 from vmabench.store.format import Result
 from vmabench.units import format_duration, format_time
-
-#: with fewer rounds an interval is their whole range and holds less than 95 %
-_ENOUGH_ROUNDS = 6
 
 _NOTES = """\
 ±: the larger half of the 95 % interval of the median over rounds. !: unstable, see below.
@@ -127,10 +125,9 @@ def _notices(result: Result) -> Iterator[str]:
         yield result.damage
     if counted:
         yield "counted in instructions: there is not one time in this report"
-    elif finished <= 1:
-        yield "with one round there are no intervals"
-    elif finished < _ENOUGH_ROUNDS:
-        yield f"with {finished} rounds an interval is their whole range, and holds less than 95 %"
+    elif finished < fewest_for_interval():
+        rounds = "1 round" if finished == 1 else f"{finished} rounds"
+        yield f"with {rounds} there are no intervals: they take {fewest_for_interval()}"
 
 
 def _joined(*parts: str) -> str:
