@@ -15,6 +15,7 @@ import pandas as pd
 from pandas.api.types import pandas_dtype
 
 from vmabench.analysis import levels
+from vmabench.analysis.disturbance import disturbed
 from vmabench.atomic import replacing
 from vmabench.matrix.case import OPTIONAL_FIELDS, Case
 from vmabench.store.format import Record, Result
@@ -55,6 +56,8 @@ COLUMNS: dict[str, str] = {
     "context_switches": "Float64",  # voluntary ones of both processes; on the row of "total"
     "preemptions": "Float64",
     "steal_ns": "Float64",  # of all CPUs
+    "moved_bytes": "Int64",  # what arrived and was compared whole; of the case
+    "disturbed": "boolean",  # whether the value was preempted or time was stolen from it
 }
 
 #: what rivals have in common that are compared over sizes: never NA
@@ -71,7 +74,7 @@ _PER_LOOP = (
     "context_switches", "preemptions", "steal_ns",
 )  # fmt: skip
 _STATES = ("page_table_bytes", "peak_bytes")
-_BACKING = ("src_backed_pct", "dst_backed_pct")
+_BACKING = ("src_backed_pct", "dst_backed_pct", "moved_bytes")
 
 
 def tidy(result: Result) -> pd.DataFrame:
@@ -148,6 +151,7 @@ def _value_rows(record: Record) -> Iterator[dict[str, Any]]:
             if time_ns is None:
                 continue
             row = {"phase": phase, "value_index": index, "time_ns": time_ns / loops}
+            row["disturbed"] = disturbed(value)
             if phase == "total":
                 counts = {name: value.get(name) for name in _PER_LOOP}
                 row |= {name: n / loops for name, n in counts.items() if n is not None}

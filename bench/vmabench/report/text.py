@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pandas as pd
 
 from vmabench.analysis import levels
+from vmabench.analysis.disturbance import disturbances
 from vmabench.analysis.intervals import fewest_for_interval
 from vmabench.report import paths
 from vmabench.report.findings import findings, sizes_between
@@ -65,6 +66,7 @@ def header(result: Result) -> str:
         wrapped(f"machine  {machine_line(result)}", " " * 9),
         wrapped(f"kernel   {kernel_line(result)}", " " * 9),
         wrapped(f"run      {_run_line(result)}", " " * 9),
+        *(wrapped(f"values   {line}", " " * 9) for line in [_disturbed_line(result)] if line),
         *(wrapped(f"NOTICE   {notice}", " " * 9) for notice in _notices(result)),
     ]
     return "\n".join(lines)
@@ -112,6 +114,18 @@ def _run_line(result: Result) -> str:
     if "seed" in result.header:
         parts.append(f"seed {result.header['seed']}")
     return ", ".join(parts)
+
+
+def _disturbed_line(result: Result) -> str:
+    """How many values something came between; empty where that was not counted."""
+    found = disturbances(result)
+    if not found.known:
+        return ""
+    share = f"{100 * found.hit / found.known:.0f} %"
+    line = f"{found.hit} of {found.known} values ({share}) were disturbed"
+    if found.hit:
+        line += f": {found.preempted} by another task, {found.stolen} by stolen time; all are kept"
+    return line
 
 
 def _notices(result: Result) -> Iterator[str]:

@@ -14,7 +14,8 @@ a run that was cut off can be read up to there. Each line is one JSON object wit
     ``clock`` (``raw``; or ``instructions``: every ``time_ns`` and ``op_ns`` of the file is then a
     count of instructions, as such a machine executes one a nanosecond),
     ``plan`` (its name), ``seed``, ``started`` (UTC, ISO 8601), ``source_cpu``,
-    ``receiver_cpu``.
+    ``receiver_cpu``; ``injected`` only where a delay was put into a mechanism on purpose (text):
+    such a run tests this tool, and nothing is reported of it.
 ``skipped``
     ``case``, ``reason``: a case that can't run here, or not on this memory.
 ``calibration``
@@ -30,6 +31,7 @@ a run that was cut off can be read up to there. Each line is one JSON object wit
     counters that the machine has, over all loops: ``minor_faults``, ``major_faults``,
     ``context_switches``, ``preemptions`` (of both processes), ``swap_in_bytes``,
     ``swap_out_bytes``, ``steal_ns`` (of the machine); and ``proof``:
+    ``moved_bytes`` (what arrived at the receiver and was compared whole, since format 3),
     ``src_backed_pct``, ``dst_backed_pct`` (share of the bytes that huge pages map; 0 is right
     for base pages), ``page_table_bytes`` (both processes), absent where not measured.
 ``round``
