@@ -85,6 +85,9 @@ def build_parser() -> argparse.ArgumentParser:
     compare.add_argument(
         "--force", action="store_true", help="compare what is not comparable, and mark it"
     )
+    compare.add_argument(
+        "--partial", action="store_true", help="use what is whole of a result that is damaged"
+    )
 
     export = commands.add_parser("export", help="the data for other programs")
     export.add_argument("directory", metavar="DIR")
