@@ -67,6 +67,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     run.add_argument("--budget", metavar="TIME", help="at most this long, as in 90s or 15m")
     run.add_argument("--seed", type=int, help="of the data and of the order of the cases")
+    # for check-sensitivity; what comes of it is never reported
+    run.add_argument("--inject", action="append", default=[], help=argparse.SUPPRESS)
 
     report = commands.add_parser("report", help="a report from the stored data alone")
     report.add_argument(

@@ -228,8 +228,11 @@ class Pair:
         return _proof(proof)
 
     @contextmanager
-    def open(self, case: Case, seed: int) -> Iterator["OpenCase"]:
-        """The case, set up in both processes; raises NativeError."""
+    def open(self, case: Case, seed: int, delay_ns: int = 0) -> Iterator["OpenCase"]:
+        """The case, set up in both processes; raises NativeError.
+
+        ``delay_ns`` is put into each operation on purpose, to test what becomes of the values.
+        """
         params = ffi.new(
             "struct vmb_params *",
             {
@@ -238,6 +241,7 @@ class Pair:
                 "touch_pct": case.touch_pct,
                 "touch_random": case.touch_order == "random",
                 "seed": seed & 0xFFFFFFFF,
+                "delay_ns": delay_ns,
             },
         )
         context = ffi.new("struct vmb_ctx **")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from vmabench.commands.output import say
 from vmabench.errors import MachineError, UsageError
-from vmabench.store.reader import read
+from vmabench.store.reader import read, refuse_injected
 
 
 def report(args: argparse.Namespace) -> int:
@@ -40,6 +40,7 @@ def _export_csv(args: argparse.Namespace) -> int:
     if args.by:
         raise UsageError("--by goes with --format pyperf only")
     result = read(Path(args.directory))
+    refuse_injected(result)
     counted = result.header.get("clock") == "instructions"
     frame = tidy(result) if counted else with_unstable(*judged(result))
     write_csv(frame, _new(Path(args.output)) if args.output else sys.stdout)
@@ -50,6 +51,7 @@ def _export_pyperf(args: argparse.Namespace) -> int:
     from vmabench.store.suite import build_suite, mechanisms_with_values, write_suite
 
     result = read(Path(args.directory))
+    refuse_injected(result)
     if args.by is None:
         path = _new(Path(args.output or "vmabench.json.gz"))
         write_suite(build_suite(result), path)

@@ -105,6 +105,9 @@ int vmb_case_open(struct vmb_pair *pair, const struct vmb_mech *mech,
 		return vmb_fail(-EINVAL, "%s needs a source of another kind", mech->name);
 	if (mech->flags & VMB_FRESH_ONLY && params->scenario == VMB_TRANSFER)
 		return vmb_fail(-EOPNOTSUPP, "%s fills fresh memory alone", mech->name);
+	err = vmb_delay_check(mech, params);
+	if (err)
+		return err;
 	ctx = calloc(1, sizeof(*ctx));
 	if (!ctx)
 		return vmb_fail(-ENOMEM, "opening a case");

@@ -63,6 +63,7 @@ struct vmb_params {
 	uint32_t touch_pct;
 	uint32_t touch_random;
 	uint32_t seed;
+	uint32_t delay_ns;
 	...;
 };
 

@@ -122,6 +122,7 @@ struct vmb_params {
 	uint32_t touch_pct;    /* of the base pages, where the receiver's memory is fresh */
 	uint32_t touch_random; /* in an order that no prefetcher knows */
 	uint32_t seed;
+	uint32_t delay_ns; /* put into the operation on purpose; 0: none */
 };
 
 struct vmb_region {
@@ -264,6 +265,12 @@ void vmb_counts_since(const struct vmb_counts *before, struct vmb_counts *counts
 int vmb_attach_fresh(struct vmb_ctx *ctx);
 int vmb_release_slot(struct vmb_ctx *ctx);
 int vmb_take_channel(struct vmb_ctx *ctx);
+
+/* delay.c: what the timed loops call */
+typedef int (*vmb_hook)(struct vmb_ctx *ctx);
+vmb_hook vmb_timed_transfer(const struct vmb_ctx *ctx);
+vmb_hook vmb_timed_deliver(const struct vmb_ctx *ctx);
+int vmb_delay_check(const struct vmb_mech *mech, const struct vmb_params *params);
 
 /* loops.c */
 int vmb_stream(struct vmb_ctx *ctx, uint64_t loops, uint64_t *ret);

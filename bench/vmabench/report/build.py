@@ -10,10 +10,11 @@ from vmabench.analysis.frame import tidy
 from vmabench.analysis.instructions import path_lengths
 from vmabench.analysis.stats import judged
 from vmabench.atomic import replacing
-from vmabench.errors import MachineError, UsageError
+from vmabench.errors import MachineError
 from vmabench.report.findings import main_crossovers
 from vmabench.report.text import brief_report, path_report, small_print, text_report
 from vmabench.store.format import Result
+from vmabench.store.reader import refuse_injected
 
 TEXT = "report.txt"
 FIGURES = ("throughput.png", "throughput.svg")
@@ -27,11 +28,7 @@ class Report:
     """
 
     def __init__(self, result: Result) -> None:
-        if result.header.get("injected"):
-            raise UsageError(
-                f"{result.directory} tests this tool: a delay was injected"
-                f" ({result.header['injected']}), and nothing is reported of it"
-            )
+        refuse_injected(result)
         self._result = result
         self._counted = result.header.get("clock") == "instructions"
         if self._counted:

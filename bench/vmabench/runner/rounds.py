@@ -53,6 +53,7 @@ class Setup:
     receiver_cpu: int
     counted: bool = False
     pinning: Collection[str] = ()
+    delays_ns: tuple[tuple[str, int], ...] = ()
     explain: Callable[[int, str], str] = lambda _error, detail: detail
 
 
@@ -277,6 +278,7 @@ class Run:
             source_cpu=setup.source_cpu,
             receiver_cpu=setup.receiver_cpu,
             blocks=tuple(blocks),
+            delays_ns=setup.delays_ns,
         )
         limits = {case.case: _limit_s(case) for block in blocks for case in block.cases}
         current = blocks[0].cases[0].case

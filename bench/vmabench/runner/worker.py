@@ -114,7 +114,7 @@ def run_case(pair: Pair, job: Job, case_job: CaseJob) -> Message:
     case = Case.parse(case_job.case)
     with ExitStack() as stack:
         try:
-            opened = stack.enter_context(pair.open(case, job.seed))
+            opened = stack.enter_context(pair.open(case, job.seed, job.delay_ns(case_job.case)))
         except NativeError as error:
             return _error("blocked", error)
         try:

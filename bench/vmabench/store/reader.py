@@ -59,6 +59,16 @@ def machine_facts(result: Result) -> dict[str, Any]:
     return facts if isinstance(facts, dict) else {}
 
 
+def refuse_injected(result: Result) -> None:
+    """Raises UsageError for a run into which a delay was put on purpose."""
+    injected = result.header.get("injected")
+    if injected:
+        raise UsageError(
+            f"{result.directory} is a test of this tool: a delay was injected ({injected}),"
+            " and nothing is reported of it"
+        )
+
+
 def _read_samples(path: Path) -> tuple[list[Record], str | None]:
     """The records, at least a header, and where the file is damaged."""
     data, broken = _decompress(_bytes_of(path))
