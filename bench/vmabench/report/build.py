@@ -67,7 +67,8 @@ class Report:
         if self._counted:
             return [base / TEXT]
         with _quiet_matplotlib():
-            from vmabench.report.figures import save, throughput_figure  # half a second
+            from vmabench.report.canvas import save  # half a second
+            from vmabench.report.figures import throughput_figure
 
             figure = throughput_figure(
                 self._summary, main_crossovers(self._frame), small_print(self._result)
@@ -79,8 +80,8 @@ class Report:
 
     def _write_maps(self, base: Path) -> list[Path]:
         """The crossover map, where there is one."""
+        from vmabench.report.canvas import save
         from vmabench.report.crossover_map import map_figure
-        from vmabench.report.figures import save
 
         figure = map_figure(self._frame)
         if figure is None:

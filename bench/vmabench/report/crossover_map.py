@@ -13,7 +13,7 @@ from matplotlib.patches import Patch, Rectangle
 
 from vmabench.analysis.breakeven import BreakEven, break_evens
 from vmabench.analysis.winners import winners
-from vmabench.report.figures import DPI, STYLE
+from vmabench.report.canvas import DPI, STYLE
 from vmabench.report.touch import CONTESTS, PAIRS, maps
 from vmabench.report.words import label, three_digits
 from vmabench.units import format_size
