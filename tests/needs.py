@@ -23,6 +23,10 @@ _NEEDS: dict[str, tuple[Callable[[], bool], str]] = {
     "groff": (lambda: shutil.which("groff") is not None, "needs groff"),
     "mandoc": (lambda: shutil.which("mandoc") is not None, "needs mandoc"),
     "compiler": (lambda: shutil.which("gcc") is not None, "needs gcc"),
+    "chromium": (
+        lambda: all(map(shutil.which, ("chromium", "chromedriver"))),
+        "needs a browser: apt-get install chromium chromium-driver",
+    ),
     "setpriv": (lambda: shutil.which("setpriv") is not None, "needs setpriv (util-linux)"),
 }
 

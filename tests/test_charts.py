@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
 from matplotlib.container import BarContainer, ErrorbarContainer
 from matplotlib.figure import Figure
 
@@ -73,13 +74,10 @@ def test_the_map_says_who_wins_and_where_it_is_not_known(frame: pd.DataFrame) ->
     sizes = [text.get_text() for text in axes.get_xticklabels()]
     assert sizes[0] == "4K"
     assert sizes[-1] == "256M"
-    cells = {
-        (round(float(x)), round(float(y))): text.get_text()
-        for text in axes.texts
-        for x, y in [text.get_position()]
-    }
-    assert cells[(0, 0)].startswith("1/")  # a small fork loses
-    assert float(cells[(len(sizes) - 1, 0)]) > 10
+    of_base_pages = len(synthetic.SIZES)
+    first, last = axes.texts[0], axes.texts[of_base_pages - 1]
+    assert first.get_text().startswith("1/")  # a small fork loses
+    assert float(last.get_text()) > 10
     ratios["hi"] = 2.0
     ratios["lo"] = 0.5
     unknown = drawn()
@@ -117,9 +115,7 @@ def test_costs_are_bars_in_the_colour_of_their_mechanism(frame: pd.DataFrame) ->
     (bars,) = (one for one in axes.containers if isinstance(one, BarContainer))
     for name, bar in zip(labels(axes), bars.patches, strict=True):
         colour = look(name.removesuffix(" (proxy)")).colour
-        assert "#" + "".join(f"{round(255 * part):02X}" for part in bar.get_facecolor()[:3]) == (
-            colour
-        )
+        assert to_hex(bar.get_facecolor()).upper() == colour.upper()
     axes.figure.draw_without_rendering()  # type: ignore[union-attr]
     ticks = [text.get_text() for text in axes.get_xticklabels()]
     assert {"0", "16K", "32K"} <= set(ticks)

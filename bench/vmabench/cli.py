@@ -77,7 +77,7 @@ def build_parser() -> argparse.ArgumentParser:
         nargs="+",
         help="with several: one report of all, and how far an emulated one is distorted",
     )
-    report.add_argument("--format", choices=["text"], default="text")
+    report.add_argument("--format", choices=["text", "html"], default="text")
     report.add_argument("-o", "--output", metavar="FILE", help="a new file (default: the terminal)")
 
     compare = commands.add_parser("compare", help="two results, a verdict for each case")

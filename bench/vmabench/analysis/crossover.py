@@ -41,6 +41,10 @@ class Crossover:
     def page(self) -> str:
         return str(self.conditions["page"])
 
+    def is_of(self, rows: pd.DataFrame) -> bool:
+        """Whether rows of a summary are under the conditions of this curve."""
+        return all(bool((rows[name] == value).all()) for name, value in self.conditions.items())
+
 
 def crossovers(
     frame: pd.DataFrame, mechanism: str, baseline: str, *, phase: str = "total"

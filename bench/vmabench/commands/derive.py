@@ -3,28 +3,39 @@
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from vmabench.commands.output import say
 from vmabench.errors import MachineError, UsageError
+from vmabench.store.format import Result
 from vmabench.store.reader import read, refuse_injected
 
 
 def report(args: argparse.Namespace) -> int:
-    from vmabench.report.build import Report
-    from vmabench.report.joint import joint_report
-
     results = [read(Path(directory)) for directory in args.directory]
-    text = Report(results[0]).text() if len(results) == 1 else joint_report(results)
+    text = _composed(results, args)
     if args.output:
         path = _new(Path(args.output))
         try:
-            path.write_text(text)
+            path.write_text(text, encoding="utf-8")
         except OSError as error:
             raise MachineError(f"can't write {path}: {error.strerror}") from error
     else:
         say(text.rstrip("\n"))
     return 0
+
+
+def _composed(results: Sequence[Result], args: argparse.Namespace) -> str:
+    from vmabench.report.build import Report
+    from vmabench.report.joint import joint_report
+
+    if len(results) > 1:
+        if args.format != "text":
+            raise UsageError(f"--format {args.format} is of one result: give one directory")
+        return joint_report(results)
+    made = Report(results[0])
+    return made.html() if args.format == "html" else made.text()
 
 
 def export(args: argparse.Namespace) -> int:

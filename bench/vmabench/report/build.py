@@ -52,6 +52,13 @@ class Report:
         compose = brief_report if brief else text_report
         return compose(self._result, self._frame, self._summary)
 
+    def html(self) -> str:
+        """The whole report as one HTML file that needs nothing else."""
+        with _quiet_matplotlib():
+            from vmabench.report.page import page  # half a second
+
+            return page(self._result, self._frame, self._summary)
+
     def write(self, directory: Path | str) -> list[Path]:
         """Write text and figures into ``directory``, made if need be; raises MachineError.
 

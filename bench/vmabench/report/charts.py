@@ -124,7 +124,7 @@ def rounds(drift: pd.DataFrame, axes: Axes, mechanisms: Sequence[str] | None = N
     axes.axhline(1.0, color=INK, linewidth=0.8, zorder=1)
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.set_xlabel("round")
-    axes.set_ylabel("time, share of the run's median\n(level is better)")
+    axes.set_ylabel("time, 1 is the\nmedian of the run")
     grid(axes)
 
 
@@ -145,4 +145,5 @@ def _times(factor: float) -> str:
     """``4.31`` times as fast, or ``1/9.6`` of it; two digits are what a cell has room for."""
     if factor >= 1:
         return three_digits(factor)
-    return f"1/{1 / factor:.{1 if 1 / factor < 10 else 0}f}"
+    digits = next((count for limit, count in ((2, 2), (10, 1)) if 1 / factor < limit), 0)
+    return f"1/{1 / factor:.{digits}f}"

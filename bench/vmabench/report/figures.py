@@ -103,12 +103,7 @@ def _mark(
     crossovers: Sequence[Crossover],
 ) -> None:
     for axes, (_, rows) in zip(row, columns, strict=True):
-        here = [
-            one
-            for one in crossovers
-            if one.answer != "unmeasured"
-            and all((rows[name] == value).all() for name, value in one.conditions.items())
-        ]
+        here = [one for one in crossovers if one.answer != "unmeasured" and one.is_of(rows)]
         for level, found in enumerate(here):
             mark_crossover(axes, found, level)
 

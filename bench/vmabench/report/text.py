@@ -154,10 +154,10 @@ def _found(frame: pd.DataFrame, summary: pd.DataFrame) -> str:
 
 
 def _end(summary: pd.DataFrame) -> tuple[str, str, str]:
-    return _null_line(summary), _notes(summary), missing(summary)
+    return _null_line(summary), notes(summary), missing(summary)
 
 
-def _notes(summary: pd.DataFrame) -> str:
+def notes(summary: pd.DataFrame) -> str:
     """What a reader has to know of the mechanisms that are there."""
     local = [name for name in levels.OWN if (summary["mechanism"] == name).any()]
     if not local:
