@@ -16,6 +16,7 @@ from vmabench import __version__, doctor
 from vmabench.commands.output import say, say_files, warn
 from vmabench.commands.progress import make_progress
 from vmabench.errors import UsageError
+from vmabench.machine.conditions import read_conditions
 from vmabench.machine.facts import MachineFacts, read_facts
 from vmabench.machine.pages import BorrowedPages
 from vmabench.matrix.axes import AXES, SWEEP_AXES
@@ -218,6 +219,7 @@ def _in_order(names: Iterable[str]) -> list[str]:
 def _machine(facts: MachineFacts, findings: Sequence[doctor.Finding]) -> dict[str, object]:
     return {
         "facts": asdict(facts),
+        "conditions": read_conditions(),
         "doctor": [
             {"mechanism": f.mechanism, "page": f.page, "state": f.state, "reason": f.reason}
             for f in findings

@@ -115,6 +115,8 @@ def _about(result: Result) -> list[Section]:
     ]
     known: dict[str, Any] = {str(key): value for key, value in machine_facts(result).items()}
     known.pop("doctor", None)
+    conditions = result.machine.get("conditions")
+    known |= {"conditions": conditions} if isinstance(conditions, dict) else {}
     return [
         Section(
             "What can run here",
