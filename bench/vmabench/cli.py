@@ -77,13 +77,16 @@ def build_parser() -> argparse.ArgumentParser:
         nargs="+",
         help="with several: one report of all, and how far an emulated one is distorted",
     )
-    report.add_argument("--format", choices=["text", "html"], default="text")
+    report.add_argument("--format", choices=["text", "html", *_LETTERS], default="text")
+    report.add_argument("--base", metavar="COMMIT", help="of the measured kernel, for a letter")
     report.add_argument("-o", "--output", metavar="FILE", help="a new file (default: the terminal)")
 
     compare = commands.add_parser("compare", help="two results, a verdict for each case")
     compare.add_argument("a", metavar="A", help="a result directory: the baseline")
     compare.add_argument("b", metavar="B", help="the one that is faster or slower than it")
-    compare.add_argument("--format", choices=["text", "robot", "json"], default="text")
+    compare.add_argument("--format", choices=["text", "robot", "json", *_LETTERS], default="text")
+    compare.add_argument("--base", metavar="COMMIT", help="of A's kernel, for a letter")
+    compare.add_argument("--patched", metavar="COMMIT", help="of B's kernel, for a letter")
     compare.add_argument(
         "--force", action="store_true", help="compare what is not comparable, and mark it"
     )
@@ -154,6 +157,9 @@ def _add_guest(guest: argparse.ArgumentParser) -> None:
         action.add_argument("--timeout", metavar="TIME", default="30m", help="default: 30m")
     run.add_argument("words", nargs=argparse.REMAINDER, metavar="-- COMMAND")
 
+
+#: text for a mail to the list
+_LETTERS = ("cover-letter", "commit-message")
 
 _ACCELS = ("auto", "tcg", "kvm")
 _ACCEL_HELP = "auto tries KVM for a moment and else emulates (default: auto)"

@@ -97,12 +97,16 @@ def _times(args: argparse.Namespace, a: Result, b: Result, forced: Sequence[str]
     from vmabench.analysis.compare import compare as compare_frames
     from vmabench.analysis.compare import out_of_reach
     from vmabench.analysis.frame import tidy
+    from vmabench.report.letter import LETTERS, letter, side
     from vmabench.report.verdicts import robot_text, rows_of, verdict_text
 
     target = max(float(result.plan.get("target_width", 0.3)) or math.inf for result in (a, b))
     compared = compare_frames(tidy(a), tidy(b), target_width=target)
     if args.format == "json":
         say_json(rows_of(compared, forced))
+    elif args.format in LETTERS:
+        sides = [side(a, args.base), side(b, args.patched)]
+        say(letter(args.format, sides, compared).rstrip("\n"))
     elif args.format == "robot":
         say(robot_text(compared, (_name(a), _name(b)), marked=bool(forced)).rstrip("\n"))
     else:

@@ -29,11 +29,16 @@ def report(args: argparse.Namespace) -> int:
 def _composed(results: Sequence[Result], args: argparse.Namespace) -> str:
     from vmabench.report.build import Report
     from vmabench.report.joint import joint_report
+    from vmabench.report.letter import LETTERS, letter, side
 
+    if args.base and args.format not in LETTERS:
+        raise UsageError("--base goes with --format cover-letter and commit-message only")
     if len(results) > 1:
         if args.format != "text":
             raise UsageError(f"--format {args.format} is of one result: give one directory")
         return joint_report(results)
+    if args.format in LETTERS:
+        return letter(args.format, [side(results[0], args.base)])
     made = Report(results[0])
     return made.html() if args.format == "html" else made.text()
 
