@@ -183,6 +183,13 @@ def test_emulated_numbers_are_always_a_draft() -> None:
         assert text.index("DRAFT of EMULATED numbers") < text.index("lower is better")
 
 
+def test_a_forced_comparison_is_a_draft() -> None:
+    forced = ["THP setting always and never"]
+    for text in (cover_letter(pair(), None, forced), commit_message(pair(), forced)):
+        assert "DRAFT" in text
+        assert "  - comparable results: THP setting always and never\n" in text
+
+
 def test_what_lost_and_what_could_not_run_is_in_it() -> None:
     text = " ".join(cover_letter([side(made(clone=False))]).split())
     assert "Where fork (proxy) is slower than readv" in text

@@ -89,6 +89,19 @@ def test_it_has_every_section_and_figure(page: str) -> None:
     assert "no /dev/xpmem" in page
 
 
+def test_the_map_of_shares_is_there_where_it_was_measured(page: str) -> None:
+    made = [
+        Case(mechanism, "touch", "4K", size, "read", pct)
+        for mechanism in ("fork", "readv", "memfd")
+        for size in (4096, 1 << 20)
+        for pct in (0, 10, 100)
+    ]
+    title = "Who is the fastest, by size and share of the pages used afterwards"
+    with_shares = Report(synthetic.result(synthetic.records(made, rounds=5, values=1))).html()
+    assert f"<figcaption>{title}</figcaption>" in with_shares
+    assert title not in page
+
+
 def test_it_needs_nothing_else_and_is_small(page: str) -> None:
     assert len(page.encode()) < 3e6
     for tag, attributes in Tags(page).tags:

@@ -106,7 +106,7 @@ def _times(args: argparse.Namespace, a: Result, b: Result, forced: Sequence[str]
         say_json(rows_of(compared, forced))
     elif args.format in LETTERS:
         sides = [side(a, args.base), side(b, args.patched)]
-        say(letter(args.format, sides, compared).rstrip("\n"))
+        say(letter(args.format, sides, compared, forced).rstrip("\n"))
     elif args.format == "robot":
         say(robot_text(compared, (_name(a), _name(b)), marked=bool(forced)).rstrip("\n"))
     else:

@@ -24,9 +24,13 @@ _CONDITIONS = {
 }
 
 
-def missing(sides: Sequence[Side]) -> list[str]:
-    """Sentences; ``sides`` is the kernel with the series, or the one without it before that."""
-    found = [text for side in sides for text in _of_side(side, _whose(side, sides))]
+def missing(sides: Sequence[Side], forced: Sequence[str] = ()) -> list[str]:
+    """Sentences; ``sides`` is the kernel with the series, or the one without it before that.
+
+    ``forced`` is what makes the two no comparison, and was overruled.
+    """
+    found = [f"comparable results: {difference}" for difference in forced]
+    found += [text for side in sides for text in _of_side(side, _whose(side, sides))]
     if len(sides) < 2:
         found.append(
             "the kernel without the series: what got slower, and that nothing else changed"

@@ -23,15 +23,25 @@ _TITLE = "Performance\n==========="
 LETTERS = ("cover-letter", "commit-message")
 
 
-def letter(form: str, sides: Sequence[Side], compared: pd.DataFrame | None = None) -> str:
+def letter(
+    form: str,
+    sides: Sequence[Side],
+    compared: pd.DataFrame | None = None,
+    forced: Sequence[str] = (),
+) -> str:
     """The text of ``form``, one of LETTERS; see the two functions below."""
-    return commit_message(sides) if form == "commit-message" else cover_letter(sides, compared)
+    if form == "commit-message":
+        return commit_message(sides, forced)
+    return cover_letter(sides, compared, forced)
 
 
-def cover_letter(sides: Sequence[Side], compared: pd.DataFrame | None = None) -> str:
+def cover_letter(
+    sides: Sequence[Side], compared: pd.DataFrame | None = None, forced: Sequence[str] = ()
+) -> str:
     """The section: of one result, or of two (without and with the series) and their comparison.
 
-    The measurements are those of the last side. ASCII, no tab, no line over 72 columns.
+    The measurements are those of the last side; ``forced`` is why the two are not comparable, where
+    that was overruled: the text is then a draft. ASCII, no tab, no line over 72 columns.
     """
     side = sides[-1]
     cells = sections.hand_over(side)
@@ -49,16 +59,16 @@ def cover_letter(sides: Sequence[Side], compared: pd.DataFrame | None = None) ->
         tables += [text for text in [section(len(tables) + 1)] if text]
     if not tables:
         tables = ["Nothing was measured."]
-    return _joined([_TITLE, _draft(sides), _preamble(sides), *tables, _end(side)])
+    return _joined([_TITLE, _draft(sides, forced), _preamble(sides), *tables, _end(side)])
 
 
-def commit_message(sides: Sequence[Side]) -> str:
+def commit_message(sides: Sequence[Side], forced: Sequence[str] = ()) -> str:
     """The first table, and two lines: what it shows, and on which machine."""
     side = sides[-1]
     found = main_crossovers(side.frame)
     return _joined(
         [
-            _draft(sides),
+            _draft(sides, forced),
             filled(f"{headline(found)}."),
             sections.first_table(side, sections.hand_over(side)) or "Nothing was measured.",
             filled(
@@ -69,8 +79,8 @@ def commit_message(sides: Sequence[Side]) -> str:
     )
 
 
-def _draft(sides: Sequence[Side]) -> str:
-    lost = missing(sides)
+def _draft(sides: Sequence[Side], forced: Sequence[str]) -> str:
+    lost = missing(sides, forced)
     if not lost:
         return ""
     head = "DRAFT, not to be sent. It misses:"

@@ -73,7 +73,7 @@ def _measured(frame: pd.DataFrame, summary: pd.DataFrame) -> list[Section]:
             "Crossover map",
             "Above 1, in blue, it is faster, below 1, in orange, the other one; ~: no difference"
             " was shown.",
-            list(drawings.maps(frame, SHARING, RIVAL)),
+            [*drawings.maps(frame, SHARING, RIVAL), *drawings.shares(frame)],
         ),
         Section(
             "Throughput against size",

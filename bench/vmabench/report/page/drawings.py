@@ -4,7 +4,7 @@
 import io
 import re
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -21,6 +21,7 @@ from vmabench.analysis.frame import CONDITIONS
 from vmabench.analysis.stats import paired_ratio
 from vmabench.report import charts
 from vmabench.report.canvas import GRID, INK, PAPER, STYLE, handle, measure
+from vmabench.report.crossover_map import map_figure
 from vmabench.report.curves import mark_crossover, panels, throughput
 from vmabench.report.figures import MOST_LINES
 from vmabench.report.findings import typical_size
@@ -83,6 +84,16 @@ def maps(frame: pd.DataFrame, mechanisms: Sequence[str], baseline: str) -> Itera
         height = 1.0 + 0.34 * ratios["row"].nunique()
         svg = _svg(title, partial(charts.ratio_map, ratios), height, _WIDE_INCHES)
         yield Drawing(title, svg, wide=True)
+
+
+def shares(frame: pd.DataFrame) -> Iterator[Drawing]:
+    """Who wins at which size and share of touched pages, where that was measured."""
+    title = "Who is the fastest, by size and share of the pages used afterwards"
+    with mpl.rc_context(_STYLE | {"svg.hashsalt": title, "figure.facecolor": PAPER}):
+        figure = map_figure(frame)
+        if figure is not None:
+            # on white in each theme: letters stand on pale cells
+            yield Drawing(title, _element(figure, title, {}), wide=True)
 
 
 def rates(summary: pd.DataFrame, crossovers: Sequence[Crossover]) -> Iterator[Drawing]:
@@ -183,10 +194,15 @@ def _svg(
         figure = Figure(figsize=(width, height), layout=None if bare else "constrained")
         axes = figure.add_axes((0, 0, 1, 1)) if bare else figure.subplots()
         draw(axes)
-        text = io.StringIO()
-        figure.savefig(text, format="svg", metadata={"Date": None})
+        return _element(figure, title, _THEME)
+
+
+def _element(figure: Figure, title: str, theme: Mapping[str, str]) -> Markup:
+    """A figure as an element of HTML; ``theme``: colour -> what it is in the style of the page."""
+    text = io.StringIO()
+    figure.savefig(text, format="svg", metadata={"Date": None})
     drawn = _PROLOGUE.sub("", text.getvalue())
-    for colour, name in _THEME.items():
+    for colour, name in theme.items():
         drawn = drawn.replace(colour, name)
     drawn = _LONG_NUMBER.sub(r"\1", drawn)
     prefix = f"f{zlib.crc32(title.encode('utf-8', 'replace')):x}-"
