@@ -104,6 +104,13 @@ def build_parser() -> argparse.ArgumentParser:
     )
     export.add_argument("-o", "--output", metavar="PATH", help="a new file; a folder with --by")
 
+    publish = commands.add_parser("publish", help="a copy of a result that strangers may see")
+    publish.add_argument("directory", metavar="DIR")
+    publish.add_argument("-o", "--output", metavar="DIR", help="new (default: DIR-published)")
+    publish.add_argument(
+        "--check", action="store_true", help="only say whether all that is below DIR may be seen"
+    )
+
     tune = commands.add_parser(
         "tune", help="settings of memory management that disturb: shown, applied, given back"
     )
@@ -203,6 +210,12 @@ def _compare(args: argparse.Namespace) -> int:
     return compare(args)
 
 
+def _publish(args: argparse.Namespace) -> int:
+    from vmabench.commands.publish import publish
+
+    return publish(args)
+
+
 def _tune(args: argparse.Namespace) -> int:
     from vmabench.commands.tune import tune
 
@@ -229,6 +242,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "compare": _compare,
     "export": _derive,
     "guest": _guest,
+    "publish": _publish,
     "tune": _tune,
     "pyperf": _pyperf,
 }
