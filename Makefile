@@ -8,8 +8,8 @@ SOURCES := setup.py $(NATIVE) $(wildcard kernel/uapi/*.h)
 # vmabench-source and the module are the last things that a build writes
 BUILT := bench/vmabench/native/vmabench-source
 
-.PHONY: help bench bench-host test lint typecheck crosscheck check-run check-aa path-lengths kernel-check audit \
-	audit-mutants sanitize format clean
+.PHONY: help bench bench-host test lint typecheck crosscheck check-run check-aa check-sensitivity check-coverage check-analysis \
+	path-lengths kernel-check audit audit-mutants sanitize format clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -49,7 +49,16 @@ check-run: $(VENV)/.bench $(BUILT) ## what the quick plan promises, on two runs:
 	@$(BIN)/python bench/crosscheck/check_run.py
 
 check-aa: $(VENV)/.bench $(BUILT) ## one kernel twice: who gets a verdict? takes four quiet minutes
-	@$(BIN)/python bench/crosscheck/check_aa.py
+	@$(BIN)/python bench/crosscheck/check_aa.py $(if $(NEIGHBOUR),--neighbour)
+
+check-sensitivity: $(VENV)/.bench $(BUILT) ## is a delay of 3 % found, and nothing else? takes a quiet hour
+	@$(BIN)/python bench/crosscheck/check_sensitivity.py $(if $(NEIGHBOUR),--neighbour)
+
+check-coverage: $(VENV)/.bench $(BUILT) ## do intervals of 95 % hold the truth as often? half a minute
+	@$(BIN)/python bench/crosscheck/check_coverage.py
+
+check-analysis: $(VENV)/.bench $(BUILT) ## is the analysis of 2,000 cases quick and small?
+	@$(BIN)/python bench/crosscheck/check_analysis.py
 
 path-lengths: $(VENV)/.bench $(BUILT) ## has a path of the series grown? WRITE=1 keeps new figures
 	@$(BIN)/python bench/crosscheck/path_lengths.py $(if $(WRITE),--write)

@@ -34,6 +34,12 @@ find_missing() {
 	missing python3-dev has_headers
 	missing gcc command -v gcc
 	missing libc6-dev has_libc
+	case $what,${VMABENCH_REQUIRE:-} in
+	test,*all* | test,*chromium*)
+		missing chromium command -v chromium # looks at the HTML report
+		missing chromium-driver command -v chromedriver
+		;;
+	esac
 	case $what in
 	lint)
 		missing clang command -v clang

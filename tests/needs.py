@@ -14,6 +14,15 @@ import pytest
 
 THP_ENABLED = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
+
+def checkpatch() -> Path | None:
+    """The script of the kernel, from a tree that was unpacked for the guest or is in KSRC."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vmabench/kernels"
+    trees = [Path(os.environ["KSRC"])] if os.environ.get("KSRC") else []
+    found = [tree / "scripts/checkpatch.pl" for tree in [*trees, *sorted(cache.glob("*"))]]
+    return next((path for path in found if path.is_file()), None)
+
+
 _NEEDS: dict[str, tuple[Callable[[], bool], str]] = {
     "root": (lambda: os.geteuid() == 0, "must run as root"),
     "thp": (
@@ -23,6 +32,15 @@ _NEEDS: dict[str, tuple[Callable[[], bool], str]] = {
     "groff": (lambda: shutil.which("groff") is not None, "needs groff"),
     "mandoc": (lambda: shutil.which("mandoc") is not None, "needs mandoc"),
     "compiler": (lambda: shutil.which("gcc") is not None, "needs gcc"),
+    "chromium": (
+        lambda: all(map(shutil.which, ("chromium", "chromedriver"))),
+        "needs a browser: apt-get install chromium chromium-driver",
+    ),
+    "git": (lambda: shutil.which("git") is not None, "needs git"),
+    "kernel-source": (
+        lambda: checkpatch() is not None,
+        "needs checkpatch.pl of a kernel: vmabench guest build, or KSRC",
+    ),
     "setpriv": (lambda: shutil.which("setpriv") is not None, "needs setpriv (util-linux)"),
 }
 

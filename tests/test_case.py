@@ -4,21 +4,34 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vmabench.errors import UsageError
-from vmabench.matrix.case import PHASES, SCENARIOS, Case
+from vmabench.matrix.axes import THP_SETTINGS
+from vmabench.matrix.case import PHASES, Case
 from vmabench.matrix.plans import Vocabulary, builtin_plans, expand, load_plan
 from vmabench.mechanisms import MECHANISMS
 
 cases = st.builds(
-    lambda mechanism, page, pages, touch: Case(
-        mechanism, "deliver" if touch[0] != "none" else "transfer", page, 4096 * pages, *touch
+    lambda mechanism, page, pages, touch, thp: Case(
+        mechanism,
+        "deliver" if touch[0] != "none" else "transfer",
+        page,
+        4096 * pages,
+        touch[0],
+        touch[1],
+        touch[2],
+        thp,
     ),
     st.sampled_from(sorted(MECHANISMS)),
     st.sampled_from(["4K", "64K", "2M"]),
     st.integers(min_value=1, max_value=1 << 20),
     st.one_of(
-        st.just(("none", 0)),
-        st.tuples(st.sampled_from(["read", "write"]), st.integers(0, 100)),
+        st.just(("none", 0, "sequential")),
+        st.tuples(
+            st.sampled_from(["read", "write"]),
+            st.integers(0, 100),
+            st.sampled_from(["sequential", "random"]),
+        ),
     ),
+    st.sampled_from(["", *THP_SETTINGS]),
 )
 
 
@@ -46,6 +59,10 @@ def test_the_cases_of_all_plans_have_names_of_their_own(plan: str, pages: tuple[
         "readv/scenario:transfer/page:4K/size:4096",  # not the form that is written
         "readv/scenario:transfer/page:4K/size:4K/moon:full",
         "readv/scenario:deliver/page:4K/size:4K/touch:read-101",
+        "readv/scenario:dance/page:4K/size:4K",
+        "readv/scenario:transfer/page:4K/size:4K/thp:current",  # neutral: not written
+        "readv/scenario:transfer/page:4K/size:4K/thp:sometimes",
+        "readv/scenario:deliver/page:4K/size:4K/thp:never/touch:read-100",  # another order
     ],
 )
 def test_what_is_no_name_is_refused(name: str) -> None:
@@ -56,4 +73,3 @@ def test_what_is_no_name_is_refused(name: str) -> None:
 def test_only_deliver_has_phases_apart() -> None:
     assert Case("readv", "transfer", "4K", 4096).phases == ("total",)
     assert Case("readv", "deliver", "4K", 4096, "read", 100).phases == PHASES
-    assert set(SCENARIOS) == {"transfer", "deliver"}

@@ -112,8 +112,9 @@ def test_several_crossings_are_several_answers() -> None:
     assert 262144 < found[1].size_bytes < 1 << 20
 
 
-def test_one_round_has_an_answer_and_no_interval() -> None:
-    found = only(frame_of(lambda size: 100_000 / size, rounds=1))
+@pytest.mark.parametrize("rounds", [1, 3])
+def test_few_rounds_have_an_answer_and_no_interval(rounds: int) -> None:
+    found = only(frame_of(lambda size: 100_000 / size, rounds=rounds))
     assert found.size_bytes == pytest.approx(100_000, rel=0.05)
     assert math.isnan(found.lo_bytes)
     assert math.isnan(found.hi_bytes)
@@ -136,7 +137,8 @@ def test_a_round_that_lacks_a_case_still_counts() -> None:
 def test_each_page_and_touch_has_its_own_answer() -> None:
     frame = tidy(synthetic.result())
     found = crossovers(frame, "fork", "readv")
-    assert [(one.scenario, one.page, one.touch_mode) for one in found] == [
+    axes = ("scenario", "page", "touch_mode")
+    assert [tuple(one.conditions[axis] for axis in axes) for one in found] == [
         ("transfer", "4K", "none"), ("transfer", "2M", "none"),
         ("deliver", "4K", "read"), ("deliver", "4K", "write"),
         ("deliver", "2M", "read"), ("deliver", "2M", "write"),

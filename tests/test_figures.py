@@ -20,17 +20,20 @@ from matplotlib.lines import Line2D
 from matplotlib.text import Annotation
 
 from tests import synthetic
-from vmabench.analysis.bootstrap import Floats
 from vmabench.analysis.crossover import Crossover
 from vmabench.analysis.frame import tidy
+from vmabench.analysis.intervals import Floats
 from vmabench.analysis.levels import MECHANISMS
 from vmabench.analysis.stats import summarize
 from vmabench.errors import MachineError
+from vmabench.matrix.case import Case
 from vmabench.matrix.plans import Vocabulary, expand, load_plan
 from vmabench.report.build import Report
-from vmabench.report.figures import throughput, throughput_figure
+from vmabench.report.canvas import GRID, PAPER
+from vmabench.report.curves import throughput
+from vmabench.report.figures import MOST_LINES, throughput_figure
 from vmabench.report.findings import main_crossovers
-from vmabench.report.style import LOOKS, look
+from vmabench.report.style import FAMILIES, LOOKS, look
 from vmabench.store.format import Record
 
 CASES = synthetic.cases(scenarios=("transfer",))
@@ -75,7 +78,7 @@ def test_a_panel_for_each_page_on_one_scale(figure: Figure) -> None:
     assert {axes.get_xscale() for axes in figure.axes} == {"log"}
     assert {axes.get_yscale() for axes in figure.axes} == {"log"}
     assert "higher is better" in first.get_ylabel()
-    assert all("size" in axes.get_xlabel() for axes in figure.axes)
+    assert all(axes.get_xlabel() == "size" for axes in figure.axes)
 
 
 def test_a_line_with_intervals_for_each_mechanism_and_none_for_null(
@@ -103,7 +106,11 @@ def test_a_mechanism_has_one_colour_and_marker_and_no_two_share_them(figure: Fig
                 look(mechanism).colour,
                 look(mechanism).marker,
             )
-    assert len({one.marker for one in LOOKS.values()}) == len(LOOKS)
+    assert len({(one.colour, one.marker) for one in LOOKS.values()}) == len(LOOKS)
+    assert all(one.marker in Line2D.filled_markers for one in LOOKS.values())
+    for family in FAMILIES.values():
+        assert len({one.marker for one in family.values()}) == len(family)
+        assert len({(one.colour, one.dash) for one in family.values()}) == len(family)
     # relatives share a colour, but none of those that the short plans set side by side
     quick = {case.mechanism for case in expand(load_plan("quick"), VOCABULARY)} - {"null"}
     assert len({LOOKS[name].colour for name in quick}) == len(quick)
@@ -136,17 +143,23 @@ def test_title_and_small_print_say_what_and_where(figure: Figure) -> None:
     assert "Example CPU; kernel 6.12" in [text.get_text() for text in figure.texts]
 
 
-def test_the_legend_is_outside_and_in_the_order_of_the_lines(figure: Figure) -> None:
+def test_the_legend_is_outside_and_by_family(figure: Figure) -> None:
     figure.draw_without_rendering()
     (legend,) = figure.legends
     names = [text.get_text() for text in legend.get_texts()]
-    assert names[:2] == ["fork (proxy)", "memfd-inplace"]
+    assert names[:5] == [
+        "page tables copied", "fork (proxy)", "copied by a call", "readv", "writev",
+    ]  # fmt: skip
     for axes in figure.axes:
         assert not legend.get_window_extent().overlaps(axes.bbox)
 
 
 def test_no_words_overlap(figure: Figure) -> None:
-    for drawn in (figure, throughput_figure(*made(crowded()), "Example CPU\nkernel")):
+    for drawn in (
+        figure,
+        throughput_figure(*made(crowded()), "Example CPU\nkernel"),
+        throughput_figure(*made(everything()), "Example CPU\nkernel"),
+    ):
         drawn.draw_without_rendering()
         words = [*drawn.texts, *drawn.legends[0].get_texts()]
         for axes in drawn.axes:
@@ -160,16 +173,44 @@ def test_no_words_overlap(figure: Figure) -> None:
 def crowded() -> list[Record]:
     """Clone measured too, and noise that makes every interval wide."""
     every = synthetic.cases(("clone", *synthetic.MECHANISMS), scenarios=("transfer",))
-    records = synthetic.records(every, rounds=4, noise=0.25)
+    records = synthetic.records(every, rounds=5, noise=0.25)
     return [record for record in records if record["kind"] != "skipped"]
+
+
+def everything() -> list[Record]:
+    """All mechanisms, on many kinds of pages."""
+    made = [
+        Case(mechanism, "transfer", page, size)
+        for mechanism in MECHANISMS
+        for page in ("4K", "16K", "2M", "hugetlb-2M")
+        for size in synthetic.SIZES[1:]
+        if size >= Case(mechanism, "transfer", page, size).page_bytes
+    ]
+    return synthetic.records(made, rounds=2)
+
+
+def test_many_mechanisms_have_a_row_of_panels_for_each_family() -> None:
+    drawn = throughput_figure(*made(everything()))
+    assert len(drawn.axes) == 4 * len(FAMILIES)
+    (legend,) = drawn.legends
+    assert len(legend.get_texts()) == len(LOOKS) + len(FAMILIES)
+    rows = [drawn.axes[4 * row : 4 * row + 4] for row in range(len(FAMILIES))]
+    for (family, looks), row in zip(FAMILIES.items(), rows, strict=True):
+        assert row[0].get_ylabel() == family
+        for axes in row:
+            assert {name.removesuffix(" (proxy)") for name in bars(axes)} == set(looks)
+            assert len(bars(axes)) <= MOST_LINES
+            grey = [line for line in axes.lines if line.get_color() == GRID]
+            assert len(grey) == len(LOOKS) - len(looks)
+    assert len({axes.get_ylim() for axes in drawn.axes}) == 1
 
 
 def test_unstable_points_are_hollow() -> None:
     unstable, _ = made(crowded())
     axes = Figure().subplots()
-    throughput(unstable, axes, "4K")
+    throughput(unstable.query("page == '4K'"), axes)
     rows = unstable.query("page == '4K' and outcome == 'unstable' and mechanism == 'fork'")
-    white = [line for line in axes.lines if line.get_markerfacecolor() == "white"]
+    white = [line for line in axes.lines if line.get_markerfacecolor() == PAPER]
     (hollow,) = (line for line in white if line.get_markeredgecolor() == look("fork").colour)
     assert len(rows)
     np.testing.assert_allclose(data(hollow)[1], rows["bytes_per_s"] / 1e9)

@@ -20,7 +20,8 @@ HEADER = (
     "case_id,kernel,virt,mechanism,scenario,phase,page,thp,size_bytes,touch_pct,touch_mode,"
     "swapped_pct,receivers,process,value_index,loops,time_ns,outcome,reason,src_backed_pct,"
     "dst_backed_pct,minor_faults,major_faults,swap_in_bytes,swap_out_bytes,page_table_bytes,"
-    "peak_bytes,clock,instructions"
+    "peak_bytes,clock,instructions,touch_order,context_switches,preemptions,steal_ns,"
+    "moved_bytes,disturbed"
 )
 TRANSFER = Case("readv", "transfer", "4K", 16384)
 DELIVER = Case("memfd-inplace", "deliver", "2M", 4 << 20, "write", 10)
@@ -86,7 +87,7 @@ def test_what_was_not_measured_is_empty() -> None:
         for value in record.get("values", ()):
             value.pop("major_faults")
     frame = frame_of(made)
-    for name in ("swapped_pct", "swap_in_bytes", "swap_out_bytes", "peak_bytes", "major_faults"):
+    for name in ("swap_in_bytes", "swap_out_bytes", "peak_bytes", "major_faults"):
         assert frame[name].isna().all(), name
     for name in ("src_backed_pct", "dst_backed_pct", "page_table_bytes"):
         assert frame[name].isna().all(), name

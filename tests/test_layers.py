@@ -26,6 +26,8 @@ LAYERS = (
     ("commands",),
     ("cli", "__main__"),
 )
+#: what the package offers by its own name; nothing is imported before somebody asks for it
+DOORS = {"__init__": {"vmabench.analysis.load"}}
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 
 #: Heavy imports, and the only layers that may make them.
@@ -56,6 +58,8 @@ def imports(path: Path) -> Iterator[str]:
 def test_imports_point_downwards(path: Path) -> None:
     own = LEVEL[top(path)]
     for name in imports(path):
+        if name in DOORS.get(top(path), ()):
+            continue
         parts = name.split(".")
         if parts[0] == "vmabench" and len(parts) > 1 and parts[1] in LEVEL:
             assert LEVEL[parts[1]] <= own, f"{path} imports {name}, which lies above it"

@@ -281,20 +281,23 @@ def test_fork_copies_faster_than_it_faults(pair: Pair) -> None:
         make_source(pair, case)
         with pair.open(case, seed=1) as opened:
             opened.verify(1)
-            faults[mode] = opened.run(1, 1).minor_faults
+            faults[mode] = opened.run(1, 1).counts["minor_faults"]
     # the rest is what any fork takes, a few dozen, which a sanitizer adds to
     assert faults["read"] < pages
     assert faults["write"] - faults["read"] == pytest.approx(pages, abs=10)
 
 
+@pytest.mark.parametrize("order", ["sequential", "random"])
 @pytest.mark.parametrize(("pct", "pages"), [(0, 0), (1, 2), (10, 13), (50, 64), (100, 128)])
-def test_the_touched_share_is_what_was_asked_for(pair: Pair, pct: int, pages: int) -> None:
-    case = Case("memfd-inplace", "deliver", BASE, 128 * BASE_BYTES, "write", pct)
+def test_the_touched_share_is_what_was_asked_for(
+    pair: Pair, pct: int, pages: int, order: str
+) -> None:
+    case = Case("memfd-inplace", "deliver", BASE, 128 * BASE_BYTES, "write", pct, order)
     make_source(pair, case)
     with pair.open(case, seed=1) as opened:
         opened.verify(1)
         sample = opened.run(4, 1)
-    assert sample.minor_faults == 4 * pages
+    assert sample.counts["minor_faults"] == 4 * pages
 
 
 def test_the_source_is_a_small_process_of_its_own(pair: Pair) -> None:

@@ -186,3 +186,20 @@ def test_an_alias_is_a_page_of_this_kernel_or_nothing(
 def _pages(plan: Plan, pages: tuple[str, ...]) -> list[str]:
     only = override(plan, {"mechanism": ("readv",)})
     return list(dict.fromkeys(case.page for case in expand(only, Vocabulary(("readv",), pages))))
+
+
+def test_an_axis_of_some_scenarios_concerns_these_alone() -> None:
+    text = GOOD.replace('["deliver"]', '["transfer", "deliver"]').replace(
+        '"read-10"', '"read-10-random"'
+    )
+    plan = parse_plan(text + 'thp = ["always", "never"]\n', "p.toml")
+    found = [case for case in expand(plan, WORDS) if case.page == "2M"]
+    touches = {(case.scenario, case.touch) for case in found}
+    assert touches == {("transfer", "none"), ("deliver", "read-10-random")}
+    assert {case.thp for case in found} == {"always", "never"}
+    assert parse_plan(tomli_w.dumps(plan.to_toml()), "again.toml") == plan
+
+
+def test_a_wrong_option_is_named_with_its_line() -> None:
+    with pytest.raises(UsageError, match=r"p\.toml, line \d+: thp is wrong: 'off' is no setting"):
+        parse_plan(GOOD + 'thp = ["off"]\n', "p.toml")

@@ -186,3 +186,35 @@ def test_foreign_samples_get_one_line(run: Path, data: bytes) -> None:
     with pytest.raises(FormatError) as raised:
         read(run)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"values": [{"time_ns": {"total": float("nan")}}]}, "total is nan ns, no time"),
+        ({"values": [{"time_ns": {"total": float("inf")}}]}, "total is inf ns, no time"),
+        ({"values": [{"time_ns": {"total": -3}}]}, "total is -3 ns, no time"),
+        ({"values": [{"time_ns": {"total": "5"}}]}, "total is '5', no number"),
+        ({"values": [{"time_ns": {"total": True}}]}, "total is True, no number"),
+        ({"values": [{}]}, "a value without a time"),
+        ({"loops": 0}, "an ok case without operations"),
+        ({"loops": "8"}, "an ok case without operations"),
+        ({"values": {}}, "an ok case without operations"),
+    ],
+)
+def test_an_edited_number_is_named_with_its_line(
+    tmp_path: Path, change: dict[str, object], words: str
+) -> None:
+    records = synthetic.records(CASES, rounds=2)
+    number = next(n for n, record in enumerate(records) if record["kind"] == "case")
+    records[number] |= change
+    result = read(synthetic.write(tmp_path, records))
+    assert f"damaged at line {number + 1} ({words})" in (result.damage or "")
+    assert result.records == records[:number]
+
+
+def test_a_value_of_zero_is_no_damage(tmp_path: Path) -> None:
+    records = synthetic.records(CASES, rounds=1)
+    case = next(record for record in records if record["kind"] == "case")
+    case["values"][0]["time_ns"]["total"] = 0
+    assert read(synthetic.write(tmp_path, records)).damage is None

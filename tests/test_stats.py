@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests import synthetic
-from vmabench.analysis.bootstrap import median_interval
 from vmabench.analysis.frame import tidy
 from vmabench.analysis.stats import (
     SUMMARY_COLUMNS,
@@ -27,7 +26,6 @@ READV = Case("readv", "transfer", "4K", 1 << 20)
 FORK = Case("fork", "transfer", "4K", 1 << 20)
 
 times = st.floats(1e-1, 1e9)
-matrices = st.lists(st.lists(st.one_of(times, st.just(math.nan)), min_size=6, max_size=6))
 
 
 def record(case: Case, process: int, values_ns: list[float]) -> Record:
@@ -63,23 +61,26 @@ def summary_of(*made: Record) -> dict[str, Any]:
 
 def test_values_are_summarised_within_the_process_first() -> None:
     # The pooled median is 1000, and the mean of the second process 307.
-    processes = [[10.0], [1.0, 20.0, 900.0], [1000.0, 1000.0, 1000.0, 1000.0, 1000.0]]
+    processes = [[10.0], [12.0], [1.0, 20.0, 900.0], [30.0, 40.0], [1000.0] * 5]
     row = summary_of(*(record(READV, n, values) for n, values in enumerate(processes, 1)))
     assert row["median_ns"] == 20.0
     assert (row["lo_ns"], row["hi_ns"]) == (10.0, 1000.0)
-    assert (row["processes"], row["values"]) == (3, 9)
+    assert (row["processes"], row["values"]) == (5, 12)
 
 
 def test_throughput_is_size_over_median_and_its_bounds_are_swapped() -> None:
-    row = summary_of(*(record(READV, n, [ns]) for n, ns in enumerate((900.0, 1000, 1100), 1)))
+    row = summary_of(
+        *(record(READV, n, [ns]) for n, ns in enumerate((900.0, 900, 1000, 1100, 1100), 1))
+    )
     assert row["bytes_per_s"] == pytest.approx((1 << 20) / 1000e-9)
     assert row["lo_bytes_per_s"] == pytest.approx((1 << 20) / 1100e-9)
     assert row["hi_bytes_per_s"] == pytest.approx((1 << 20) / 900e-9)
     assert np.isnan(summary_of(record(Case("null", "transfer", "4K", 4096), 1, [2]))["bytes_per_s"])
 
 
-def test_one_process_has_no_interval() -> None:
-    row = summary_of(record(READV, 1, [10.0, 20.0, 30.0]))
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_too_few_processes_have_no_interval(count: int) -> None:
+    row = summary_of(*(record(READV, n, [10.0, 20.0, 30.0]) for n in range(count)))
     assert row["median_ns"] == 20.0
     assert row["outcome"] == "ok"
     assert all(np.isnan(row[name]) for name in ("lo_ns", "hi_ns", "spread", "lo_bytes_per_s"))
@@ -175,49 +176,11 @@ def test_a_ratio_has_a_row_for_each_cell_of_the_frame_also_without_a_pair() -> N
 
 def test_the_ratio_of_two_cases_crosses_pages() -> None:
     huge = Case("fork", "transfer", "2M", 1 << 20)
-    made = [record(FORK, n, [ns * 100.0]) for n, ns in enumerate((35, 36, 37), 1)]
-    made += [record(huge, n, [100.0]) for n in (1, 2, 3)]
+    made = [record(FORK, n, [ns * 100.0]) for n, ns in enumerate((35, 36, 36, 37, 37), 1)]
+    made += [record(huge, n, [100.0]) for n in (1, 2, 3, 4, 5)]
     got = ratio_of_cases(frame_of(*made), str(FORK), str(huge))
     assert got == pytest.approx((36, 35, 37))
     assert all(map(math.isnan, ratio_of_cases(frame_of(*made), str(FORK), "missing")))
-
-
-@settings(max_examples=50, deadline=None)
-@given(matrices)
-def test_bounds_enclose_the_median_and_lie_within_the_samples(rows: list[list[float]]) -> None:
-    samples = np.array(rows, dtype=np.float64).reshape(-1, 6)
-    for row, median, lo, hi in zip(samples, *median_interval(samples), strict=True):
-        valid = row[~np.isnan(row)]
-        if len(valid) == 0:
-            assert np.isnan([median, lo, hi]).all()
-            continue
-        assert median == pytest.approx(np.median(valid))
-        if len(valid) == 1:
-            assert np.isnan([lo, hi]).all()
-        else:
-            assert valid.min() <= lo <= median * (1 + 1e-12)
-            assert median * (1 - 1e-12) <= hi <= valid.max()
-
-
-@settings(max_examples=30, deadline=None)
-@given(matrices, st.permutations(range(6)), st.floats(0.5, 2.0))
-def test_order_and_unit_of_the_samples_do_not_matter(
-    rows: list[list[float]], order: list[int], factor: float
-) -> None:
-    samples = np.array(rows, dtype=np.float64).reshape(-1, 6)
-    for before, after in zip(
-        median_interval(samples), median_interval(samples[:, order] * factor), strict=True
-    ):
-        np.testing.assert_allclose(after, before * factor, rtol=1e-9)
-
-
-@settings(max_examples=30, deadline=None)
-@given(times, st.integers(2, 12))
-def test_identical_values_have_an_interval_of_no_width(value: float, count: int) -> None:
-    median, lo, hi = median_interval(np.full((1, count), value))
-    assert median[0] == pytest.approx(value)
-    assert lo[0] == pytest.approx(value)
-    assert hi[0] == pytest.approx(value)
 
 
 @settings(max_examples=30, deadline=None)
@@ -229,7 +192,7 @@ def test_the_inverse_ratio_is_the_inverse(pairs: list[tuple[float, float]]) -> N
     there = only(paired_ratio(frame, "fork", "readv"))
     back = only(paired_ratio(frame, "readv", "fork"))
     assert there["ratio"] == pytest.approx(1 / back["ratio"])
-    if len(pairs) > 1:
+    if len(pairs) > 4:
         assert (there["lo"], there["hi"]) == pytest.approx((1 / back["hi"], 1 / back["lo"]))
 
 
@@ -240,15 +203,6 @@ def test_unequal_rounds_and_missing_values_never_lose_a_case(rounds: list[list[f
     row = summary_of(*made, record(READV, 9, [5.0]))
     assert row["processes"] == 1 + sum(bool(values) for values in rounds)
     assert row["values"] == 1 + sum(map(len, rounds))
-
-
-@pytest.mark.parametrize(("count", "at_least"), [(5, 0.90), (8, 0.90), (20, 0.92)])
-def test_the_interval_holds_the_true_median_about_as_often_as_it_says(
-    count: int, at_least: float
-) -> None:
-    samples = np.random.default_rng(3).lognormal(0, 0.3, size=(2000, count))
-    _, lo, hi = median_interval(samples)
-    assert at_least <= np.mean((lo <= 1.0) & (hi >= 1.0)) <= 0.99
 
 
 def test_the_same_data_gives_the_same_numbers() -> None:

@@ -18,7 +18,8 @@ from vmabench.analysis.frame import tidy
 from vmabench.analysis.stats import summarize
 from vmabench.matrix.case import Case
 from vmabench.report.findings import findings, headline, sentence, short_place
-from vmabench.report.tables import layout, phase_tables, time_cell
+from vmabench.report.layout import layout
+from vmabench.report.tables import phase_tables, time_cell
 from vmabench.report.text import brief_report, header, missing, text_report
 from vmabench.report.words import WIDTH, approximate_size, listed, three_digits
 from vmabench.store.format import Record, Result
@@ -26,7 +27,7 @@ from vmabench.store.format import Record, Result
 GOLDEN = Path(__file__).parent / "golden"
 READV = Case("readv", "transfer", "4K", 4096)
 FORK = Crossover(
-    "fork", "readv", "transfer", "4K", "none", 0, "total", "crossover",
+    "fork", "readv", {"scenario": "transfer", "page": "4K"}, "total", "crossover",
     faster_above=True, size_bytes=98304, lo_bytes=65536, hi_bytes=163840,
 )  # fmt: skip
 
@@ -49,11 +50,11 @@ def of_case(made: list[Record], case: Case) -> list[Record]:
 
 
 def troubled() -> Result:
-    """Two rounds and a cut-off third, with a failed, a partly failed and an unstable case."""
-    made = synthetic.records(synthetic.cases(scenarios=("transfer",)), rounds=3)
+    """Five rounds and a cut-off sixth, with a failed, a partly failed and an unstable case."""
+    made = synthetic.records(synthetic.cases(scenarios=("transfer",)), rounds=6)
     while made[-1]["kind"] in ("end", "round"):
         made.pop()
-    made.append(synthetic.round_record(3) | {"complete": False})
+    made.append(synthetic.round_record(6) | {"complete": False})
     for record in of_case(made, READV):
         record |= {"outcome": "failed", "reason": "the source died (signal 9)"}
     part = of_case(made, Case("writev", "transfer", "4K", 4096))[0]
@@ -100,6 +101,13 @@ def test_it_fits_the_page_and_holds_no_dump(noise: float) -> None:
         assert not re.search(r"\b(nan|NaN|None|<NA>|dtype|inf)\b", text)
 
 
+@pytest.mark.parametrize(("rounds", "words"), [(1, "with 1 round"), (4, "with 4 rounds")])
+def test_too_few_rounds_for_intervals_say_so(rounds: int, words: str) -> None:
+    text = report(synthetic.result(synthetic.records(rounds=rounds)))
+    assert f"{words} there are no intervals: they take 5" in text
+    assert "no intervals" not in report(synthetic.result(synthetic.records(rounds=5)))
+
+
 def test_fork_is_never_named_without_its_label() -> None:
     for result in (troubled(), synthetic.result()):
         for line in report(result).replace("\n  ", " ").splitlines():
@@ -111,7 +119,7 @@ def test_nothing_is_dropped() -> None:
     result = troubled()
     text = missing(summarize(tidy(result)))
     assert "failed: readv/scenario:transfer/page:4K/size:4K: the source died (signal 9)" in text
-    assert "1 of 3 rounds failed: hung for 5 s" in text
+    assert "1 of 6 rounds failed: hung for 5 s" in text
     assert "unstable: shm/scenario:transfer/page:2M/size:2M" in text
     assert "9 cases (clone; transfer; 4K pages; 4K to 256M)" in text
     assert text.count("ENOSYS") == 1
@@ -121,7 +129,7 @@ def test_the_header_says_what_a_reader_must_know() -> None:
     text = header(troubled())
     for part in (
         "Example CPU 9000", "16G", "6.12.0-test", "THP madvise", "no virtualisation",
-        "2 rounds complete", "40 %", "cut off", "is damaged after line 99", "whole range",
+        "5 rounds complete", "40 %", "cut off", "is damaged after line 99",
     ):  # fmt: skip
         assert part in text, part
     assert "NOTICE" not in header(synthetic.result())

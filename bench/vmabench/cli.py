@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from vmabench import __version__
 from vmabench.errors import LostGuest, UsageError, VmabenchError
+from vmabench.matrix.axes import AXES, SWEEP_AXES
 
 
 def _names(text: str) -> list[str]:
@@ -51,14 +52,10 @@ def build_parser() -> argparse.ArgumentParser:
     run.add_argument(
         "-o", "--output", metavar="DIR", help="a new directory (default: below results/)"
     )
-    for axis in ("mechanism", "scenario", "page", "size"):
-        run.add_argument(
-            f"--{axis}",
-            type=_names,
-            default=[],
-            metavar="NAME,..",
-            help=f"replaces the plan's {axis} axis",
-        )
+    helps = {axis: f"replaces the plan's {axis} axis" for axis in SWEEP_AXES}
+    helps |= {name: f"of the scenarios that have it: {axis.help}" for name, axis in AXES.items()}
+    for axis, text in helps.items():
+        run.add_argument(f"--{axis}", type=_names, default=[], metavar="NAME,..", help=text)
     run.add_argument(
         "--guest", action="store_true", help="in the patched kernel, built and booted for it"
     )
@@ -70,6 +67,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     run.add_argument("--budget", metavar="TIME", help="at most this long, as in 90s or 15m")
     run.add_argument("--seed", type=int, help="of the data and of the order of the cases")
+    # for check-sensitivity; what comes of it is never reported
+    run.add_argument("--inject", action="append", default=[], help=argparse.SUPPRESS)
 
     report = commands.add_parser("report", help="a report from the stored data alone")
     report.add_argument(
@@ -78,15 +77,21 @@ def build_parser() -> argparse.ArgumentParser:
         nargs="+",
         help="with several: one report of all, and how far an emulated one is distorted",
     )
-    report.add_argument("--format", choices=["text"], default="text")
+    report.add_argument("--format", choices=["text", "html", *_LETTERS], default="text")
+    report.add_argument("--base", metavar="COMMIT", help="of the measured kernel, for a letter")
     report.add_argument("-o", "--output", metavar="FILE", help="a new file (default: the terminal)")
 
     compare = commands.add_parser("compare", help="two results, a verdict for each case")
     compare.add_argument("a", metavar="A", help="a result directory: the baseline")
     compare.add_argument("b", metavar="B", help="the one that is faster or slower than it")
-    compare.add_argument("--format", choices=["text", "robot", "json"], default="text")
+    compare.add_argument("--format", choices=["text", "robot", "json", *_LETTERS], default="text")
+    compare.add_argument("--base", metavar="COMMIT", help="of A's kernel, for a letter")
+    compare.add_argument("--patched", metavar="COMMIT", help="of B's kernel, for a letter")
     compare.add_argument(
         "--force", action="store_true", help="compare what is not comparable, and mark it"
+    )
+    compare.add_argument(
+        "--partial", action="store_true", help="use what is whole of a result that is damaged"
     )
 
     export = commands.add_parser("export", help="the data for other programs")
@@ -98,6 +103,13 @@ def build_parser() -> argparse.ArgumentParser:
         help="pyperf: one file a mechanism, with the mechanism left out of the names",
     )
     export.add_argument("-o", "--output", metavar="PATH", help="a new file; a folder with --by")
+
+    publish = commands.add_parser("publish", help="a copy of a result that strangers may see")
+    publish.add_argument("directory", metavar="DIR")
+    publish.add_argument("-o", "--output", metavar="DIR", help="new (default: DIR-published)")
+    publish.add_argument(
+        "--check", action="store_true", help="only say whether all that is below DIR may be seen"
+    )
 
     tune = commands.add_parser(
         "tune", help="settings of memory management that disturb: shown, applied, given back"
@@ -127,7 +139,7 @@ def _add_guest(guest: argparse.ArgumentParser) -> None:
     bench.add_argument("directory", metavar="DIR", help="a result of the running kernel")
     bench.add_argument("--accel", choices=_ACCELS, default="auto", help=_ACCEL_HELP)
     bench.set_defaults(output=None, budget=None, seed=None, memory=None, cpus=None, append="")
-    bench.set_defaults(mechanism=[], scenario=[], page=[], size=[])
+    bench.set_defaults(**{axis: [] for axis in (*SWEEP_AXES, *AXES)})
     _add_audit(actions.add_parser("audit", help="the questions of the review, put to it"))
     _add_mutants(actions.add_parser("mutants", help="does the audit catch deliberate faults?"))
     for action in (build, run, test, shell):
@@ -172,6 +184,10 @@ def _add_mutants(mutants: argparse.ArgumentParser) -> None:
     mutants.add_argument("--accel", choices=_ACCELS, default="auto", help=_ACCEL_HELP)
 
 
+#: text for a mail to the list
+_LETTERS = ("cover-letter", "commit-message")
+
+
 _ACCELS = ("auto", "tcg", "kvm")
 _ACCEL_HELP = "auto tries KVM for a moment and else emulates (default: auto)"
 
@@ -214,6 +230,12 @@ def _compare(args: argparse.Namespace) -> int:
     return compare(args)
 
 
+def _publish(args: argparse.Namespace) -> int:
+    from vmabench.commands.publish import publish
+
+    return publish(args)
+
+
 def _tune(args: argparse.Namespace) -> int:
     from vmabench.commands.tune import tune
 
@@ -244,6 +266,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "compare": _compare,
     "export": _derive,
     "guest": _guest,
+    "publish": _publish,
     "tune": _tune,
     "pyperf": _pyperf,
 }

@@ -23,7 +23,12 @@ SOURCE_PROGRAM = Path(
 #: a C object of cffi, which has no types of its own
 CData = Any
 
-_SCENARIOS = {"transfer": lib.VMB_TRANSFER, "deliver": lib.VMB_DELIVER}
+#: touch is deliver with other shares: the same loops
+_SCENARIOS = {
+    "transfer": lib.VMB_TRANSFER,
+    "deliver": lib.VMB_DELIVER,
+    "touch": lib.VMB_DELIVER,
+}
 _TOUCHES = {"none": lib.VMB_TOUCH_NONE, "read": lib.VMB_TOUCH_READ, "write": lib.VMB_TOUCH_WRITE}
 MEMORIES = {
     "anon": lib.VMB_ANON,
@@ -60,6 +65,12 @@ class Mechanism:
     local: bool
     fresh_only: bool
     pins: bool
+
+
+#: the names of enum vmb_counter, in its order
+COUNTERS = tuple(
+    ffi.string(lib.vmb_counter_name(index)).decode() for index in range(lib.VMB_NR_COUNTERS)
+)
 
 
 def _read_table() -> dict[str, Mechanism]:
@@ -130,12 +141,14 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One value: nanoseconds of each phase and faults of both processes, over all loops."""
+    """One value, over all loops: nanoseconds of each phase, and what was counted beside them.
+
+    ``counts`` has the counters of ``COUNTERS`` that this machine knows.
+    """
 
     loops: int
     time_ns: dict[str, int]
-    minor_faults: int
-    major_faults: int
+    counts: dict[str, int]
 
 
 def check(result: int) -> None:
@@ -215,15 +228,20 @@ class Pair:
         return _proof(proof)
 
     @contextmanager
-    def open(self, case: Case, seed: int) -> Iterator["OpenCase"]:
-        """The case, set up in both processes; raises NativeError."""
+    def open(self, case: Case, seed: int, delay_ns: int = 0) -> Iterator["OpenCase"]:
+        """The case, set up in both processes; raises NativeError.
+
+        ``delay_ns`` is put into each operation on purpose, to test what becomes of the values.
+        """
         params = ffi.new(
             "struct vmb_params *",
             {
                 "scenario": _SCENARIOS[case.scenario],
                 "touch": _TOUCHES[case.touch_mode],
                 "touch_pct": case.touch_pct,
+                "touch_random": case.touch_order == "random",
                 "seed": seed & 0xFFFFFFFF,
+                "delay_ns": delay_ns,
             },
         )
         context = ffi.new("struct vmb_ctx **")
@@ -277,8 +295,11 @@ class OpenCase:
         return Sample(
             loops=sample.loops,
             time_ns={phase: time_ns for phase, time_ns in times if phase in phases},
-            minor_faults=sample.minor_faults,
-            major_faults=sample.major_faults,
+            counts={
+                name: sample.counts.count[index]
+                for index, name in enumerate(COUNTERS)
+                if sample.counts.known >> index & 1
+            },
         )
 
 

@@ -9,13 +9,15 @@ are handed on to them.
 import argparse
 import sys
 from contextlib import ExitStack
+from typing import Any
 
 import pyperf
 
 from vmabench.errors import NativeError, UsageError, VmabenchError
 from vmabench.machine.facts import read_facts
 from vmabench.machine.pages import BorrowedPages, Page, thp_settings
-from vmabench.matrix.case import PHASES, SCENARIOS, Case, parse_touch
+from vmabench.matrix.axes import AXES
+from vmabench.matrix.case import PHASES, SCENARIOS, Case
 from vmabench.matrix.plans import Vocabulary, unknown
 from vmabench.matrix.rules import pool_bytes
 from vmabench.mechanisms import MECHANISMS, SLOWEST_BYTES_PER_S, OpenCase, Pair
@@ -51,8 +53,9 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--scenario", default="transfer")
     group.add_argument("--page", default="base")
     group.add_argument("--size", default="1M")
-    group.add_argument("--touch", help="in deliver: read-100 (the default), write-10, ...")
-    group.add_argument("--phase", default="total", help="in deliver: the phase that is reported")
+    for name, axis in AXES.items():
+        group.add_argument(f"--{name}", help=f"where the scenario has it: {axis.help}")
+    group.add_argument("--phase", default="total", help="where it has several: the one reported")
 
 
 def _hand_on(command: list[str], args: argparse.Namespace) -> None:
@@ -74,14 +77,25 @@ def _case(args: argparse.Namespace) -> Case:
     ):
         if name not in valid:
             raise UsageError(unknown(kind, name, valid))
-    default_touch = "read-100" if args.scenario == "deliver" else "none"
-    mode, pct = parse_touch(args.touch or default_touch)
-    case = Case(args.mechanism, args.scenario, page, parse_size(args.size), mode, pct)
+    case = Case(args.mechanism, args.scenario, page, parse_size(args.size), **_options(args))
     if args.phase not in case.phases:
         raise UsageError(f"{args.scenario} has no phase {args.phase}: it times one thing alone")
     if case.size_bytes % case.page_bytes:
         raise UsageError(f"size {args.size} is no multiple of the page size {page}")
     return case
+
+
+def _options(args: argparse.Namespace) -> dict[str, Any]:
+    """The fields of the axes that the scenario has, as given or as the first of its default."""
+    fields: dict[str, Any] = {}
+    axes = SCENARIOS[args.scenario].axes
+    for name, axis in AXES.items():
+        given = getattr(args, name)
+        if given and name not in axes:
+            raise UsageError(f"{args.scenario} has no --{name}")
+        if name in axes:
+            fields |= axis.parse(given or axes[name][0])
+    return fields
 
 
 def _try(case: Case) -> None:

@@ -3,6 +3,7 @@
 
 import pandas as pd
 
+from vmabench.analysis.frame import CONDITIONS
 from vmabench.analysis.stats import CELL, paired_ratio
 
 #: what the others are set against: a copy that every kernel has
@@ -33,7 +34,9 @@ def distortion(real: pd.DataFrame, emulated: pd.DataFrame) -> pd.DataFrame:
         return pd.DataFrame(columns=["mechanism", *CELL, "real", "emulated", "distortion"])
     both = pd.concat(parts, ignore_index=True)
     both["distortion"] = both["emulated"] / both["real"]
-    for axis in ("mechanism", "scenario", "page", "touch_mode", "phase"):
+    for axis in ("mechanism", *CONDITIONS, "phase"):
+        if not isinstance(real[axis].dtype, pd.CategoricalDtype):
+            continue
         both[axis] = pd.Categorical(both[axis], real[axis].cat.categories, ordered=True)
-    keys = ["scenario", "page", "touch_mode", "touch_pct", "phase", "size_bytes", "mechanism"]
+    keys = [*CONDITIONS, "phase", "size_bytes", "mechanism"]
     return both.sort_values(keys, kind="stable").reset_index(drop=True)

@@ -15,8 +15,9 @@ import pandas as pd
 from pandas.api.types import pandas_dtype
 
 from vmabench.analysis import levels
+from vmabench.analysis.disturbance import disturbed
 from vmabench.atomic import replacing
-from vmabench.matrix.case import Case
+from vmabench.matrix.case import OPTIONAL_FIELDS, Case
 from vmabench.store.format import Record, Result
 
 #: column -> dtype, in the order of the file. Ordered categories have the order of
@@ -51,17 +52,29 @@ COLUMNS: dict[str, str] = {
     "peak_bytes": "Int64",
     "clock": "category",  # raw, or instructions: such a row has no time
     "instructions": "Float64",  # of one operation; only by the instruction clock
+    "touch_order": "category",  # ordered
+    "context_switches": "Float64",  # voluntary ones of both processes; on the row of "total"
+    "preemptions": "Float64",
+    "steal_ns": "Float64",  # of all CPUs
+    "moved_bytes": "Int64",  # what arrived and was compared whole; of the case
+    "disturbed": "boolean",  # whether the value was preempted or time was stolen from it
 }
 
-#: these tell one case from another, also when frames of several results are put together
-AXES = (
-    "kernel", "virt", "thp", "scenario", "page", "touch_mode", "touch_pct", "swapped_pct",
-    "receivers", "size_bytes", "mechanism",
+#: what rivals have in common that are compared over sizes: never NA
+CONDITIONS = (
+    "scenario", "page", "thp",
+    *(name for name in OPTIONAL_FIELDS if name != "thp"),
 )  # fmt: skip
 
-_PER_LOOP = ("minor_faults", "major_faults", "swap_in_bytes", "swap_out_bytes")
+#: these tell one case from another, also when frames of several results are put together
+AXES = ("kernel", "virt", *CONDITIONS, "size_bytes", "mechanism")
+
+_PER_LOOP = (
+    "minor_faults", "major_faults", "swap_in_bytes", "swap_out_bytes",
+    "context_switches", "preemptions", "steal_ns",
+)  # fmt: skip
 _STATES = ("page_table_bytes", "peak_bytes")
-_BACKING = ("src_backed_pct", "dst_backed_pct")
+_BACKING = ("src_backed_pct", "dst_backed_pct", "moved_bytes")
 
 
 def tidy(result: Result) -> pd.DataFrame:
@@ -78,7 +91,8 @@ def tidy(result: Result) -> pd.DataFrame:
     for record in result.records:
         if record["kind"] not in ("skipped", "case"):
             continue
-        of_case = machine | _case_columns(record)
+        of_case = _case_columns(record) | machine
+        of_case["thp"] = Case.parse(record["case"]).thp or machine["thp"]
         for row in _value_rows(record):
             if counted and "time_ns" in row:
                 row["instructions"] = row.pop("time_ns")
@@ -107,9 +121,7 @@ def _case_columns(record: Record) -> dict[str, Any]:
         "scenario": case.scenario,
         "page": case.page,
         "size_bytes": case.size_bytes,
-        "touch_pct": case.touch_pct,
-        "touch_mode": case.touch_mode,
-        "receivers": 1,
+        **{name: getattr(case, name) for name in OPTIONAL_FIELDS},
         "process": record.get("round"),
         "loops": record["loops"] if outcome == "ok" else None,
         "outcome": outcome,
@@ -139,6 +151,7 @@ def _value_rows(record: Record) -> Iterator[dict[str, Any]]:
             if time_ns is None:
                 continue
             row = {"phase": phase, "value_index": index, "time_ns": time_ns / loops}
+            row["disturbed"] = disturbed(value)
             if phase == "total":
                 counts = {name: value.get(name) for name in _PER_LOOP}
                 row |= {name: n / loops for name, n in counts.items() if n is not None}
@@ -153,6 +166,7 @@ def _typed(rows: dict[str, list[Any]]) -> pd.DataFrame:
         "phase": list(levels.PHASES),
         "page": levels.page_order(rows["page"]),
         "touch_mode": list(levels.TOUCH_MODES),
+        "touch_order": list(levels.TOUCH_ORDERS),
         "outcome": list(levels.OUTCOMES),
     }
     columns: dict[str, Any] = {}

@@ -7,14 +7,15 @@ that hold counts, and this module takes no others.
 
 import pandas as pd
 
+from vmabench.analysis.frame import CONDITIONS
 from vmabench.matrix.case import Case
 
 #: of one case, whatever its size; the smallest size of a sweep has the fixed part of a call
-_SWEEP = ["mechanism", "scenario", "page", "touch_mode", "touch_pct", "phase"]
+_SWEEP = ["mechanism", *CONDITIONS, "phase"]
 
 COLUMNS = (
-    "case_id", "mechanism", "scenario", "page", "touch_mode", "touch_pct", "size_bytes", "phase",
-    "entries", "per_call", "least", "spread", "per_entry", "per_kib", "processes",
+    "case_id", "mechanism", *CONDITIONS, "size_bytes", "phase", "entries",
+    "per_call", "least", "spread", "per_entry", "per_kib", "processes",
 )  # fmt: skip
 
 
@@ -49,7 +50,7 @@ def path_lengths(frame: pd.DataFrame) -> pd.DataFrame:
         for name, size in zip(lengths["case_id"], lengths["size_bytes"], strict=True)
     ]
     lengths["per_kib"] = lengths["per_call"] / (lengths["size_bytes"].astype("float64") / 1024)
-    lengths = lengths.sort_values([*_SWEEP[1:5], "size_bytes", "mechanism", "phase"], kind="stable")
+    lengths = lengths.sort_values([*CONDITIONS, "size_bytes", "mechanism", "phase"], kind="stable")
     firsts = lengths.groupby(_SWEEP, observed=True)
     more = (lengths["entries"] - firsts["entries"].transform("first")).astype("float64")
     beyond = lengths["per_call"] - firsts["per_call"].transform("first")

@@ -4,7 +4,8 @@
 import re
 from collections.abc import Iterable
 
-from vmabench.matrix.case import PHASES, SCENARIOS, TOUCH_MODES
+from vmabench.matrix.axes import TOUCH_MODES, TOUCH_ORDERS
+from vmabench.matrix.case import PHASES, SCENARIOS
 from vmabench.units import parse_size
 
 #: the order of the table of mechanisms in C, which this module can't ask; a test compares them
@@ -62,7 +63,7 @@ OUTCOMES = ("ok", "skipped", "failed", "unstable")
 
 __all__ = [
     "COPYING", "ENTRIES", "MECHANISMS", "OUTCOMES", "OWN", "PHASES", "SCENARIOS", "TOUCH_MODES",
-    "page_order", "with_strangers",
+    "TOUCH_ORDERS", "page_order", "with_strangers",
 ]  # fmt: skip
 
 

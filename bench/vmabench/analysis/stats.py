@@ -2,8 +2,8 @@
 """From values to medians with intervals. The process (round) is the sample.
 
 The values of one process are dependent, so they are summarised first, by their median; then the
-processes are compared. An interval is the 95 % percentile interval of the bootstrapped median
-over processes (see bootstrap.py); with one process there is none.
+processes are compared. An interval is the 95 % interval of the median over processes, between
+order statistics (see intervals.py); with fewer than 5 processes there is none.
 """
 
 import math
@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from vmabench.analysis.bootstrap import median_interval
-from vmabench.analysis.frame import AXES, tidy
+from vmabench.analysis.frame import AXES, CONDITIONS, tidy
+from vmabench.analysis.intervals import Floats, median_interval
 from vmabench.store.format import Result
 
 #: Where the interval is wider than this share of its median, the case is unstable. 0.30 is
@@ -31,9 +31,9 @@ SUMMARY_COLUMNS = (
 )  # fmt: skip
 
 #: what two mechanisms must have in common to be compared
-CELL = ("scenario", "page", "touch_mode", "touch_pct", "size_bytes", "phase")
+CELL = (*CONDITIONS, "size_bytes", "phase")
 
-_SORT = ("scenario", "page", "touch_mode", "touch_pct", "size_bytes", "mechanism", "phase")
+_SORT = (*CONDITIONS, "size_bytes", "mechanism", "phase")
 
 
 class Judged(NamedTuple):
@@ -55,10 +55,10 @@ def summarize(frame: pd.DataFrame, *, target_width: float = TARGET_WIDTH) -> pd.
     """One row for each case and phase, in the fixed order of the levels, nothing dropped.
 
     ``median_ns``, ``lo_ns`` and ``hi_ns`` are of one operation; ``lo`` and ``hi`` are NaN with
-    one process. ``spread`` is the width of the interval over the median. ``outcome`` is ``ok``
-    where at least one process is (``note`` says what became of the others), ``unstable`` where
-    the spread is above ``target_width``, and else ``failed`` or ``skipped``. ``bytes_per_s`` is
-    the size over the median, for the phases ``total`` and ``transfer``.
+    fewer than 5 processes. ``spread`` is the width of the interval over the median. ``outcome`` is
+    ``ok`` where at least one process is (``note`` says what became of the others), ``unstable``
+    where the spread is above ``target_width``, and else ``failed`` or ``skipped``. ``bytes_per_s``
+    is the size over the median, for the phases ``total`` and ``transfer``.
     Raises ValueError for counts of instructions, which are not times.
     """
     if frame["instructions"].notna().any():
@@ -94,7 +94,7 @@ def paired_ratio(frame: pd.DataFrame, mechanism: str, baseline: str) -> pd.DataF
     One row for each cell (scenario, page, touch, size, phase) that the frame has for any
     mechanism, in the order of the levels. ``ratio`` is the median over processes of the ratio
     within the process, ``lo`` and ``hi`` its interval, all NaN where no process has both; lo and
-    hi are NaN where one has. The inverse comparison gives exactly the inverse numbers.
+    hi are NaN where fewer than 5 have. The inverse comparison gives exactly the inverse numbers.
     """
     logs = paired_logs(frame, mechanism, baseline)
     median, lo, hi = median_interval(logs.to_numpy())
@@ -124,7 +124,7 @@ def ratio_of_cases(
 ) -> tuple[float, float, float]:
     """Ratio of two cases of one frame, lower and upper bound: as paired_ratio, across pages.
 
-    NaN where no process has both; the bounds are NaN where one has.
+    NaN where no process has both; the bounds are NaN where fewer than 5 have.
     """
     rows = frame[(frame["phase"] == phase) & frame["case_id"].isin([case_id, baseline_id])]
     samples = _medians(rows, ["case_id"]).reindex([case_id, baseline_id])
@@ -136,13 +136,19 @@ def ratio_of_cases(
 def process_samples(frame: pd.DataFrame) -> pd.DataFrame:
     """The samples, as ns: a row for each mechanism and cell, a column for each process.
 
-    NaN where a process has no value. The frame must be of one kernel and setting; raises
+    NaN where a process has no value. The frame must be of one kernel; raises
     ValueError for a mixture, whose processes are not pairs.
     """
-    for name in ("kernel", "virt", "thp"):
+    for name in ("kernel", "virt"):
         if frame[name].nunique() > 1:
             raise ValueError(f"the frame holds several values of {name}: take one at a time")
     return _medians(frame, ["mechanism", *CELL])
+
+
+def case_samples(frame: pd.DataFrame) -> tuple[list[str], Floats]:
+    """The cases of a frame of one phase, and for each a row of its samples in ns, NaN = none."""
+    medians = _medians(frame, ["case_id"])
+    return [str(name) for name in medians.index], medians.to_numpy(dtype=np.float64)
 
 
 def _of_mechanism(samples: pd.DataFrame, mechanism: str) -> pd.DataFrame:

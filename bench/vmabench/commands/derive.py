@@ -3,28 +3,44 @@
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from vmabench.commands.output import say
 from vmabench.errors import MachineError, UsageError
-from vmabench.store.reader import read
+from vmabench.store.format import Result
+from vmabench.store.reader import read, refuse_injected
 
 
 def report(args: argparse.Namespace) -> int:
-    from vmabench.report.build import Report
-    from vmabench.report.joint import joint_report
-
     results = [read(Path(directory)) for directory in args.directory]
-    text = Report(results[0]).text() if len(results) == 1 else joint_report(results)
+    text = _composed(results, args)
     if args.output:
         path = _new(Path(args.output))
         try:
-            path.write_text(text)
+            path.write_text(text, encoding="utf-8")
         except OSError as error:
             raise MachineError(f"can't write {path}: {error.strerror}") from error
     else:
         say(text.rstrip("\n"))
     return 0
+
+
+def _composed(results: Sequence[Result], args: argparse.Namespace) -> str:
+    from vmabench.report.build import Report
+    from vmabench.report.joint import joint_report
+    from vmabench.report.letter import LETTERS, letter, side
+
+    if args.base and args.format not in LETTERS:
+        raise UsageError("--base goes with --format cover-letter and commit-message only")
+    if len(results) > 1:
+        if args.format != "text":
+            raise UsageError(f"--format {args.format} is of one result: give one directory")
+        return joint_report(results)
+    if args.format in LETTERS:
+        return letter(args.format, [side(results[0], args.base)])
+    made = Report(results[0])
+    return made.html() if args.format == "html" else made.text()
 
 
 def export(args: argparse.Namespace) -> int:
@@ -40,6 +56,7 @@ def _export_csv(args: argparse.Namespace) -> int:
     if args.by:
         raise UsageError("--by goes with --format pyperf only")
     result = read(Path(args.directory))
+    refuse_injected(result)
     counted = result.header.get("clock") == "instructions"
     frame = tidy(result) if counted else with_unstable(*judged(result))
     write_csv(frame, _new(Path(args.output)) if args.output else sys.stdout)
@@ -50,6 +67,7 @@ def _export_pyperf(args: argparse.Namespace) -> int:
     from vmabench.store.suite import build_suite, mechanisms_with_values, write_suite
 
     result = read(Path(args.directory))
+    refuse_injected(result)
     if args.by is None:
         path = _new(Path(args.output or "vmabench.json.gz"))
         write_suite(build_suite(result), path)

@@ -14,6 +14,7 @@ from vmabench.commands.output import say, warn
 from vmabench.commands.progress import make_build_progress
 from vmabench.commands.run import finish
 from vmabench.errors import LostGuest, MachineError, UsageError
+from vmabench.matrix.axes import AXES, SWEEP_AXES
 from vmabench.runner.lock import only_run
 from vmabench.runner.signals import interruptible
 from vmabench.store.format import PLAN, REPORT, SAMPLES, Result
@@ -187,7 +188,7 @@ def _plan_command(args: argparse.Namespace, directory: Path) -> list[str]:
     """The command line of the same run, as the guest is to do it."""
     line = [sys.executable, "-m", "vmabench", "run", args.plan, "--samples-only"]
     line += ["-o", str(directory)]
-    for axis in ("mechanism", "scenario", "page", "size"):
+    for axis in (*SWEEP_AXES, *AXES):
         if values := getattr(args, axis):
             line += [f"--{axis}", ",".join(values)]
     if args.budget:

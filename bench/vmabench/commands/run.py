@@ -3,6 +3,7 @@
 
 import argparse
 import random
+import re
 import resource
 import sys
 import time
@@ -15,8 +16,10 @@ from vmabench import __version__, doctor
 from vmabench.commands.output import say, say_files, warn
 from vmabench.commands.progress import make_progress
 from vmabench.errors import UsageError
+from vmabench.machine.conditions import read_conditions
 from vmabench.machine.facts import MachineFacts, read_facts
 from vmabench.machine.pages import BorrowedPages
+from vmabench.matrix.axes import AXES, SWEEP_AXES
 from vmabench.matrix.case import Case
 from vmabench.matrix.plans import (
     Plan,
@@ -50,6 +53,7 @@ class Request:
     facts: MachineFacts
     directory: Path
     seed: int
+    delays_ns: tuple[tuple[str, int], ...] = ()
 
 
 def run(args: argparse.Namespace) -> int:
@@ -64,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
     with interruptible():
         with only_run(), BorrowedPages() as borrowed:
             status = _measure(request, borrowed)
-        return status if args.samples_only else finish(request.directory)
+        return status if args.samples_only or args.inject else finish(request.directory)
 
 
 def _request(args: argparse.Namespace) -> Request:
@@ -72,8 +76,7 @@ def _request(args: argparse.Namespace) -> Request:
     plan = load_plan(args.plan)
     if facts.virt == "emulated":
         plan = scaled(plan)
-    axes = {axis: getattr(args, axis) for axis in ("mechanism", "scenario", "page", "size")}
-    plan = override(plan, axes)
+    plan = override(plan, {axis: getattr(args, axis) for axis in (*SWEEP_AXES, *AXES)})
     if args.budget:
         plan = replace(plan, budget_s=parse_duration(args.budget))
     cases = expand(plan, Vocabulary(tuple(MECHANISMS), facts.all_pages))
@@ -83,7 +86,19 @@ def _request(args: argparse.Namespace) -> Request:
     if directory.exists():
         raise UsageError(f"{directory} exists already: name another directory with -o")
     seed = args.seed if args.seed is not None else random.SystemRandom().randrange(1 << 32)
-    return Request(plan, tuple(cases), facts, directory, seed)
+    delays_ns = tuple(_injected(text, cases) for text in args.inject)
+    return Request(plan, tuple(cases), facts, directory, seed, delays_ns)
+
+
+def _injected(text: str, cases: Sequence[Case]) -> tuple[str, int]:
+    """Case and nanoseconds of ``CASE=300ns``; raises UsageError."""
+    name, _, delay = text.rpartition("=")
+    match = re.fullmatch(r"([1-9]\d{0,8})ns", delay)
+    if not match:
+        raise UsageError(f"--inject {text!r}: write it as CASE=300ns")
+    if Case.parse(name) not in cases:
+        raise UsageError(f"--inject {name}: the plan does not have this case")
+    return name, int(match[1])
 
 
 def _check_memory(cases: Sequence[Case], sizes: Sequence[str], facts: MachineFacts) -> None:
@@ -119,6 +134,7 @@ def _measure(request: Request, borrowed: BorrowedPages) -> int:
         counted=facts.clock == "instructions",
         pinning={name for name, mechanism in MECHANISMS.items() if mechanism.pins},
         explain=doctor.explain(facts),
+        delays_ns=request.delays_ns,
     )
     skipped: list[Record] = [
         {"kind": "skipped", "case": str(case), "reason": reason}
@@ -203,6 +219,7 @@ def _in_order(names: Iterable[str]) -> list[str]:
 def _machine(facts: MachineFacts, findings: Sequence[doctor.Finding]) -> dict[str, object]:
     return {
         "facts": asdict(facts),
+        "conditions": read_conditions(),
         "doctor": [
             {"mechanism": f.mechanism, "page": f.page, "state": f.state, "reason": f.reason}
             for f in findings
@@ -211,7 +228,9 @@ def _machine(facts: MachineFacts, findings: Sequence[doctor.Finding]) -> dict[st
 
 
 def _header(request: Request, setup: Setup) -> Record:
-    return {
+    injected = ", ".join(f"{case}={ns}ns" for case, ns in request.delays_ns)
+    mark = {"injected": injected} if injected else {}
+    return mark | {
         "kind": "header",
         "format": FORMAT_VERSION,
         "vmabench": __version__,

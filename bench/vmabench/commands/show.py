@@ -47,7 +47,7 @@ def _pages() -> dict[str, str]:
 
 _ENTRIES = {
     "mechanisms": _mechanisms,
-    "scenarios": lambda: dict(SCENARIOS),
+    "scenarios": lambda: {name: one.description for name, one in SCENARIOS.items()},
     "pages": _pages,
     "plans": builtin_plans,
 }

@@ -82,7 +82,7 @@ def table(catches: Sequence[Catch]) -> Iterator[str]:
         yield f"| {catch.mutant.fault} | {by} | {'; '.join(log[:3]) or 'clean'} |"
 
 
-def _by_program(tests: Sequence[str], most: int = 6) -> str:
+def _by_program(tests: Sequence[str], most: int = 4) -> str:
     """``program: `a`, `b` and 3 more``, for each program."""
     names: dict[str, list[str]] = {}
     for test in tests:

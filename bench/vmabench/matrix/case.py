@@ -1,25 +1,53 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """A case: one mechanism in one scenario, on memory of one page size, at one size."""
 
-import re
-from dataclasses import dataclass
-from typing import Self
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from types import MappingProxyType
+from typing import Any, Self
 
 from vmabench.errors import UsageError
+from vmabench.matrix.axes import AXES, write_touch
 from vmabench.units import format_size, parse_size
-
-#: what is measured; the names and their order are those of enum vmb_scenario
-SCENARIOS = {
-    "transfer": "both sides populated, buffers reused: the bare operation",
-    "deliver": "fresh memory at the receiver each time: attach, transfer, touch, release apart",
-}
 
 #: the parts of a delivery, in their order; a scenario that times one thing has "total" alone
 PHASES = ("attach", "transfer", "touch", "release", "total")
 
-TOUCH_MODES = ("none", "read", "write")
 
-_TOUCH = re.compile(r"(read|write)-(\d+)")
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """What is measured. ``phases`` are timed apart and "total" is the whole.
+
+    ``axes``: the optional axes that it has -> what a plan that does not name them gets.
+    """
+
+    description: str
+    phases: tuple[str, ...] = ("total",)
+    axes: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+
+
+_CURRENT_THP: dict[str, tuple[str, ...]] = {"thp": ("current",)}
+
+#: percentages of the pages that are touched, beside none at all
+_SHARES = (1, 10, 50, 100)
+
+#: by name, in the order of lists and legends
+SCENARIOS = {
+    "transfer": Scenario(
+        "both sides populated, buffers reused: the bare operation", axes=_CURRENT_THP
+    ),
+    "deliver": Scenario(
+        "fresh memory at the receiver each time: attach, transfer, touch, release apart",
+        PHASES,
+        {"touch": ("read-100", "write-100")} | _CURRENT_THP,
+    ),
+    "touch": Scenario(
+        "deliver, then a share of the pages used: up to which one is deferring the copy cheaper?",
+        PHASES,
+        {"touch": ("none", *(f"{mode}-{pct}" for mode in ("read", "write") for pct in _SHARES))}
+        | _CURRENT_THP,
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -28,7 +56,10 @@ class Case:
 
     ``page`` is a size name as in ``4K``, or ``hugetlb-2M`` for pages of a pool; the base page is
     named by its size, whatever the architecture's is. ``touch_pct`` is the share of the base pages
-    that the receiver uses after each delivery; it is 0 where ``touch_mode`` is ``none``.
+    that the receiver uses after each delivery; it is 0 where ``touch_mode`` is ``none``. ``thp`` is
+    the setting that the case is measured under; empty leaves what the machine has. ``swapped_pct``
+    is the share of the source that is paged out before each operation, ``receivers`` how many
+    processes receive at once.
     """
 
     mechanism: str
@@ -37,6 +68,10 @@ class Case:
     size_bytes: int
     touch_mode: str = "none"
     touch_pct: int = 0
+    touch_order: str = "sequential"
+    thp: str = ""
+    swapped_pct: int = 0
+    receivers: int = 1
 
     @property
     def page_bytes(self) -> int:
@@ -48,19 +83,21 @@ class Case:
 
     @property
     def phases(self) -> tuple[str, ...]:
-        return PHASES if self.scenario == "deliver" else ("total",)
-
-    def __str__(self) -> str:
-        name = (
-            f"{self.mechanism}/scenario:{self.scenario}/page:{self.page}"
-            f"/size:{format_size(self.size_bytes)}"
-        )
-        return name if self.touch_mode == "none" else f"{name}/touch:{self.touch}"
+        return SCENARIOS[self.scenario].phases
 
     @property
     def touch(self) -> str:
-        """``none``, or mode and share as in ``read-100``."""
-        return "none" if self.touch_mode == "none" else f"{self.touch_mode}-{self.touch_pct}"
+        """``none``, or mode, share and order as in ``read-100`` or ``write-10-random``."""
+        return write_touch(self)
+
+    def __str__(self) -> str:
+        parts = [
+            f"{self.mechanism}/scenario:{self.scenario}/page:{self.page}"
+            f"/size:{format_size(self.size_bytes)}"
+        ]
+        written = ((name, axis.write(self), axis.neutral) for name, axis in AXES.items())
+        parts += [f"{name}:{text}" for name, text, neutral in written if text != neutral]
+        return "/".join(parts)
 
     @classmethod
     def parse(cls, name: str) -> Self:
@@ -68,27 +105,23 @@ class Case:
         mechanism, *axes = name.split("/")
         try:
             values = dict(axis.split(":", 1) for axis in axes)
-            mode, pct = parse_touch(values.pop("touch", "none"))
-            case = cls(
-                mechanism=mechanism,
-                scenario=values.pop("scenario"),
-                page=values.pop("page"),
-                size_bytes=parse_size(values.pop("size")),
-                touch_mode=mode,
-                touch_pct=pct,
-            )
+            values_of: dict[str, Any] = {
+                "mechanism": mechanism,
+                "scenario": values.pop("scenario"),
+                "page": values.pop("page"),
+                "size_bytes": parse_size(values.pop("size")),
+            }
+            for axis, text in values.items():
+                values_of |= AXES[axis].parse(text)
+            case = cls(**values_of)
         except (ValueError, KeyError) as error:
             raise UsageError(f"{name!r} is no name of a case") from error
-        if values or str(case) != name:
+        if case.scenario not in SCENARIOS or str(case) != name:
             raise UsageError(f"{name!r} is no name of a case")
         return case
 
 
-def parse_touch(text: str) -> tuple[str, int]:
-    """Mode and share of ``none`` or ``read-100``; raises UsageError."""
-    if text == "none":
-        return "none", 0
-    match = _TOUCH.fullmatch(text)
-    if not match or not 0 <= int(match[2]) <= 100:
-        raise UsageError(f"{text!r} is no touch: write none, read-100 or write-10")
-    return match[1], int(match[2])
+_FIXED = ("mechanism", "scenario", "page", "size_bytes")
+
+#: the fields that only some scenarios use
+OPTIONAL_FIELDS = tuple(one.name for one in fields(Case) if one.name not in _FIXED)

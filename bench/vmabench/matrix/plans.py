@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from vmabench.errors import UsageError
-from vmabench.matrix.case import SCENARIOS, Case, parse_touch
+from vmabench.matrix.axes import AXES, SWEEP_AXES
+from vmabench.matrix.case import SCENARIOS, Case
 from vmabench.units import format_size, parse_duration, parse_size
 
 ALL = "all"
@@ -50,13 +51,27 @@ class Vocabulary:
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """The product of its axes. ``touch`` only concerns the scenario ``deliver``."""
+    """The product of its axes.
+
+    ``options`` are those that only some scenarios have, by their name in ``matrix.axes``; one that
+    is not named has the scenario's own default.
+    """
 
     mechanism: tuple[str, ...]
     scenario: tuple[str, ...]
     page: tuple[str, ...]
     size: tuple[str, ...]
-    touch: tuple[str, ...] = ("read-100", "write-100")
+    options: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def to_toml(self) -> dict[str, list[str]]:
+        axes = {axis: getattr(self, axis) for axis in SWEEP_AXES} | dict(self.options)
+        return {axis: list(values) for axis, values in axes.items()}
+
+    def with_axes(self, axes: Mapping[str, tuple[str, ...]]) -> "Sweep":
+        """The sweep with these axes replaced."""
+        own = {axis: values for axis, values in axes.items() if axis in SWEEP_AXES}
+        options = {axis: values for axis, values in axes.items() if axis not in SWEEP_AXES}
+        return replace(self, **own, options={**self.options, **options})
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +115,7 @@ class Plan:
             "budget": f"{self.budget_s:g}s",
             "rounds": self.rounds,
             "target_width": self.target_width,
-            "sweep": [
-                {axis: list(getattr(sweep, axis)) for axis in Sweep.__dataclass_fields__}
-                for sweep in self.sweeps
-            ],
+            "sweep": [sweep.to_toml() for sweep in self.sweeps],
         }
 
 
@@ -174,16 +186,15 @@ def _sweep(entry: object, index: int, text: str, where: str) -> Sweep:
     if not isinstance(entry, dict):
         raise UsageError(f"{where}: sweep must be written as [[sweep]] tables")
     first_line = _line_of("[[sweep]]", index, text)
-    table = _Table(entry, text, where, tuple(Sweep.__dataclass_fields__), first_line)
-    axes = {
-        axis: table.strings(axis, None if axis != "touch" else ["read-100", "write-100"])
-        for axis in Sweep.__dataclass_fields__
-    }
+    table = _Table(entry, text, where, (*SWEEP_AXES, *AXES), first_line)
+    axes = {axis: table.strings(axis) for axis in SWEEP_AXES}
+    options = {axis: table.strings(axis) for axis in AXES if axis in entry}
     for size in axes["size"]:
         table.convert("size", parse_size, size)
-    for touch in axes["touch"]:
-        table.convert("touch", parse_touch, touch)
-    return Sweep(**axes)
+    for axis, values in options.items():
+        for value in values:
+            table.convert(axis, AXES[axis].parse, value)
+    return Sweep(**axes, options=options)
 
 
 def _scaled(entry: Mapping[str, object], text: str, where: str) -> Scaled:
@@ -243,8 +254,8 @@ class _Table:
             raise self.error(key, f"must be {_KINDS[kind]}, not {value!r}")
         return value
 
-    def strings(self, key: str, default: list[str] | None = None) -> tuple[str, ...]:
-        values = self.take(key, list, default)
+    def strings(self, key: str) -> tuple[str, ...]:
+        values = self.take(key, list)
         if not values or not all(isinstance(value, str) for value in values):
             raise self.error(key, f"must be a list of strings, not {values!r}")
         return tuple(values)
@@ -268,7 +279,7 @@ _KINDS = {
 def override(plan: Plan, axes: Mapping[str, Sequence[str]]) -> Plan:
     """The plan with some axes replaced, each in all of its sweeps."""
     given = {axis: tuple(values) for axis, values in axes.items() if values}
-    return replace(plan, sweeps=tuple(replace(sweep, **given) for sweep in plan.sweeps))
+    return replace(plan, sweeps=tuple(sweep.with_axes(given) for sweep in plan.sweeps))
 
 
 def scaled(plan: Plan) -> Plan:
@@ -302,10 +313,22 @@ def expand(plan: Plan, vocabulary: Vocabulary) -> list[Case]:
         pages = _names("page", named, vocabulary.pages)
         sizes = [parse_size(size) for size in sweep.size]
         for page, size, scenario, name in product(pages, sizes, scenarios, mechanisms):
-            for touch in sweep.touch if scenario == "deliver" else ("none",):
-                mode, pct = parse_touch(touch)
-                cases.setdefault(Case(name, scenario, page, size, mode, pct))
+            for fields in _options(sweep, scenario):
+                cases.setdefault(Case(name, scenario, page, size, **fields))
     return list(cases)
+
+
+def _options(sweep: Sweep, scenario: str) -> list[dict[str, Any]]:
+    """The fields of a case for each combination of the axes that only some scenarios have."""
+    axes = SCENARIOS[scenario].axes
+    texts = [sweep.options.get(axis, default) for axis, default in axes.items()]
+    found = []
+    for combination in product(*texts):
+        fields: dict[str, Any] = {}
+        for axis, text in zip(axes, combination, strict=True):
+            fields |= AXES[axis].parse(text)
+        found.append(fields)
+    return found
 
 
 def _names(kind: str, given: Sequence[str], valid: tuple[str, ...]) -> tuple[str, ...]:

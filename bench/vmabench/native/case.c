@@ -12,7 +12,7 @@ static int prepare_destination(struct vmb_ctx *ctx)
 {
 	const struct vmb_region *region;
 
-	if (ctx->params.scenario == VMB_DELIVER || ctx->mech->flags & VMB_IN_PLACE) {
+	if (vmb_delivers(ctx) || ctx->mech->flags & VMB_IN_PLACE) {
 		if (ctx->hugetlb) /* a pool is small */
 			vmb_pair_drop_destination(ctx->pair);
 		return 0;
@@ -105,6 +105,9 @@ int vmb_case_open(struct vmb_pair *pair, const struct vmb_mech *mech,
 		return vmb_fail(-EINVAL, "%s needs a source of another kind", mech->name);
 	if (mech->flags & VMB_FRESH_ONLY && params->scenario == VMB_TRANSFER)
 		return vmb_fail(-EOPNOTSUPP, "%s fills fresh memory alone", mech->name);
+	err = vmb_delay_check(mech, params);
+	if (err)
+		return err;
 	ctx = calloc(1, sizeof(*ctx));
 	if (!ctx)
 		return vmb_fail(-ENOMEM, "opening a case");
@@ -160,25 +163,15 @@ static int run_in_source(struct vmb_ctx *ctx, uint64_t loops, struct vmb_sample 
 	return err;
 }
 
-static int add_faults(struct vmb_ctx *ctx, uint64_t *minor, uint64_t *major)
-{
-	uint64_t more_minor, more_major;
-	int err;
-
-	err = vmb_faults(ctx->other, minor, major);
-	if (!err)
-		err = vmb_faults(getpid(), &more_minor, &more_major);
-	if (err)
-		return err;
-	*minor += more_minor;
-	*major += more_major;
-	return 0;
-}
-
 static int run_uncounted(struct vmb_ctx *ctx, uint64_t loops, struct vmb_sample *ret)
 {
+	const struct vmb_scene *scene = vmb_scene_of(ctx);
 	unsigned int flags = ctx->mech->flags;
 
+	if (scene->run) {
+		*ret = (struct vmb_sample){ .loops = loops };
+		return scene->run(ctx, loops, ret);
+	}
 	if (flags & VMB_SOURCE_ACTS && (ctx->mech->run || ctx->params.scenario == VMB_TRANSFER))
 		return run_in_source(ctx, loops, ret);
 	return vmb_loop(ctx, loops, ret);
@@ -187,17 +180,17 @@ static int run_uncounted(struct vmb_ctx *ctx, uint64_t loops, struct vmb_sample 
 /* One value. The counters are read outside the timed part, around it. */
 int vmb_case_run(struct vmb_ctx *ctx, uint64_t loops, struct vmb_sample *ret)
 {
-	uint64_t minor, major, minor_after, major_after;
+	struct vmb_counts before, after;
 	int err;
 
-	err = add_faults(ctx, &minor, &major);
+	err = vmb_counts_read(ctx->other, &before);
 	if (!err)
 		err = run_uncounted(ctx, loops, ret);
 	if (!err)
-		err = add_faults(ctx, &minor_after, &major_after);
+		err = vmb_counts_read(ctx->other, &after);
 	if (err) /* a dead source explains any other error */
 		return vmb_pair_check(ctx->pair) ? -ESRCH : err;
-	ret->minor_faults = minor_after - minor;
-	ret->major_faults = major_after - major;
+	vmb_counts_since(&before, &after);
+	ret->counts = after;
 	return vmb_pair_check(ctx->pair);
 }

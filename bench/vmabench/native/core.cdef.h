@@ -12,6 +12,7 @@
 #define VMB_SYSV	...
 #define VMB_SEALED	...
 #define VMB_NR_PHASES	...
+#define VMB_NR_COUNTERS ...
 #define VMB_COPIES	...
 #define VMB_COW		...
 #define VMB_SHARES	...
@@ -43,11 +44,16 @@ struct vmb_evidence {
 	...;
 };
 
+struct vmb_counts {
+	uint64_t known;
+	uint64_t count[...];
+	...;
+};
+
 struct vmb_sample {
 	uint64_t loops;
 	uint64_t time_ns[...];
-	uint64_t minor_faults;
-	uint64_t major_faults;
+	struct vmb_counts counts;
 	...;
 };
 
@@ -55,7 +61,9 @@ struct vmb_params {
 	uint32_t scenario;
 	uint32_t touch;
 	uint32_t touch_pct;
+	uint32_t touch_random;
 	uint32_t seed;
+	uint32_t delay_ns;
 	...;
 };
 
@@ -91,6 +99,7 @@ int vmb_readv_self(void);
 int vmb_follow_parent(int parent);
 uint64_t vmb_now(void);
 
+const char *vmb_counter_name(int counter);
 const char *vmb_detail(void);
 size_t vmb_base_page(void);
 

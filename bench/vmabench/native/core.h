@@ -33,6 +33,7 @@ enum vmb_memory {
 enum vmb_scenario {
 	VMB_TRANSFER, /* both sides populated, buffers reused: the bare operation */
 	VMB_DELIVER,  /* the receiver's memory is fresh each time, phases timed apart */
+	VMB_NR_SCENARIOS,
 };
 
 enum vmb_touch { VMB_TOUCH_NONE, VMB_TOUCH_READ, VMB_TOUCH_WRITE };
@@ -90,20 +91,38 @@ struct vmb_evidence {
 	uint64_t channel_bytes;	   /* the buffer of a pipe or socket, 0 where there is none */
 };
 
-/* Sums over all loops; the faults are those of both processes. */
+/* What is counted beside the time; vmb_counter_name() has the names. */
+enum vmb_counter {
+	VMB_MINOR_FAULTS, /* of both processes and the children they waited for */
+	VMB_MAJOR_FAULTS,
+	VMB_SWITCHES,	 /* of both processes, voluntary */
+	VMB_PREEMPTIONS, /* involuntary */
+	VMB_SWAP_IN,	 /* bytes, of the machine */
+	VMB_SWAP_OUT,
+	VMB_STEAL, /* nanoseconds, of all CPUs, in ticks of USER_HZ */
+	VMB_NR_COUNTERS,
+};
+
+struct vmb_counts {
+	uint64_t known; /* a bit for each counter that the machine has */
+	uint64_t count[VMB_NR_COUNTERS];
+};
+
+/* Sums over all loops. */
 struct vmb_sample {
 	uint64_t loops;
 	uint64_t time_ns[VMB_NR_PHASES];
-	uint64_t minor_faults;
-	uint64_t major_faults;
+	struct vmb_counts counts;
 };
 
 /* Everything that defines a case, apart from the mechanism. */
 struct vmb_params {
-	uint32_t scenario;  /* enum vmb_scenario */
-	uint32_t touch;	    /* enum vmb_touch */
-	uint32_t touch_pct; /* of the base pages, in deliver */
+	uint32_t scenario;     /* enum vmb_scenario */
+	uint32_t touch;	       /* enum vmb_touch */
+	uint32_t touch_pct;    /* of the base pages, where the receiver's memory is fresh */
+	uint32_t touch_random; /* in an order that no prefetcher knows */
 	uint32_t seed;
+	uint32_t delay_ns; /* put into the operation on purpose; 0: none */
 };
 
 struct vmb_region {
@@ -180,6 +199,19 @@ struct vmb_mech {
 	void (*source_teardown)(struct vmb_ctx *ctx);
 };
 
+/*
+ * A scenario of its own: one row of the table in scenes.c, one file scene_*.c.
+ * Both hooks are called in the receiver, in place of the common ones. run reads
+ * the clock itself; the counters are read around it.
+ */
+struct vmb_scene {
+	int (*run)(struct vmb_ctx *ctx, uint64_t loops, struct vmb_sample *ret);
+	int (*verify)(struct vmb_ctx *ctx, uint64_t generation, struct vmb_evidence *ret);
+};
+
+/* scenes.c */
+const struct vmb_scene *vmb_scene_of(const struct vmb_ctx *ctx);
+
 /* mech_table.c */
 extern const struct vmb_mech *const vmb_mechs[];
 int vmb_mech_count(void);
@@ -223,12 +255,22 @@ int vmb_prove_folios(const char *addr, size_t size, struct vmb_proof *ret);
 int vmb_prove_by_scan(const char *addr, size_t size, struct vmb_proof *ret);
 int vmb_prove_by_smaps(const char *addr, size_t size, struct vmb_proof *ret);
 int vmb_page_table_bytes(pid_t pid, uint64_t *ret);
-int vmb_faults(pid_t pid, uint64_t *minor, uint64_t *major);
+
+/* counters.c */
+const char *vmb_counter_name(int counter);
+int vmb_counts_read(pid_t other, struct vmb_counts *ret);
+void vmb_counts_since(const struct vmb_counts *before, struct vmb_counts *counts);
 
 /* hooks.c: hooks that several mechanisms share */
 int vmb_attach_fresh(struct vmb_ctx *ctx);
 int vmb_release_slot(struct vmb_ctx *ctx);
 int vmb_take_channel(struct vmb_ctx *ctx);
+
+/* delay.c: what the timed loops call */
+typedef int (*vmb_hook)(struct vmb_ctx *ctx);
+vmb_hook vmb_timed_transfer(const struct vmb_ctx *ctx);
+vmb_hook vmb_timed_deliver(const struct vmb_ctx *ctx);
+int vmb_delay_check(const struct vmb_mech *mech, const struct vmb_params *params);
 
 /* loops.c */
 int vmb_stream(struct vmb_ctx *ctx, uint64_t loops, uint64_t *ret);
@@ -258,6 +300,12 @@ int vmb_judge_isolation(enum vmb_isolation isolation, int seen, const char *writ
 			const char *reader);
 int vmb_case_verify(struct vmb_ctx *ctx, uint64_t generation, struct vmb_evidence *ret);
 int vmb_case_prove(struct vmb_ctx *ctx, struct vmb_evidence *ret);
+
+/* Whether the receiver's memory is fresh for each operation, in phases. */
+static inline int vmb_delivers(const struct vmb_ctx *ctx)
+{
+	return ctx->params.scenario != VMB_TRANSFER;
+}
 
 static inline uint64_t vmb_now_ns(void)
 {

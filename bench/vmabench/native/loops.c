@@ -19,7 +19,7 @@ uint64_t vmb_now(void)
 
 static int loop_transfer(struct vmb_ctx *ctx, uint64_t loops, struct vmb_sample *ret)
 {
-	int (*transfer)(struct vmb_ctx *ctx) = ctx->mech->transfer;
+	vmb_hook transfer = vmb_timed_transfer(ctx);
 	uint64_t start_ns, i;
 	int err = 0;
 
@@ -146,9 +146,10 @@ static int deliver_once(struct vmb_ctx *ctx, const struct phases *phases, struct
 static int loop_deliver(struct vmb_ctx *ctx, uint64_t loops, struct vmb_sample *ret)
 {
 	const struct vmb_mech *mech = ctx->mech;
+	vmb_hook deliver = vmb_timed_deliver(ctx);
 	const struct phases phases = {
 		.attach = mech->attach ? mech->attach : nothing,
-		.deliver = mech->deliver ? mech->deliver : nothing,
+		.deliver = deliver ? deliver : nothing,
 		.release = mech->release ? mech->release : nothing,
 		.deliver_timed = mech->flags & VMB_SOURCE_ACTS ? deliver_there
 				 : mech->flags & VMB_BOTH_ACT  ? deliver_stream
@@ -171,7 +172,7 @@ int vmb_loop(struct vmb_ctx *ctx, uint64_t loops, struct vmb_sample *ret)
 		return ctx->mech->run(ctx, loops, ret);
 	if (ctx->mech->send && !ctx->pair)
 		return loop_send(ctx, loops);
-	if (ctx->params.scenario == VMB_DELIVER && ctx->pair)
+	if (vmb_delivers(ctx) && ctx->pair)
 		return loop_deliver(ctx, loops, ret);
 	if (ctx->mech->flags & VMB_BOTH_ACT)
 		return loop_stream(ctx, loops, ret);

@@ -72,7 +72,7 @@ static int fork_run(struct vmb_ctx *ctx, uint64_t loops, struct vmb_sample *ret)
 	uint64_t start_ns = vmb_now_ns();
 	int err = 0;
 
-	if (ctx->params.scenario == VMB_DELIVER) {
+	if (vmb_delivers(ctx)) {
 		for (uint64_t i = 0; i < loops && !err; i++)
 			err = deliver_once(ctx, ret);
 		return err;

@@ -38,7 +38,7 @@ static int shared_setup(struct vmb_ctx *ctx)
 
 	if (ctx->mech->flags & VMB_IN_PLACE)
 		ctx->view = ctx->src_slot;
-	if (ctx->params.scenario == VMB_DELIVER)
+	if (vmb_delivers(ctx))
 		return 0;
 	err = map_source(ctx);
 	if (!err)

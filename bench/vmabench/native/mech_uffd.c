@@ -129,7 +129,7 @@ static int move_setup(struct vmb_ctx *ctx)
 {
 	int err = open_uffd(FEATURE_MOVE, &ctx->channel);
 
-	if (err || ctx->params.scenario == VMB_DELIVER)
+	if (err || vmb_delivers(ctx))
 		return err;
 	err = attach_expecting(ctx);
 	return err ? err : expect_missing(ctx, ctx->local.addr);

@@ -330,28 +330,3 @@ int vmb_page_table_bytes(pid_t pid, uint64_t *ret)
 	*ret = kib << 10;
 	return 0;
 }
-
-/*
- * Faults of a process and of its children that were waited for. Read from
- * outside, so that the source is not woken for it.
- */
-int vmb_faults(pid_t pid, uint64_t *minor, uint64_t *major)
-{
-	uint64_t own_minor, child_minor, own_major, child_major;
-	const char *after_name;
-	char buffer[1024];
-	int err;
-
-	err = read_proc(pid, "stat", buffer, sizeof(buffer));
-	if (err)
-		return err;
-	after_name = strrchr(buffer, ')'); /* the name may hold blanks and brackets */
-	if (!after_name ||
-	    sscanf(after_name + 1,
-		   " %*c %*d %*d %*d %*d %*d %*u %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64,
-		   &own_minor, &child_minor, &own_major, &child_major) != 4)
-		return vmb_fail(-EIO, "/proc/%d/stat has an unknown form", (int)pid);
-	*minor = own_minor + child_minor;
-	*major = own_major + child_major;
-	return 0;
-}

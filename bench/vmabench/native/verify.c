@@ -44,7 +44,7 @@ static int operate(struct vmb_ctx *ctx)
 	uint64_t unused_ns;
 	int err;
 
-	if (ctx->params.scenario == VMB_DELIVER && ctx->mech->attach) {
+	if (vmb_delivers(ctx) && ctx->mech->attach) {
 		err = ctx->mech->attach(ctx);
 		if (err)
 			return err;
@@ -182,7 +182,7 @@ static int verify(struct vmb_ctx *ctx, uint64_t generation, struct vmb_evidence 
 		err = operate(ctx);
 	if (!err)
 		err = check_delivered(ctx, generation, ret);
-	if (!err && ctx->params.scenario == VMB_DELIVER && ctx->mech->release)
+	if (!err && vmb_delivers(ctx) && ctx->mech->release)
 		err = ctx->mech->release(ctx);
 	if (!err && ctx->mech->rearm)
 		err = ctx->mech->rearm(ctx);
@@ -193,10 +193,11 @@ static int verify(struct vmb_ctx *ctx, uint64_t generation, struct vmb_evidence 
 
 int vmb_case_verify(struct vmb_ctx *ctx, uint64_t generation, struct vmb_evidence *ret)
 {
+	const struct vmb_scene *scene = vmb_scene_of(ctx);
 	int err;
 
 	*ret = (struct vmb_evidence){ 0 };
-	err = verify(ctx, generation, ret);
+	err = (scene->verify ? scene->verify : verify)(ctx, generation, ret);
 	if (err && vmb_pair_check(ctx->pair))
 		return -ESRCH;
 	return err;

@@ -14,9 +14,11 @@ from vmabench.errors import MachineError
 from vmabench.report.findings import main_crossovers
 from vmabench.report.text import brief_report, path_report, small_print, text_report
 from vmabench.store.format import Result
+from vmabench.store.reader import refuse_injected
 
 TEXT = "report.txt"
 FIGURES = ("throughput.png", "throughput.svg")
+MAPS = ("crossover-map.png", "crossover-map.svg")
 
 
 class Report:
@@ -26,6 +28,7 @@ class Report:
     """
 
     def __init__(self, result: Result) -> None:
+        refuse_injected(result)
         self._result = result
         self._counted = result.header.get("clock") == "instructions"
         if self._counted:
@@ -49,6 +52,13 @@ class Report:
         compose = brief_report if brief else text_report
         return compose(self._result, self._frame, self._summary)
 
+    def html(self) -> str:
+        """The whole report as one HTML file that needs nothing else."""
+        with _quiet_matplotlib():
+            from vmabench.report.page import page  # half a second
+
+            return page(self._result, self._frame, self._summary)
+
     def write(self, directory: Path | str) -> list[Path]:
         """Write text and figures into ``directory``, made if need be; raises MachineError.
 
@@ -64,14 +74,28 @@ class Report:
         if self._counted:
             return [base / TEXT]
         with _quiet_matplotlib():
-            from vmabench.report.figures import save, throughput_figure  # half a second
+            from vmabench.report.canvas import save  # half a second
+            from vmabench.report.figures import throughput_figure
 
             figure = throughput_figure(
                 self._summary, main_crossovers(self._frame), small_print(self._result)
             )
             for name in FIGURES:
                 save(figure, base / name)
-        return [base / name for name in (TEXT, *FIGURES)]
+            maps = self._write_maps(base)
+        return [*(base / name for name in (TEXT, *FIGURES)), *maps]
+
+    def _write_maps(self, base: Path) -> list[Path]:
+        """The crossover map, where there is one."""
+        from vmabench.report.canvas import save
+        from vmabench.report.crossover_map import map_figure
+
+        figure = map_figure(self._frame)
+        if figure is None:
+            return []
+        for name in MAPS:
+            save(figure, base / name)
+        return [base / name for name in MAPS]
 
 
 @contextlib.contextmanager

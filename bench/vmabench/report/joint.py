@@ -10,7 +10,7 @@ from vmabench.analysis import levels
 from vmabench.analysis.distortion import BASELINE, distortion
 from vmabench.analysis.frame import tidy
 from vmabench.report.build import Report
-from vmabench.report.tables import layout
+from vmabench.report.layout import layout
 from vmabench.report.words import label, three_digits
 from vmabench.store.format import Result
 from vmabench.units import format_size

@@ -8,8 +8,9 @@ from typing import Any, cast
 import pandas as pd
 
 from vmabench.analysis import levels
-from vmabench.report.tables import layout
-from vmabench.report.words import label, listed, three_digits, wrapped
+from vmabench.analysis.frame import CONDITIONS
+from vmabench.report.layout import layout
+from vmabench.report.words import condition_words, label, listed, three_digits, wrapped
 from vmabench.units import format_size
 
 NOTES = """\
@@ -20,7 +21,7 @@ an entry: what each further page-table entry adds to the smallest size of its ta
 #: what a table shows: column of the frame, and how the heading names it
 _MEASURES = (("per_call", "a call"), ("per_entry", "an entry"), ("per_kib", "a KiB"))
 
-_TABLE = ["scenario", "page", "touch_mode", "touch_pct", "phase"]
+_TABLE = (*CONDITIONS, "phase")
 _PHASES = ("attach", "touch", "total")
 
 
@@ -51,15 +52,16 @@ def findings(lengths: pd.DataFrame) -> list[str]:
 
 
 def tables(lengths: pd.DataFrame) -> Iterator[str]:
-    """A table for each scenario, page, touch and phase: a call, an entry, a KiB."""
+    """A table for each set of conditions and phase: a call, an entry, a KiB."""
     shown = lengths[lengths["phase"].isin(_PHASES)]
-    for key, rows in shown.groupby(_TABLE, observed=True):
-        scenario, page, mode, pct, phase = cast(tuple[str, str, str, int, str], key)
+    for key, rows in shown.groupby(list(_TABLE), observed=True):
+        of_table = dict(zip(_TABLE, cast(tuple[Any, ...], key), strict=True))
         if not (rows["per_call"] > 0).any():
             continue
-        touch = "" if mode == "none" else f", then {mode} {pct} %"
-        which = "" if scenario == "transfer" else f"; {phase}"
-        yield f"{scenario}, {page} pages{touch}{which}: instructions\n{_table(rows)}"
+        scenario, page = of_table["scenario"], of_table["page"]
+        which = "" if scenario == "transfer" else f"; {of_table['phase']}"
+        head = f"{scenario}, {page} pages{condition_words(of_table)}{which}: instructions"
+        yield f"{head}\n{_table(rows)}"
 
 
 def number(value: float) -> str:

@@ -2,51 +2,50 @@
 """Tables of a summary as plain text: sizes down, mechanisms across, at most WIDTH columns wide."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 import pandas as pd
 
 from vmabench.analysis import levels
+from vmabench.analysis.frame import CONDITIONS
 from vmabench.report.findings import typical_size
-from vmabench.report.words import WIDTH, label, three_digits
+from vmabench.report.layout import layout
+from vmabench.report.words import condition_words, label, three_digits
 from vmabench.units import format_size, format_time
 
 Row = dict[str, Any]
 Cell = Callable[[Row], str]
-
-#: a table's key: scenario, page, touch mode, touch percentage
-_TABLE = ["scenario", "page", "touch_mode", "touch_pct"]
 
 #: the bare null is an empty operation, the same at each size, and told in one line
 _NULL = "null"
 
 
 def latency_tables(summary: pd.DataFrame) -> Iterator[str]:
-    """The whole operation: a table for each scenario, page and touch."""
-    for (scenario, page, touch), rows in _tables(summary[summary["phase"] == "total"]):
+    """The whole operation: a table for each set of conditions."""
+    for (scenario, page, words), rows in _tables(summary[summary["phase"] == "total"]):
         if _has_numbers(rows):
-            head = f"{scenario}, {page} pages{touch}: time of one operation"
+            head = f"{scenario}, {page} pages{words}: time of one operation"
             yield f"{head}\n{_by_mechanism(rows, time_cell)}"
 
 
 def rate_tables(summary: pd.DataFrame) -> Iterator[str]:
     """The throughput of the bare operation: a table for each page."""
     bare = summary[(summary["scenario"] == "transfer") & (summary["phase"] == "total")]
-    for (scenario, page, touch), rows in _tables(bare):
+    for (scenario, page, words), rows in _tables(bare):
         if _has_numbers(rows):
-            head = f"{scenario}, {page} pages{touch}: throughput in GB/s (10^9 bytes)"
+            head = f"{scenario}, {page} pages{words}: throughput in GB/s (10^9 bytes)"
             yield f"{head}\n{_by_mechanism(rows, rate_cell)}"
 
 
 def phase_tables(summary: pd.DataFrame) -> Iterator[str]:
     """The parts of a delivery at one size: mechanisms down, phases across."""
-    for (scenario, page, touch), rows in _tables(summary[summary["scenario"] == "deliver"]):
+    for (scenario, page, words), rows in _tables(summary[summary["scenario"] == "deliver"]):
         if not _has_numbers(rows):
             continue
         size_bytes = typical_size(rows.loc[rows["median_ns"].notna(), "size_bytes"])
         at_size = rows[(rows["size_bytes"] == size_bytes) & rows["median_ns"].notna()]
-        head = f"{scenario}, {page} pages{touch}, {format_size(size_bytes)}: where the time goes"
+        head = f"{scenario}, {page} pages{words}, {format_size(size_bytes)}: where the time goes"
         yield f"{head}\n{_by_phase(at_size)}"
 
 
@@ -68,31 +67,12 @@ def rate_cell(row: Row) -> str:
     return three_digits(row["bytes_per_s"] / 1e9) + _mark(row)
 
 
-def layout(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Right-aligned columns; what is too wide goes on below, with the first column again."""
-    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    blocks: list[list[int]] = [[]]
-    for index in range(1, len(header)):
-        taken = widths[0] + sum(widths[other] + 2 for other in [*blocks[-1], index])
-        if blocks[-1] and taken > WIDTH:
-            blocks.append([])
-        blocks[-1].append(index)
-    return "\n\n".join(
-        "\n".join(
-            "  ".join(line[index].rjust(widths[index]) for index in [0, *block])
-            for line in [header, *rows]
-        )
-        for block in blocks
-    )
-
-
 def _tables(summary: pd.DataFrame) -> Iterator[tuple[tuple[str, str, str], pd.DataFrame]]:
     bare_null = (summary["mechanism"] == _NULL) & (summary["scenario"] == "transfer")
     without_null = summary[~bare_null]
-    for key, rows in without_null.groupby(_TABLE, observed=True):
-        scenario, page, mode, pct = cast(tuple[str, str, str, int], key)
-        touch = "" if mode == "none" else f", then {mode} {pct} %"
-        yield (scenario, page, touch), rows
+    for key, rows in without_null.groupby(list(CONDITIONS), observed=True):
+        of_table = dict(zip(CONDITIONS, cast(tuple[Any, ...], key), strict=True))
+        yield (of_table["scenario"], of_table["page"], condition_words(of_table)), rows
 
 
 def _by_mechanism(rows: pd.DataFrame, cell: Cell) -> str:

@@ -6,15 +6,15 @@ from collections.abc import Iterator
 import pandas as pd
 
 from vmabench.analysis import levels
+from vmabench.analysis.disturbance import disturbances
+from vmabench.analysis.intervals import fewest_for_interval
 from vmabench.report import paths
 from vmabench.report.findings import findings, sizes_between
 from vmabench.report.tables import latency_tables, phase_tables, rate_tables
+from vmabench.report.touch import MAP_NOTE, map_tables
 from vmabench.report.words import kernel_line, label, listed, machine_line, wrapped
 from vmabench.store.format import Result
 from vmabench.units import format_duration, format_time
-
-#: with fewer rounds an interval is their whole range and holds less than 95 %
-_ENOUGH_ROUNDS = 6
 
 _NOTES = """\
 ±: the larger half of the 95 % interval of the median over rounds. !: unstable, see below.
@@ -29,7 +29,12 @@ _NAMED = 2
 
 def text_report(result: Result, frame: pd.DataFrame, summary: pd.DataFrame) -> str:
     """The whole report; ``frame`` and ``summary`` are those of ``result``."""
-    tables = [*latency_tables(summary), *rate_tables(summary), *phase_tables(summary)]
+    # of touch, the maps say in a few lines what a table for each share would say in many
+    others = summary[summary["scenario"] != "touch"]
+    tables = [*latency_tables(others), *rate_tables(others), *phase_tables(others)]
+    tables += [*map_tables(frame)]
+    if len(others) < len(summary):
+        tables.append(MAP_NOTE)
     return _joined(header(result), _found(frame, summary), *tables, *_end(summary))
 
 
@@ -61,6 +66,7 @@ def header(result: Result) -> str:
         wrapped(f"machine  {machine_line(result)}", " " * 9),
         wrapped(f"kernel   {kernel_line(result)}", " " * 9),
         wrapped(f"run      {_run_line(result)}", " " * 9),
+        *(wrapped(f"values   {line}", " " * 9) for line in [_disturbed_line(result)] if line),
         *(wrapped(f"NOTICE   {notice}", " " * 9) for notice in _notices(result)),
     ]
     return "\n".join(lines)
@@ -110,6 +116,18 @@ def _run_line(result: Result) -> str:
     return ", ".join(parts)
 
 
+def _disturbed_line(result: Result) -> str:
+    """How many values something came between; empty where that was not counted."""
+    found = disturbances(result)
+    if not found.known:
+        return ""
+    share = f"{100 * found.hit / found.known:.0f} %"
+    line = f"{found.hit} of {found.known} values ({share}) were disturbed"
+    if found.hit:
+        line += f": {found.preempted} by another task, {found.stolen} by stolen time; all are kept"
+    return line
+
+
 def _notices(result: Result) -> Iterator[str]:
     finished = sum(1 for record in result.of_kind("round") if record["complete"])
     counted = result.header.get("clock") == "instructions"
@@ -121,10 +139,9 @@ def _notices(result: Result) -> Iterator[str]:
         yield result.damage
     if counted:
         yield "counted in instructions: there is not one time in this report"
-    elif finished <= 1:
-        yield "with one round there are no intervals"
-    elif finished < _ENOUGH_ROUNDS:
-        yield f"with {finished} rounds an interval is their whole range, and holds less than 95 %"
+    elif finished < fewest_for_interval():
+        rounds = "1 round" if finished == 1 else f"{finished} rounds"
+        yield f"with {rounds} there are no intervals: they take {fewest_for_interval()}"
 
 
 def _joined(*parts: str) -> str:
@@ -137,10 +154,10 @@ def _found(frame: pd.DataFrame, summary: pd.DataFrame) -> str:
 
 
 def _end(summary: pd.DataFrame) -> tuple[str, str, str]:
-    return _null_line(summary), _notes(summary), missing(summary)
+    return _null_line(summary), notes(summary), missing(summary)
 
 
-def _notes(summary: pd.DataFrame) -> str:
+def notes(summary: pd.DataFrame) -> str:
     """What a reader has to know of the mechanisms that are there."""
     local = [name for name in levels.OWN if (summary["mechanism"] == name).any()]
     if not local:

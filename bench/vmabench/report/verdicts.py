@@ -2,6 +2,7 @@
 """A comparison as text, in the layout that kernel developers read daily, and as data."""
 
 import math
+import re
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -14,8 +15,8 @@ from vmabench.analysis.compare import (
     VERDICTS,
     bare_name,
 )
+from vmabench.report.layout import layout
 from vmabench.report.paths import number
-from vmabench.report.tables import layout
 from vmabench.report.words import bracketed, three_digits, wrapped
 from vmabench.units import format_time
 
@@ -23,21 +24,28 @@ _DECIDED = ("slower", "faster")
 
 
 def verdict_text(compared: pd.DataFrame, head: Sequence[str], *, marked: bool = False) -> str:
-    """Counts, then each case with a verdict, then those without; ``marked`` puts ! on each line."""
+    """Counts, then each case with a verdict, then those without; ``marked`` puts ! on each line.
+
+    That is for a comparison that was forced, so that no line of it can be quoted without its mark.
+    """
     counts = [f"{int((compared['verdict'] == name).sum())} {name}" for name in VERDICTS]
     parts = ["\n".join(head), ", ".join(counts)]
     decided = compared[compared["verdict"].isin(_DECIDED)]
     if len(decided):
-        parts.append(_decided_table(decided, "! " if marked else ""))
+        parts.append(_decided_table(decided))
     parts.append(_rule())
     for verdict, title in (("unstable", "unstable"), ("~", "~"), ("not comparable", "")):
         rows = compared[compared["verdict"] == verdict]
         if len(rows):
             parts.append(_others(rows, title or verdict))
-    return "\n\n".join(parts) + "\n"
+    return _marked("\n\n".join(parts) + "\n", marked)
 
 
-def robot_text(compared: pd.DataFrame, names: tuple[str, str]) -> str:
+def _marked(text: str, marked: bool) -> str:
+    return re.sub(r"^(?=.)", "! ", text, flags=re.MULTILINE) if marked else text
+
+
+def robot_text(compared: pd.DataFrame, names: tuple[str, str], *, marked: bool = False) -> str:
     """``%stddev  %change  %stddev``: ns of one operation; ``~`` where no difference was shown."""
     left, right = (name[:24] for name in names)
     lines = [
@@ -50,21 +58,26 @@ def robot_text(compared: pd.DataFrame, names: tuple[str, str]) -> str:
         change = f"{100 * (row['ratio'] - 1):+.1f}%" if row["verdict"] in _DECIDED else "~"
         a, b = (_with_deviation(row, side) for side in "ab")
         lines.append(f"{a:>24}  {change:>9}  {b:>24}  {bare_name(row['case_id'])}")
-    return "\n".join(lines) + "\n"
+    return _marked("\n".join(lines) + "\n", marked)
 
 
-def rows_of(compared: pd.DataFrame) -> list[dict[str, Any]]:
-    """The rows for JSON, where there is no NaN: such a value is null."""
+def rows_of(compared: pd.DataFrame, forced: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """The rows for JSON, where there is no NaN: such a value is null.
+
+    Each row of a comparison that was forced has ``forced``, with what speaks against it.
+    """
+    mark = {"forced": list(forced)} if forced else {}
     return [
         {
             name: None if isinstance(value, float) and math.isnan(value) else value
             for name, value in row.items()
         }
+        | mark
         for row in _dicts(compared)
     ]
 
 
-def path_verdict_text(compared: pd.DataFrame, head: Sequence[str]) -> str:
+def path_verdict_text(compared: pd.DataFrame, head: Sequence[str], *, marked: bool = False) -> str:
     """Differences of path lengths: of a call, of an entry, of a KiB."""
     changed = compared[compared["verdict"] != "~"]
     same = len(compared) - len(changed)
@@ -87,13 +100,13 @@ def path_verdict_text(compared: pd.DataFrame, head: Sequence[str]) -> str:
         parts.append(layout(header, lines))
     limit = 100 * MIN_PATH_EFFECT
     parts.append(f"Instructions. Below {limit:g} % two boots of one kernel differ as much.")
-    return "\n\n".join(parts) + "\n"
+    return _marked("\n\n".join(parts) + "\n", marked)
 
 
-def _decided_table(rows: pd.DataFrame, mark: str) -> str:
+def _decided_table(rows: pd.DataFrame) -> str:
     lines = [
         [
-            mark + bare_name(row["case_id"]),
+            bare_name(row["case_id"]),
             format_time(row["a_ns"]).replace(" ", ""),
             format_time(row["b_ns"]).replace(" ", ""),
             f"{100 * (row['ratio'] - 1):+.1f}%",

@@ -3,7 +3,8 @@
 
 import math
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from vmabench.store.format import Result
 from vmabench.store.reader import machine_facts
@@ -55,6 +56,23 @@ def three_digits(value: float) -> str:
 
 def bracketed(lo: str, hi: str) -> str:
     return f"[{lo}..{hi}]"
+
+
+def condition_words(conditions: Mapping[str, Any]) -> str:
+    """What sets a case apart from a plain one, to go on with after its scenario and page.
+
+    ``, then read 10 %, 2 receivers``; empty for a plain one. ``conditions``: column of
+    ``analysis.frame.CONDITIONS`` -> value.
+    """
+    words = []
+    if conditions["touch_mode"] != "none":
+        order = " at random" if conditions["touch_order"] == "random" else ""
+        words.append(f"then {conditions['touch_mode']} {conditions['touch_pct']} %{order}")
+    if conditions["swapped_pct"]:
+        words.append(f"{conditions['swapped_pct']} % of it swapped out")
+    if conditions["receivers"] > 1:
+        words.append(f"{conditions['receivers']} receivers")
+    return "".join(f", {word}" for word in words)
 
 
 def listed(names: Iterable[str]) -> str:

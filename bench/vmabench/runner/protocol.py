@@ -40,7 +40,10 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """All that a worker does in its life: one round."""
+    """All that a worker does in its life: one round.
+
+    ``delays_ns``: a case and what is injected into each of its operations, to test the tool.
+    """
 
     parent: int
     seed: int
@@ -48,6 +51,10 @@ class Job:
     source_cpu: int
     receiver_cpu: int
     blocks: tuple[Block, ...]
+    delays_ns: tuple[tuple[str, int], ...] = ()
+
+    def delay_ns(self, case: str) -> int:
+        return dict(self.delays_ns).get(case, 0)
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
@@ -59,4 +66,5 @@ class Job:
             Block(**{**block, "cases": tuple(CaseJob(**case) for case in block["cases"])})
             for block in data.pop("blocks")
         ]
-        return cls(**data, blocks=tuple(blocks))
+        delays = tuple((case, ns) for case, ns in data.pop("delays_ns"))
+        return cls(**data, blocks=tuple(blocks), delays_ns=delays)

@@ -6,9 +6,11 @@ import random
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import median
 from typing import Protocol
 
 from vmabench.matrix.case import Case
+from vmabench.runner.bisection import next_cases
 from vmabench.runner.planner import Clockwork, Cost, Effort, counted_effort, plan_round
 from vmabench.runner.process import Worker, WorkerLostError
 from vmabench.runner.protocol import CALIBRATE, Block, CaseJob, Job, Message
@@ -51,6 +53,7 @@ class Setup:
     receiver_cpu: int
     counted: bool = False
     pinning: Collection[str] = ()
+    delays_ns: tuple[tuple[str, int], ...] = ()
     explain: Callable[[int, str], str] = lambda _error, detail: detail
 
 
@@ -115,24 +118,40 @@ class Run:
         self.sink = sink
         self.observer = observer
         self.outcome = Outcome()
+        self._op_ns: dict[str, list[float]] = {}
         self._started_ns = time.monotonic_ns()
 
     def execute(self) -> Outcome:
         if not self.setup.cases:
             return self.outcome
-        costs = self._calibrate()
+        costs = self._calibrate(self.setup.cases)
         if self.setup.counted:
             self._count(costs)
         else:
+            self._bisect(costs)
             self._fill_budget(costs)
         return self.outcome
+
+    def _bisect(self, costs: dict[str, Cost]) -> None:
+        """Adds what halves the brackets of break-evens, by what is known of each case so far."""
+        tried = set(costs)
+        while True:
+            op_ns = {
+                Case.parse(case): median(self._op_ns.get(case) or [cost.op_ns])
+                for case, cost in costs.items()
+            }
+            added = [c for c in next_cases(op_ns, self.setup.cases) if str(c) not in tried]
+            if not added:
+                return
+            tried |= {str(case) for case in added}
+            costs |= self._calibrate(added)
 
     def _count(self, costs: Mapping[str, Cost]) -> None:
         efforts = {case: counted_effort(cost.op_ns) for case, cost in costs.items()}
         for _ in range(self.setup.rounds if costs else 0):
             self._measure(costs, efforts)
 
-    def _fill_budget(self, costs: Mapping[str, Cost]) -> None:
+    def _fill_budget(self, costs: dict[str, Cost]) -> None:
         clockwork = Clockwork(self.setup.budget_s * 1e9, self.setup.rounds)
         overhead_ns = sum(cost.overhead_ns for cost in costs.values())
         while costs:
@@ -144,14 +163,16 @@ class Run:
             if self.outcome.rounds and not clockwork.room_for(self._spent_ns(), round_ns):
                 break
             result = self._measure(costs, efforts)
-            overhead_ns = result.overhead_ns
+            known = len(costs)
+            self._bisect(costs)
+            overhead_ns = result.overhead_ns * len(costs) / known
 
     def _spent_ns(self) -> int:
         return time.monotonic_ns() - self._started_ns
 
-    def _calibrate(self) -> dict[str, Cost]:
+    def _calibrate(self, cases: Sequence[Case]) -> dict[str, Cost]:
         """What each case costs; those that fail are reported and left out of the rounds."""
-        jobs = [CaseJob(str(case), values=1, loops=CALIBRATE) for case in self.setup.cases]
+        jobs = [CaseJob(str(case), values=1, loops=CALIBRATE) for case in cases]
         self.observer.phase("calibrating", len(jobs))
         result = RoundResult([])
         try:
@@ -243,6 +264,11 @@ class Run:
             self.outcome.wall_ns += result.wall_ns
             self.outcome.timed_ns += result.timed_ns
 
+    def _note_times(self, message: Message) -> None:
+        op_ns = _op_ns(message)
+        if op_ns is not None:
+            self._op_ns.setdefault(message["case"], []).append(op_ns)
+
     def _run_worker(self, blocks: Sequence[Block], number: int, result: RoundResult) -> None:
         setup = self.setup
         job = Job(
@@ -252,6 +278,7 @@ class Run:
             source_cpu=setup.source_cpu,
             receiver_cpu=setup.receiver_cpu,
             blocks=tuple(blocks),
+            delays_ns=setup.delays_ns,
         )
         limits = {case.case: _limit_s(case) for block in blocks for case in block.cases}
         current = blocks[0].cases[0].case
@@ -265,10 +292,17 @@ class Run:
                         self.observer.case(current)
                     elif message["kind"] == "case":
                         result.cases.append(message)
+                        self._note_times(message)
                         result.timed_ns += _timed_ns(message)
             except WorkerLostError as error:
                 lost = {"case": current, "outcome": "failed", "reason": str(error), "wall_ns": 0}
                 result.cases.append(lost)
+
+
+def _op_ns(message: Message) -> float | None:
+    """The median over the values of what one operation took; None where there is no value."""
+    totals = [value["time_ns"]["total"] for value in message.get("values", ())]
+    return median(totals) / message["loops"] if totals else None
 
 
 def _rest(blocks: Sequence[Block], done: set[str]) -> list[Block]:

@@ -114,7 +114,7 @@ def run_case(pair: Pair, job: Job, case_job: CaseJob) -> Message:
     case = Case.parse(case_job.case)
     with ExitStack() as stack:
         try:
-            opened = stack.enter_context(pair.open(case, job.seed))
+            opened = stack.enter_context(pair.open(case, job.seed, job.delay_ns(case_job.case)))
         except NativeError as error:
             return _error("blocked", error)
         try:
@@ -187,6 +187,7 @@ def describe(evidence: Evidence) -> Message:
         "src_backed_pct": evidence.src.huge_pct,
         "dst_backed_pct": evidence.dst.huge_pct,
         "page_table_bytes": evidence.page_table_bytes,
+        "moved_bytes": evidence.dst.size_bytes,
         "src": describe_proof(evidence.src),
         "dst": describe_proof(evidence.dst),
     }
@@ -211,12 +212,11 @@ def describe_proof(proof: Proof) -> Message:
 def measure(opened: OpenCase, loops: int, expected_s: float) -> Message:
     at_ns = now_ns()
     sample = opened.run(loops, expected_s)
-    return {
-        "time_ns": sample.time_ns,
-        "minor_faults": sample.minor_faults,
-        "major_faults": sample.major_faults,
-        "at_ns": at_ns,
-    }
+    passed_ns = now_ns() - at_ns
+    if sample.time_ns["total"] > passed_ns:
+        value = f"{sample.time_ns['total']} ns were timed within {passed_ns} ns"
+        raise NativeError(errno.EIO, f"the clock has jumped: {value}")
+    return {"time_ns": sample.time_ns, "at_ns": at_ns} | sample.counts
 
 
 def calibrate(opened: OpenCase, case: Case) -> Message:

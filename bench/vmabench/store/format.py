@@ -14,7 +14,8 @@ a run that was cut off can be read up to there. Each line is one JSON object wit
     ``clock`` (``raw``; or ``instructions``: every ``time_ns`` and ``op_ns`` of the file is then a
     count of instructions, as such a machine executes one a nanosecond),
     ``plan`` (its name), ``seed``, ``started`` (UTC, ISO 8601), ``source_cpu``,
-    ``receiver_cpu``.
+    ``receiver_cpu``; ``injected`` only where a delay was put into a mechanism on purpose (text):
+    such a run tests this tool, and nothing is reported of it.
 ``skipped``
     ``case``, ``reason``: a case that can't run here, or not on this memory.
 ``calibration``
@@ -26,8 +27,11 @@ a run that was cut off can be read up to there. Each line is one JSON object wit
     ``outcome`` (``ok``, ``skipped`` or ``failed``), ``reason`` (of an outcome that is not ok),
     ``loops`` (operations a value), ``values``: a list with one object for each value, in the
     order in which they were taken: ``time_ns`` (an object phase -> nanoseconds of all loops
-    together, phases as in matrix.case), ``minor_faults``, ``major_faults`` (of both processes,
-    all loops together), ``at_ns`` (CLOCK_MONOTONIC_RAW at its start); and ``proof``:
+    together, phases as in matrix.case), ``at_ns`` (CLOCK_MONOTONIC_RAW at its start), and the
+    counters that the machine has, over all loops: ``minor_faults``, ``major_faults``,
+    ``context_switches``, ``preemptions`` (of both processes), ``swap_in_bytes``,
+    ``swap_out_bytes``, ``steal_ns`` (of the machine); and ``proof``:
+    ``moved_bytes`` (what arrived at the receiver and was compared whole, since format 3),
     ``src_backed_pct``, ``dst_backed_pct`` (share of the bytes that huge pages map; 0 is right
     for base pages), ``page_table_bytes`` (both processes), absent where not measured.
 ``round``
@@ -43,9 +47,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 #: Newest first. A change that makes old results incomparable stands in CHANGELOG too.
+#: 3: counters of swap, context switches and steal time; names of cases with more axes.
 #: 2: the header's clock may be ``instructions``.
 #: 1: the first.
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 Record = dict[str, Any]
 

@@ -2,6 +2,7 @@
 """From a result directory to a Result: every record up to the first damage."""
 
 import json
+import math
 import tomllib
 import zlib
 from collections.abc import Callable
@@ -56,6 +57,16 @@ def machine_facts(result: Result) -> dict[str, Any]:
     """The facts of machine.json, whether they stand under ``facts`` or at its top."""
     facts = result.machine.get("facts", result.machine)
     return facts if isinstance(facts, dict) else {}
+
+
+def refuse_injected(result: Result) -> None:
+    """Raises UsageError for a run into which a delay was put on purpose."""
+    injected = result.header.get("injected")
+    if injected:
+        raise UsageError(
+            f"{result.directory} is a test of this tool: a delay was injected ({injected}),"
+            " and nothing is reported of it"
+        )
 
 
 def _read_samples(path: Path) -> tuple[list[Record], str | None]:
@@ -117,9 +128,30 @@ def _parse(line: bytes) -> tuple[Record | None, str]:
     for key in _REQUIRED.get(record["kind"], ()):
         if key not in record:
             return None, f"a {record['kind']} without {key}"
-    if record.get("outcome") == "ok" and not {"loops", "values"} <= record.keys():
-        return None, "an ok case without values"
+    if record["kind"] == "case" and record["outcome"] == "ok":
+        fault = _fault_of_values(record)
+        if fault:
+            return None, fault
     return record, ""
+
+
+def _fault_of_values(record: Record) -> str:
+    """What is wrong with the numbers of an ok case: a file may have been edited by hand."""
+    if not {"loops", "values"} <= record.keys():
+        return "an ok case without values"
+    loops, values = record["loops"], record["values"]
+    if not isinstance(loops, int) or loops < 1 or not isinstance(values, list):
+        return "an ok case without operations"
+    for value in values:
+        times = value.get("time_ns") if isinstance(value, dict) else None
+        if not isinstance(times, dict):
+            return "a value without a time"
+        for phase, time_ns in times.items():
+            if isinstance(time_ns, bool) or not isinstance(time_ns, int | float):
+                return f"{phase} is {time_ns!r}, no number"
+            if not (math.isfinite(time_ns) and time_ns >= 0):
+                return f"{phase} is {time_ns} ns, no time"
+    return ""
 
 
 def _check_header(path: Path, header: Record) -> None:

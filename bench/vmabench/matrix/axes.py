@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The axes that only some scenarios have: how a plan and the name of a case write them.
+
+Each stands once here, and everything that reads or writes names, plans and options asks this table.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from vmabench.errors import UsageError
+
+#: what every case has, and every sweep of a plan names
+SWEEP_AXES = ("mechanism", "scenario", "page", "size")
+
+TOUCH_MODES = ("none", "read", "write")
+TOUCH_ORDERS = ("sequential", "random")
+THP_SETTINGS = ("always", "madvise", "never")
+
+#: the text of an axis that is left as the machine has it
+CURRENT = "current"
+
+_TOUCH = re.compile(r"(read|write)-(\d+)(-random)?")
+
+Fields = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """``parse`` turns a text into fields of a case, or raises UsageError; ``write`` is its inverse.
+
+    ``neutral`` is the text of a case that does not have the axis; names leave it out.
+    """
+
+    help: str
+    neutral: str
+    parse: Callable[[str], Fields]
+    write: Callable[[Any], str]
+
+
+def parse_touch(text: str) -> Fields:
+    """Mode, share and order of ``none``, ``read-100`` or ``write-10-random``."""
+    if text == "none":
+        return {"touch_mode": "none", "touch_pct": 0, "touch_order": "sequential"}
+    match = _TOUCH.fullmatch(text)
+    if not match or not 0 <= int(match[2]) <= 100:
+        raise UsageError(f"{text!r} is no touch: write none, read-100 or write-10-random")
+    order = "random" if match[3] else "sequential"
+    return {"touch_mode": match[1], "touch_pct": int(match[2]), "touch_order": order}
+
+
+def write_touch(case: Any) -> str:
+    if case.touch_mode == "none":
+        return "none"
+    suffix = "-random" if case.touch_order == "random" else ""
+    return f"{case.touch_mode}-{case.touch_pct}{suffix}"
+
+
+def _parse_thp(text: str) -> Fields:
+    if text not in (CURRENT, *THP_SETTINGS):
+        names = ", ".join(THP_SETTINGS)
+        raise UsageError(f"{text!r} is no setting of THP: write {names}, or {CURRENT}")
+    return {"thp": "" if text == CURRENT else text}
+
+
+#: name, which is the key in plans and in names of cases -> axis, in the order of names
+AXES: dict[str, Axis] = {
+    "touch": Axis(
+        "what the receiver uses of each delivery: none, read-10, write-100-random",
+        "none",
+        parse_touch,
+        write_touch,
+    ),
+    "thp": Axis(
+        "the setting of transparent huge pages: always, madvise, never; current leaves it",
+        CURRENT,
+        _parse_thp,
+        lambda case: case.thp or CURRENT,
+    ),
+}
+
+
+def parse_count(text: str, what: str, most: int) -> int:
+    """A whole number from 1 to ``most``; raises UsageError."""
+    if not re.fullmatch(r"[1-9]\d*", text) or int(text) > most:
+        raise UsageError(f"{text!r} is no number of {what}: write 1 to {most}")
+    return int(text)

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What each scenario does differently from the common loops and the common
+ * check. A scenario that needs more than they offer has a file scene_*.c and
+ * its row here; NULL means the common way.
+ */
+#include "core.h"
+
+static const struct vmb_scene scenes[VMB_NR_SCENARIOS] = {
+	[VMB_TRANSFER] = { 0 },
+	[VMB_DELIVER] = { 0 },
+};
+
+const struct vmb_scene *vmb_scene_of(const struct vmb_ctx *ctx)
+{
+	return &scenes[ctx->params.scenario];
+}

@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Figures of a page: small enough for a phone, in the colours of the reader's theme."""
+
+import io
+import re
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import matplotlib as mpl
+import pandas as pd
+from markupsafe import Markup, escape
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from vmabench.analysis.costs import COUNTERS
+from vmabench.analysis.crossover import Crossover
+from vmabench.analysis.frame import CONDITIONS
+from vmabench.analysis.stats import paired_ratio
+from vmabench.report import charts
+from vmabench.report.canvas import GRID, INK, PAPER, STYLE, handle, measure
+from vmabench.report.crossover_map import map_figure
+from vmabench.report.curves import mark_crossover, panels, throughput
+from vmabench.report.figures import MOST_LINES
+from vmabench.report.findings import typical_size
+from vmabench.report.style import by_family
+from vmabench.report.words import condition_words, label
+from vmabench.units import format_size
+
+_WIDTH_INCHES = 4.6
+_WIDE_INCHES = 9.4
+
+_NO_PART = ("null",)
+
+#: words stay words, so that they can be searched and the file is small
+_STYLE: Any = STYLE | {
+    "svg.fonttype": "none",
+    "font.size": 10.5,
+    "text.parse_math": False,
+    "font.family": "sans-serif",
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+}
+_THEME = {INK: "currentColor", GRID: "var(--line)", PAPER: "var(--paper)"}
+_LONG_NUMBER = re.compile(r"(\d+\.\d{2})\d+")
+_PROLOGUE = re.compile(r"^.*?(?=<svg)|<metadata>.*?</metadata>", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """A figure, and the words above it. ``wide`` takes the whole width where there is some."""
+
+    title: str
+    svg: Markup
+    wide: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """An entry of a legend; with ``svg`` None it is the name of a family."""
+
+    name: str
+    svg: Markup | None = None
+
+
+def legend(mechanisms: Iterable[str]) -> list[Key]:
+    keys = []
+    for family, names in by_family(mechanisms).items():
+        keys += [Key(family), *(Key(label(name), _swatch(name)) for name in names)]
+    return keys
+
+
+def maps(frame: pd.DataFrame, mechanisms: Sequence[str], baseline: str) -> Iterator[Drawing]:
+    """A map for each of the mechanisms that was measured together with ``baseline``."""
+    for name in mechanisms:
+        ratios = paired_ratio(frame, name, baseline)
+        ratios = ratios[(ratios["phase"] == "total") & ratios["ratio"].notna()]
+        if ratios.empty:
+            continue
+        ratios = ratios.assign(row=[_row_words(row) for row in ratios.to_dict("records")])
+        title = f"{label(name)}: how many times as fast as {baseline}"
+        height = 1.0 + 0.34 * ratios["row"].nunique()
+        svg = _svg(title, partial(charts.ratio_map, ratios), height, _WIDE_INCHES)
+        yield Drawing(title, svg, wide=True)
+
+
+def shares(frame: pd.DataFrame) -> Iterator[Drawing]:
+    """Who wins at which size and share of touched pages, where that was measured."""
+    title = "Who is the fastest, by size and share of the pages used afterwards"
+    with mpl.rc_context(_STYLE | {"svg.hashsalt": title, "figure.facecolor": PAPER}):
+        figure = map_figure(frame)
+        if figure is not None:
+            # on white in each theme: letters stand on pale cells
+            yield Drawing(title, _element(figure, title, {}), wide=True)
+
+
+def rates(summary: pd.DataFrame, crossovers: Sequence[Crossover]) -> Iterator[Drawing]:
+    """Throughput against size: a figure for each page, or for each page and family."""
+    bare = summary[(summary["scenario"] == "transfer") & (summary["phase"] == "total")]
+    bare = bare[bare["bytes_per_s"].notna()]
+    families = by_family(bare["mechanism"].astype(str))
+    split = sum(map(len, families.values())) > MOST_LINES
+    for title, rows in panels(bare):
+        found = [one for one in crossovers if one.answer == "crossover" and one.is_of(rows)]
+        here = list(by_family(rows["mechanism"].astype(str))) if split else [None]
+        for family in here:
+            marks = found if family in (None, *list(families)[:1]) else []
+            name = f"{title}: {family}" if family else title
+            yield Drawing(name, _svg(name, partial(_rate, rows, family, marks)))
+
+
+def deliveries(summary: pd.DataFrame) -> Iterator[Drawing]:
+    """The phases of each scenario that has some, at one size of each set of conditions."""
+    timed = summary[summary["median_ns"].notna() & ~summary["mechanism"].isin(_NO_PART)]
+    for scenario in timed.loc[timed["phase"] != "total", "scenario"].unique():
+        for title, rows in panels(timed[timed["scenario"] == scenario]):
+            size_bytes = typical_size(rows["size_bytes"])
+            at_size = rows[rows["size_bytes"] == size_bytes]
+            name = f"{scenario} {format_size(size_bytes)}, {title}"
+            yield Drawing(name, _bars(name, at_size, partial(charts.phases, at_size)))
+
+
+def side_effects(costs: pd.DataFrame) -> Iterator[Drawing]:
+    """Bars of each counter that is not 0 throughout, at one size of each scenario's first pages."""
+    shown = costs[~costs["mechanism"].isin(_NO_PART)]
+    for counter, words in COUNTERS.items():
+        of_counter = shown[shown["counter"] == counter]
+        for scenario, rows in of_counter.groupby("scenario", observed=True):
+            title, first = next(iter(panels(rows)))
+            size_bytes = typical_size(first["size_bytes"])
+            at_size = first[first["size_bytes"] == size_bytes]
+            if (at_size["median"] > 0).any():
+                name = f"{words}: {scenario} {format_size(size_bytes)}, {title}"
+                draw = partial(charts.cost_bars, at_size, what=words)
+                yield Drawing(name, _bars(name, at_size, draw))
+
+
+def run_charts(drift: pd.DataFrame) -> Iterator[Drawing]:
+    families = by_family(set(drift["mechanism"].astype(str)) - set(_NO_PART))
+    for family, names in families.items():
+        draw = partial(charts.rounds, drift, mechanisms=names)
+        yield Drawing(family, _svg(family, draw, 2.6))
+
+
+def phase_keys() -> list[tuple[str, str]]:
+    """Phase and colour, for the legend."""
+    return [(phase, colour) for phase, (colour, _) in charts.PHASE_LOOKS.items()]
+
+
+def _rate(
+    rows: pd.DataFrame, family: str | None, crossovers: Sequence[Crossover], axes: Axes
+) -> None:
+    throughput(rows, axes, family)
+    axes.set_xlabel("size")
+    axes.set_ylabel(measure("GB/s", "higher"))
+    for level, found in enumerate(crossovers):
+        mark_crossover(axes, found, level)
+
+
+def _bars(title: str, rows: pd.DataFrame, draw: Callable[[Axes], None]) -> Markup:
+    return _svg(title, draw, 0.9 + 0.27 * rows["mechanism"].nunique())
+
+
+def _row_words(row: dict[Any, Any]) -> str:
+    conditions = {name: row[name] for name in CONDITIONS}
+    return f"{row['scenario']}, {row['page']}{condition_words(conditions)}"
+
+
+def _swatch(mechanism: str) -> Markup:
+    def draw(axes: Axes) -> None:
+        line = handle(mechanism)
+        line.set_data([0, 1, 2], [0, 0, 0])
+        line.set_markevery([1])
+        axes.add_line(line)
+        axes.set(xlim=(0, 2), ylim=(-1, 1))
+        axes.set_axis_off()
+
+    return _svg(label(mechanism), draw, 0.2, 0.5, bare=True)
+
+
+def _svg(
+    title: str,
+    draw: Callable[[Axes], None],
+    height: float = 3.4,
+    width: float = _WIDTH_INCHES,
+    *,
+    bare: bool = False,
+) -> Markup:
+    """A figure of one Axes as an element of HTML; ``bare`` has no room for words around it."""
+    # ids are of the whole page: those of one figure must not be those of another
+    with mpl.rc_context(_STYLE | {"svg.hashsalt": title}):
+        figure = Figure(figsize=(width, height), layout=None if bare else "constrained")
+        axes = figure.add_axes((0, 0, 1, 1)) if bare else figure.subplots()
+        draw(axes)
+        return _element(figure, title, _THEME)
+
+
+def _element(figure: Figure, title: str, theme: Mapping[str, str]) -> Markup:
+    """A figure as an element of HTML; ``theme``: colour -> what it is in the style of the page."""
+    text = io.StringIO()
+    figure.savefig(text, format="svg", metadata={"Date": None})
+    drawn = _PROLOGUE.sub("", text.getvalue())
+    for colour, name in theme.items():
+        drawn = drawn.replace(colour, name)
+    drawn = _LONG_NUMBER.sub(r"\1", drawn)
+    prefix = f"f{zlib.crc32(title.encode('utf-8', 'replace')):x}-"
+    drawn = re.sub(r'\b(id="|href="#|url\(#)(?=\w)', rf"\1{prefix}", drawn)
+    drawn = drawn.replace("<svg ", f'<svg role="img" aria-label="{escape(title)}" ', 1)
+    return Markup(drawn)  # noqa: S704 - matplotlib escapes the words in it

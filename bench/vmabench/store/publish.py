@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A result directory that may be shown to strangers: without host name, user, path, command line.
+
+What vmabench stores has none of them on purpose, but the reason of an error may name a file, and
+what other programs add to a file, as pyperf does, has several. Names that are not known to be
+harmless are replaced; everything else stays as it is, number by number.
+"""
+
+import contextlib
+import getpass
+import gzip
+import json
+import os
+import re
+import socket
+import tomllib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from vmabench.errors import FormatError, UsageError
+from vmabench.store.format import MACHINE, PLAN, REPORT, SAMPLES, SUITE
+from vmabench.store.reader import read, refuse_injected
+from vmabench.store.suite import build_suite, mechanisms_with_values, write_suite
+from vmabench.store.writer import Writer
+
+FILES = (PLAN, MACHINE, SAMPLES, SUITE)
+_DERIVED = {".txt", ".png", ".svg", ".html"}
+
+#: keys whose values tell who and where, in whatever file; pyperf's among them
+_TELLTALE = re.compile(
+    r"(host_?name|node_?name|host|user(_?name)?|login|home|cwd|directory|path|command(_line)?"
+    r"|cmd_?line|argv|python_(executable|cflags|config_args)|environ(ment)?|boot_time|uptime"
+    r"|machine_id|serial|uuid|mac|ip)",
+    re.IGNORECASE,
+)
+
+#: an absolute path, unless it is one that every Linux has
+_PATH = re.compile(r"(?<![\w.:/<)])~?/(?!(?:proc|sys|dev)\b)[\w.+@-]+(?:/[\w.+@:-]+)*/?")
+_ADDRESS = re.compile(r"\b[\w.+-]+@[\w-]+(?:\.[\w-]+)*\b")
+
+#: too common to be anybody's
+_NOBODY = {"root", "user", "users", "admin", "localhost", "test", "home", "linux", "debian"}
+
+Scrub = Callable[[str], str]
+
+
+def publish(source: Path | str, target: Path | str) -> Path:
+    """Copy a result directory in its form for strangers; ``target`` must not exist.
+
+    The report is not made here. Raises UsageError, MachineError, or FormatError for a result that
+    is damaged: what could not be read could not be looked through.
+    """
+    result = read(source)
+    refuse_injected(result)
+    if result.damage:
+        raise FormatError(f"{source} is not whole and can't be published: {result.damage}")
+    scrub = scrubber()
+    writer = Writer(Path(target), clean(result.plan, scrub), clean(result.machine, scrub))
+    pending: list[dict[str, Any]] = []
+    for record in result.records:
+        pending.append(clean(record, scrub))
+        if record["kind"] in ("round", "end"):
+            writer.append(pending)
+            pending = []
+    writer.append(pending)
+    if mechanisms_with_values(result):
+        write_suite(build_suite(read(target)), writer.directory / SUITE)
+    return writer.directory
+
+
+def complaints(top: Path | str) -> Iterator[str]:
+    """Why what lies below ``top`` may not be shown: one sentence each, none if it may.
+
+    Every file must be a README.md, or belong to a result directory in its published form.
+    """
+    base = Path(top)
+    if not base.is_dir():
+        raise UsageError(f"{base} is no directory")
+    scrub = scrubber()
+    for path in sorted(base.rglob("*")):
+        if path.is_symlink():
+            yield f"{path.relative_to(base)} is a link"
+        elif path.is_file() and path.name != "README.md":
+            yield from (f"{path.relative_to(base)}: {fault}" for fault in _faults(path, scrub))
+
+
+def clean(value: Any, scrub: Scrub) -> Any:
+    """JSON data without telltale keys, and with its texts scrubbed; numbers are untouched."""
+    if isinstance(value, dict):
+        return {
+            scrub(name): clean(one, scrub)
+            for name, one in value.items()
+            if not _TELLTALE.fullmatch(name)
+        }
+    if isinstance(value, list):
+        return [clean(one, scrub) for one in value]
+    return scrub(value) if isinstance(value, str) else value
+
+
+def scrubber() -> Scrub:
+    """Replaces paths, addresses, and the names of this machine and its user."""
+    names = _own_names()
+    own = re.compile("|".join(rf"\b{re.escape(name)}\b" for name in names)) if names else None
+
+    def scrub(text: str) -> str:
+        text = _PATH.sub("<path>", _ADDRESS.sub("<address>", text))
+        return own.sub("<name>", text) if own else text
+
+    return scrub
+
+
+def _own_names() -> list[str]:
+    host = socket.gethostname()
+    found = {host, host.partition(".")[0], os.environ.get("SUDO_USER", "")}
+    with contextlib.suppress(KeyError, OSError):  # a user without a name
+        found.add(getpass.getuser())
+    known = {name for name in found if len(name) > 2 and name.lower() not in _NOBODY}
+    return sorted(known, key=len, reverse=True)
+
+
+def _faults(path: Path, scrub: Scrub) -> Iterator[str]:
+    in_report = path.parent.name == REPORT
+    home = path.parent.parent if in_report else path.parent
+    known = path.suffix in _DERIVED if in_report else path.name in FILES
+    if not known or not (home / SAMPLES).is_file():
+        yield "belongs to no result directory"
+        return
+    try:
+        yield from _told(path, scrub)
+    except (OSError, ValueError, EOFError) as error:
+        yield f"can't be read: {error}"
+
+
+def _told(path: Path, scrub: Scrub) -> Iterator[str]:
+    data = path.read_bytes()
+    if path.suffix == ".gz":
+        data = gzip.decompress(data)
+    if path.suffix in (".png", ".svg", ".html"):
+        if any(name.encode() in data for name in _own_names()):
+            yield "names this machine or its user"
+        return
+    text = data.decode()
+    if path.name == SAMPLES:
+        values: list[Any] = [json.loads(line) for line in text.splitlines()]
+    elif path.suffix == ".txt":
+        values = text.splitlines()
+    else:
+        values = [tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)]
+    for number, value in enumerate(values, start=1):
+        if clean(value, scrub) != value:
+            where = f"line {number} " if len(values) > 1 else ""
+            yield f"{where}has a path, an address, or a name of a machine or user"
+            return

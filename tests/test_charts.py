@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The other pictures, and what they are drawn from: costs, and rounds against the run."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
+from matplotlib.container import BarContainer, ErrorbarContainer
+from matplotlib.figure import Figure
+
+from tests import synthetic
+from vmabench.analysis.costs import costs
+from vmabench.analysis.drift import drift
+from vmabench.analysis.frame import tidy
+from vmabench.analysis.stats import paired_ratio, summarize
+from vmabench.matrix.case import Case
+from vmabench.report import charts
+from vmabench.report.canvas import measure
+from vmabench.report.style import look
+
+CASES = synthetic.cases(("fork", "readv", "memfd"), touches=(("read", 100),))
+
+
+@pytest.fixture(scope="module")
+def frame() -> pd.DataFrame:
+    return tidy(synthetic.result(synthetic.records(CASES)))
+
+
+def drawn() -> Axes:
+    return Figure().subplots()
+
+
+def labels(axes: Axes) -> list[str]:
+    return [text.get_text() for text in axes.get_yticklabels()]
+
+
+def test_costs_are_of_one_operation_with_intervals(frame: pd.DataFrame) -> None:
+    found = costs(frame)
+    case = Case("readv", "transfer", "4K", 1 << 20)
+    mine = found[found["case_id"] == str(case)].set_index("counter")
+    faults = mine.loc[["minor_faults"], ["median", "lo", "hi"]].to_numpy().tolist()
+    assert faults == [[256.0, 256.0, 256.0]]
+    assert mine["median"]["page_table_bytes"] == 65536
+    assert "peak_bytes" not in set(found["counter"])  # not measured, not 0
+    assert (found.loc[found["counter"] == "major_faults", "median"] == 0).all()
+
+
+def test_costs_of_nothing_are_an_empty_frame() -> None:
+    assert costs(tidy(synthetic.result(synthetic.records([], rounds=0)[:2]))).empty
+
+
+def test_a_round_that_was_slow_shows() -> None:
+    made = synthetic.records(CASES, rounds=6, noise=0.001, round_noise=0.0)
+    for record in made:
+        if record.get("round") == 4 and record["kind"] == "case":
+            for value in record["values"]:
+                value["time_ns"] = {name: 2 * ns for name, ns in value["time_ns"].items()}
+    found = drift(tidy(synthetic.result(made)))
+    slow = found["process"] == 4
+    assert found.loc[slow, "ratio"].between(1.95, 2.05).all()
+    assert found.loc[~slow, "ratio"].between(0.98, 1.02).all()
+    assert (found["lo"] <= found["ratio"]).all()
+    assert set(found["mechanism"]) == {"fork", "readv", "memfd"}
+    assert drift(tidy(synthetic.result(synthetic.records([], rounds=0)[:2]))).empty
+
+
+def test_the_map_says_who_wins_and_where_it_is_not_known(frame: pd.DataFrame) -> None:
+    ratios = paired_ratio(frame[frame["scenario"] == "transfer"], "fork", "readv")
+    ratios["row"] = ratios["page"].astype(str) + " pages"
+    axes = drawn()
+    charts.ratio_map(ratios, axes)
+    assert labels(axes) == ["4K pages", "2M pages"]
+    sizes = [text.get_text() for text in axes.get_xticklabels()]
+    assert sizes[0] == "4K"
+    assert sizes[-1] == "256M"
+    of_base_pages = len(synthetic.SIZES)
+    first, last = axes.texts[0], axes.texts[of_base_pages - 1]
+    assert first.get_text().startswith("1/")  # a small fork loses
+    assert float(last.get_text()) > 10
+    ratios["hi"] = 2.0
+    ratios["lo"] = 0.5
+    unknown = drawn()
+    charts.ratio_map(ratios, unknown)
+    assert all(text.get_text().startswith("~") for text in unknown.texts)
+
+
+def test_phases_lie_on_each_other_and_the_whole_has_its_interval(frame: pd.DataFrame) -> None:
+    summary = summarize(frame).query(
+        "scenario == 'deliver' and page == '4K' and size_bytes == 16777216"
+    )
+    axes = drawn()
+    charts.phases(summary, axes)
+    bars = [one for one in axes.containers if isinstance(one, BarContainer)]
+    assert [one.get_label() for one in bars] == list(charts.PHASE_LOOKS)
+    place = labels(axes).index("readv")
+    ends = np.array([[bar.patches[place].get_x(), bar.patches[place].get_width()] for bar in bars])
+    np.testing.assert_allclose(ends[1:, 0], np.cumsum(ends[:, 1])[:-1])
+    of_readv = summary[summary["mechanism"] == "readv"].set_index("phase")
+    np.testing.assert_allclose(ends[:, 1], of_readv.loc[list(charts.PHASE_LOOKS), "median_ns"])
+    (whole,) = (one for one in axes.containers if isinstance(one, ErrorbarContainer))
+    segment = whole.lines[2][0].get_segments()[place]
+    np.testing.assert_allclose(segment[:, 0], of_readv.loc["total", ["lo_ns", "hi_ns"]])
+    assert "lower is better" in axes.get_xlabel()
+
+
+def test_costs_are_bars_in_the_colour_of_their_mechanism(frame: pd.DataFrame) -> None:
+    rows = costs(frame).query(
+        "counter == 'page_table_bytes' and scenario == 'deliver' and page == '4K'"
+        " and size_bytes == 16777216"
+    )
+    axes = drawn()
+    charts.cost_bars(rows, axes, "page tables")
+    assert axes.get_xlabel().startswith("page tables")
+    (bars,) = (one for one in axes.containers if isinstance(one, BarContainer))
+    for name, bar in zip(labels(axes), bars.patches, strict=True):
+        colour = look(name.removesuffix(" (proxy)")).colour
+        assert to_hex(bar.get_facecolor()).upper() == colour.upper()
+    axes.figure.draw_without_rendering()  # type: ignore[union-attr]
+    ticks = [text.get_text() for text in axes.get_xticklabels()]
+    assert {"0", "16K", "32K"} <= set(ticks)
+
+
+def test_rounds_have_a_line_and_intervals_for_each_mechanism(frame: pd.DataFrame) -> None:
+    axes = drawn()
+    charts.rounds(drift(frame), axes)
+    lines = [one for one in axes.containers if isinstance(one, ErrorbarContainer)]
+    assert [one.get_label() for one in lines] == ["fork (proxy)", "readv", "memfd"]
+    assert all(len(one.lines[2][0].get_segments()) == 6 for one in lines)
+
+
+def test_the_better_direction_is_marked() -> None:
+    assert measure("rate", "higher").endswith("(higher is better \N{RIGHTWARDS ARROW})")
+    assert measure("time", "lower", "x") == "time\n(lower is better \N{LEFTWARDS ARROW})"

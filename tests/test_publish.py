@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What strangers may see: nothing that tells who measured it or where, and every number."""
+
+import gzip
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests import synthetic
+from tests.command import error_line, vmabench
+from tests.needs import needs
+from vmabench.errors import FormatError
+from vmabench.report.build import Report
+from vmabench.store.publish import clean, complaints, publish, scrubber
+from vmabench.store.reader import read
+
+REPOSITORY = Path(__file__).parent.parent
+CASES = synthetic.cases(("fork", "readv"), scenarios=("transfer",))
+SECRETS = ("jane", "/home/jane/kernel", "secret-host", "jane@secret-host.example.org", "--token=9")
+
+
+@pytest.fixture(autouse=True)
+def names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "gethostname", lambda: "secret-host.example.org")
+    monkeypatch.setenv("LOGNAME", "jane")
+    monkeypatch.setenv("USER", "jane")
+
+
+@pytest.fixture
+def told(tmp_path: Path) -> Path:
+    """A result into which everything has found its way."""
+    records = synthetic.records(CASES, rounds=2)
+    records[0] = records[0] | {"command": "vmabench run --token=9"}
+    records[1] = records[1] | {
+        "reason": "open /home/jane/kernel/vmlinux on secret-host: EACCES, see /proc/self/maps"
+    }
+    directory = synthetic.write(tmp_path / "run", records)
+    facts = synthetic.FACTS | {
+        "hostname": "secret-host",
+        "built_by": "jane@secret-host.example.org",
+    }
+    machine = {"facts": facts, "argv": ["--token=9"], "doctor": [{"reason": "jane may not"}]}
+    (directory / "machine.json").write_text(json.dumps(machine))
+    (directory / "plan.toml").write_text('name = "/home/jane/kernel/plan.toml"\n')
+    suite = {"metadata": {"hostname": "secret-host", "command": "x --token=9"}}
+    (directory / "suite.json.gz").write_bytes(gzip.compress(json.dumps(suite).encode()))
+    return directory
+
+
+def contents(path: Path) -> bytes:
+    data = path.read_bytes()
+    return gzip.decompress(data) if path.suffix == ".gz" else data
+
+
+def test_no_file_tells_who_and_where(told: Path, tmp_path: Path) -> None:
+    made = publish(told, tmp_path / "out")
+    Report(read(made)).write(made / "report")
+    files = [path for path in made.rglob("*") if path.is_file()]
+    assert len(files) >= 7
+    for path in files:
+        for secret in SECRETS:
+            assert secret.encode() not in contents(path), (path, secret)
+    assert list(complaints(made)) == []
+    reason = read(made).records[1]["reason"]
+    assert reason == "open <path> on <name>: EACCES, see /proc/self/maps"
+
+
+def test_every_number_is_as_it_was(told: Path, tmp_path: Path) -> None:
+    before, after = read(told), read(publish(told, tmp_path / "out"))
+    assert len(before.records) == len(after.records)
+    for old, new in zip(before.records[2:], after.records[2:], strict=True):
+        assert old == new
+    assert after.machine["facts"]["memory_bytes"] == synthetic.FACTS["memory_bytes"]
+    assert after.machine["facts"]["cpu_model"] == synthetic.FACTS["cpu_model"]  # "CPU @ 3 GHz"
+    assert Report(before).text().splitlines()[5:9] == Report(after).text().splitlines()[5:9]
+
+
+def test_publishing_twice_changes_nothing(told: Path, tmp_path: Path) -> None:
+    once = publish(told, tmp_path / "once")
+    twice = publish(once, tmp_path / "twice")
+    for path in sorted(once.iterdir()):
+        assert contents(path) == contents(twice / path.name)
+
+
+def test_each_place_is_looked_at(told: Path, tmp_path: Path) -> None:
+    good = publish(told, tmp_path / "good")
+    assert list(complaints(good)) == []
+    for name in ("machine.json", "plan.toml", "samples.jsonl.gz", "suite.json.gz"):
+        bad = tmp_path / f"bad-{name}"
+        shutil.copytree(good, bad)
+        shutil.copy(told / name, bad / name)
+        (fault,) = complaints(bad)
+        assert fault.startswith(f"{name}: ")
+    (good / "notes.txt").write_text("")
+    assert list(complaints(good)) == ["notes.txt: belongs to no result directory"]
+
+
+def test_what_is_damaged_is_not_published(told: Path, tmp_path: Path) -> None:
+    samples = told / "samples.jsonl.gz"
+    samples.write_bytes(samples.read_bytes()[:-20])
+    with pytest.raises(FormatError, match="not whole"):
+        publish(told, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "needs /dev/xpmem", "echo 1 > /proc/sys/vm/compact_memory", "8.2 GB/s and/or 4K/64K",
+        "Example CPU @ 3.00GHz", "readv/scenario:transfer/page:4K/size:4K", "must run as root",
+        "/sys/kernel/mm/transparent_hugepage/enabled", "https://www.kernel.org/doc",
+    ],
+)  # fmt: skip
+def test_what_is_no_secret_stays(text: str) -> None:
+    assert clean({"reason": text}, scrubber()) == {"reason": text}
+
+
+def test_the_commands(tmp_path: Path) -> None:
+    run = synthetic.write(tmp_path / "run", synthetic.records(CASES, rounds=2))
+    (run / "stray").write_text("")
+    done = vmabench("publish", str(run))
+    assert done.returncode == 0, done.stderr
+    assert "stray is not published" in done.stderr
+    made = tmp_path / "run-published"
+    assert (made / "report" / "report.txt").exists()
+    assert vmabench("publish", str(made), "--check").returncode == 0
+    assert "exists already" in error_line(vmabench("publish", str(run)))
+    assert vmabench("publish", str(tmp_path), "--check").returncode == 1
+
+
+@needs("git")
+def test_the_hook_refuses_what_is_staged(tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    subprocess.run(["git", "init", "-q", tree], check=True)
+    environment = os.environ | {"VMABENCH_PYTHON": sys.executable}
+
+    def hook() -> int:
+        subprocess.run(["git", "-C", tree, "add", "-A"], check=True)
+        return subprocess.run(
+            [REPOSITORY / "bench/pre-commit.sh"], cwd=tree, env=environment, check=False,
+            capture_output=True,
+        ).returncode  # fmt: skip
+
+    (tree / "file").write_text("")
+    assert hook() == 0
+    run = synthetic.write(tree / "results/one", synthetic.records(CASES[:3], rounds=1))
+    assert hook() == 0
+    machine = {"facts": synthetic.FACTS | {"hostname": "secret-host"}}
+    (run / "machine.json").write_text(json.dumps(machine))
+    assert hook() == 1
+
+
+@needs("git")
+def test_committed_results_are_published_ones(tmp_path: Path) -> None:
+    listed = subprocess.run(
+        ["git", "-C", REPOSITORY, "ls-files", "results"], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert "results/README.md" in listed
+    for name in listed:
+        target = tmp_path / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(REPOSITORY / name, target)
+    assert list(complaints(tmp_path / "results")) == []
