@@ -30,7 +30,7 @@ static struct run pick_place(struct worker *w)
 }
 
 /* Pages that are mapped all in one way, and in none of those of @without. */
-bool pick_run(struct worker *w, struct run *run, uint8_t without)
+bool pick_run(struct worker *w, struct run *run, uint16_t without)
 {
 	struct run place = pick_place(w);
 	struct page_state *pages = w->pages[place.slot];
@@ -61,7 +61,7 @@ static size_t length(struct run run)
 	return run.pages * page_size();
 }
 
-static uint8_t flags_of(struct worker *w, struct run run)
+static uint16_t flags_of(struct worker *w, struct run run)
 {
 	return w->pages[run.slot][run.page].flags;
 }
@@ -86,6 +86,8 @@ int op_map(struct worker *w)
 		/* to which a child of ours does not write */
 		state.flags |= kind == 4 ? ON_FILE : w->child ? SHARED : SHARED | MINE;
 	}
+	if (kind == 3)
+		state.flags |= MERGEABLE;
 	slot_begin(w, run.slot);
 	run_set(w, run, state);
 	map = mmap(start(run), length(run), PROT_READ | PROT_WRITE, flags, fd, 0);
@@ -120,9 +122,9 @@ static void write_page(struct worker *w, struct run run, unsigned int page,
 	*(volatile uint64_t *)&word[page_size() / sizeof(*word) - 1] = ~stamp;
 }
 
-static bool pick_writable(struct worker *w, struct run *run, uint8_t without)
+static bool pick_writable(struct worker *w, struct run *run, uint16_t without)
 {
-	uint8_t flags;
+	uint16_t flags;
 
 	if (!pick_run(w, run, NOREAD | NOWRITE | without))
 		return false;
@@ -143,6 +145,17 @@ int op_write(struct worker *w)
 	return 0;
 }
 
+/* From now on, whatever becomes of the advice. Between begin and end. */
+static void set_mergeable(struct worker *w, struct run run)
+{
+	for (unsigned int i = run.page; i < run.page + run.pages; i++) {
+		struct page_state state = w->pages[run.slot][i];
+
+		state.flags |= MERGEABLE;
+		page_set(w, run.slot, i, state);
+	}
+}
+
 /* Pages that are equal, in this process and in others: something for KSM. */
 int op_common(struct worker *w)
 {
@@ -154,8 +167,9 @@ int op_common(struct worker *w)
 	slot_begin(w, run.slot);
 	for (unsigned int i = run.page; i < run.page + run.pages; i++)
 		write_page(w, run, i, stamp);
-	slot_end(w, run.slot);
+	set_mergeable(w, run);
 	madvise(start(run), length(run), MADV_MERGEABLE);
+	slot_end(w, run.slot);
 	return 0;
 }
 
@@ -226,7 +240,7 @@ int op_protect(struct worker *w)
 {
 	static const int prot[] = { PROT_NONE, PROT_READ, PROT_READ | PROT_WRITE,
 				    PROT_READ | PROT_WRITE };
-	static const uint8_t bits[] = { NOREAD | NOWRITE, NOWRITE, 0, 0 };
+	static const uint16_t bits[] = { NOREAD | NOWRITE, NOWRITE, 0, 0 };
 	unsigned int to = pick(&w->random, ARRAY_SIZE(prot));
 	struct run run;
 	int err = 0;
@@ -256,12 +270,17 @@ int op_advise(struct worker *w)
 		MADV_MERGEABLE, MADV_MERGEABLE, MADV_UNMERGEABLE, MADV_COLD,
 		MADV_PAGEOUT, MADV_PAGEOUT, MADV_WILLNEED, MADV_POPULATE_READ,
 	};
+	int which = advice[pick(&w->random, ARRAY_SIZE(advice))], err;
 	struct run run;
 
 	if (!pick_run(w, &run, 0))
 		return -ENOENT;
-	return advise(address(run.slot, run.page), length(run),
-		      advice[pick(&w->random, ARRAY_SIZE(advice))], 0);
+	slot_begin(w, run.slot);
+	if (which == MADV_MERGEABLE)
+		set_mergeable(w, run);
+	err = advise(address(run.slot, run.page), length(run), which, 0);
+	slot_end(w, run.slot);
+	return err;
 }
 
 /* Advice that gives pages back, at once or when memory is short. */
@@ -271,7 +290,7 @@ int op_discard(struct worker *w)
 	struct run run;
 	int err;
 
-	if (!pick_run(w, &run, LOCKED | SHARED | (lazy ? ON_FILE : 0)))
+	if (!pick_run(w, &run, LOCKED | SHARED | (lazy ? ON_FILE | MERGEABLE : 0)))
 		return -ENOENT;
 	slot_begin(w, run.slot);
 	for (unsigned int i = run.page; i < run.page + run.pages; i++) {

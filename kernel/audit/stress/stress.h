@@ -43,7 +43,12 @@
 #define NOWRITE		0x20
 #define LOCKED		0x40
 #define ON_FILE		0x80
-#define CLONED		(MAPPED | SHARED | MAYBE | NOREAD | NOWRITE | ON_FILE)
+/*
+ * KSM may have it, or have had it. No MADV_FREE there: 6.12 forgets that a page of
+ * KSM is dirty then, and loses it for all who share it, clones or not.
+ */
+#define MERGEABLE	0x100
+#define CLONED		(MAPPED | SHARED | MAYBE | NOREAD | NOWRITE | ON_FILE | MERGEABLE)
 
 #define CHILD		64	/* added to the writer of a stamp */
 #define COMMON		255	/* a writer of pages that are equal, for KSM */
@@ -59,13 +64,13 @@ enum by { BY_CLONE, BY_FORK };
 
 struct page_state {
 	uint64_t stamp;
-	uint8_t flags;
+	uint16_t flags;
 };
 
 struct published {
 	_Atomic uint32_t seq;
 	_Atomic uint64_t stamp[SLOT_PAGES];
-	_Atomic uint8_t flags[SLOT_PAGES];
+	_Atomic uint16_t flags[SLOT_PAGES];
 };
 
 struct trace {
@@ -181,7 +186,7 @@ void start_over(struct worker *w);
 
 /* ops.c: each is 0, or -errno if it was refused */
 unsigned int pick_pages(struct worker *w);
-bool pick_run(struct worker *w, struct run *run, uint8_t without);
+bool pick_run(struct worker *w, struct run *run, uint16_t without);
 int op_map(struct worker *w);
 int op_write(struct worker *w);
 int op_common(struct worker *w);
