@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from vmabench import __version__
+from vmabench.commands.output import suit_terminal
 from vmabench.errors import LostGuest, UsageError, VmabenchError
 from vmabench.matrix.axes import AXES, SWEEP_AXES
 
@@ -265,6 +266,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    suit_terminal()
     try:
         args = build_parser().parse_args(arguments)
         status = _COMMANDS[args.command](args)
