@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from vmabench import __version__
+from vmabench.commands.output import suit_terminal
 from vmabench.errors import LostGuest, UsageError, VmabenchError
 from vmabench.matrix.axes import AXES, SWEEP_AXES
 
@@ -39,7 +40,7 @@ def build_parser() -> argparse.ArgumentParser:
     doctor.add_argument("--json", action="store_true", help="for programs")
 
     listing = commands.add_parser("list", help="what exists, one line each")
-    listing.add_argument("what", choices=["mechanisms", "scenarios", "pages", "plans"])
+    listing.add_argument("what", choices=["mechanisms", "scenarios", "pages", "plans", "claims"])
     listing.add_argument("--json", action="store_true", help="for programs")
 
     run = commands.add_parser("run", help="measure a plan and write one result directory")
@@ -104,12 +105,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     export.add_argument("-o", "--output", metavar="PATH", help="a new file; a folder with --by")
 
-    publish = commands.add_parser("publish", help="a copy of a result that strangers may see")
-    publish.add_argument("directory", metavar="DIR")
-    publish.add_argument("-o", "--output", metavar="DIR", help="new (default: DIR-published)")
-    publish.add_argument(
-        "--check", action="store_true", help="only say whether all that is below DIR may be seen"
-    )
+    _add_results(commands)
 
     tune = commands.add_parser(
         "tune", help="settings of memory management that disturb: shown, applied, given back"
@@ -125,6 +121,20 @@ def build_parser() -> argparse.ArgumentParser:
     )
     pyperf.add_argument("options", nargs=argparse.REMAINDER)
     return parser
+
+
+def _add_results(commands: "argparse._SubParsersAction[_Parser]") -> None:
+    """What is done with results that are there."""
+    claims = commands.add_parser("claims", help="published results: confirmed here, or not")
+    claims.add_argument("directory", metavar="DIR")
+    claims.add_argument("--json", action="store_true", help="for programs")
+
+    publish = commands.add_parser("publish", help="a copy of a result that strangers may see")
+    publish.add_argument("directory", metavar="DIR")
+    publish.add_argument("-o", "--output", metavar="DIR", help="new (default: DIR-published)")
+    publish.add_argument(
+        "--check", action="store_true", help="only say whether all that is below DIR may be seen"
+    )
 
 
 def _add_guest(guest: argparse.ArgumentParser) -> None:
@@ -230,6 +240,12 @@ def _compare(args: argparse.Namespace) -> int:
     return compare(args)
 
 
+def _claims(args: argparse.Namespace) -> int:
+    from vmabench.commands.claims import claims
+
+    return claims(args)
+
+
 def _publish(args: argparse.Namespace) -> int:
     from vmabench.commands.publish import publish
 
@@ -267,12 +283,14 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "export": _derive,
     "guest": _guest,
     "publish": _publish,
+    "claims": _claims,
     "tune": _tune,
     "pyperf": _pyperf,
 }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    suit_terminal()
     try:
         args = build_parser().parse_args(arguments)
         status = _COMMANDS[args.command](args)

@@ -7,6 +7,7 @@ from vmabench.commands.output import say, say_json
 from vmabench.machine.facts import MachineFacts, read_facts
 from vmabench.machine.pages import HUGETLB
 from vmabench.matrix.case import SCENARIOS
+from vmabench.matrix.claims import published_claims
 from vmabench.matrix.plans import builtin_plans
 from vmabench.units import format_size
 
@@ -45,11 +46,16 @@ def _pages() -> dict[str, str]:
     return named
 
 
+def _claims() -> dict[str, str]:
+    return {one.name: one.claim for one in published_claims()}
+
+
 _ENTRIES = {
     "mechanisms": _mechanisms,
     "scenarios": lambda: {name: one.description for name, one in SCENARIOS.items()},
     "pages": _pages,
     "plans": builtin_plans,
+    "claims": _claims,
 }
 
 
