@@ -34,12 +34,14 @@ def logged(name: str, text: str = "") -> str:
 
 def test_the_table_is_sound() -> None:
     plan = load(AUDIT / "audit.toml")
+    of_many_files = re.findall(r"^\$\(OUTPUT\)/(\w+):", (AUDIT / "Makefile").read_text(), re.M)
     for program in plan.programs:
         source = AUDIT.with_name(program.origin) / program.name
-        assert source.with_suffix(".c").exists() or source.with_suffix(".py").exists()
+        alone = source.with_suffix(".c").exists() or source.with_suffix(".py").exists()
+        assert alone or program.name in of_many_files
         assert all((AUDIT / name).with_suffix(".c").exists() for name in program.uses)
         assert set(program.questions) <= {f"A{n}" for n in range(1, 11)}
-    assert {f"A{n}" for n in (1, 2, 3, 4, 5, 6, 7, 9, 10)} <= {
+    assert {f"A{n}" for n in range(1, 11)} <= {
         question for program in plan.programs for question in program.questions
     }
 
