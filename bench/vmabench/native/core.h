@@ -265,6 +265,9 @@ void vmb_counts_since(const struct vmb_counts *before, struct vmb_counts *counts
 int vmb_attach_fresh(struct vmb_ctx *ctx);
 int vmb_release_slot(struct vmb_ctx *ctx);
 int vmb_take_channel(struct vmb_ctx *ctx);
+typedef int (*vmb_move)(struct vmb_ctx *ctx, char *from, char *to);
+int vmb_swing(struct vmb_ctx *ctx, vmb_move move);
+int vmb_swing_home(struct vmb_ctx *ctx, vmb_move move);
 
 /* delay.c: what the timed loops call */
 typedef int (*vmb_hook)(struct vmb_ctx *ctx);

@@ -24,13 +24,9 @@ static int move(struct vmb_ctx *ctx, char *from, char *to)
 	return 0;
 }
 
-/* There and back in turn: each time over the empty mapping that the last one left. */
 static int mremap_transfer(struct vmb_ctx *ctx)
 {
-	char *from = ctx->moved ? ctx->slot : ctx->local.addr;
-
-	ctx->moved = !ctx->moved;
-	return move(ctx, from, from == ctx->slot ? ctx->local.addr : ctx->slot);
+	return vmb_swing(ctx, move);
 }
 
 static int mremap_attach(struct vmb_ctx *ctx)
@@ -40,10 +36,7 @@ static int mremap_attach(struct vmb_ctx *ctx)
 
 static int mremap_rearm(struct vmb_ctx *ctx)
 {
-	if (ctx->params.scenario == VMB_TRANSFER)
-		return ctx->moved ? mremap_transfer(ctx) : 0;
-	vmb_populate(ctx->local.addr, ctx->size);
-	return 0;
+	return vmb_swing_home(ctx, move);
 }
 
 static int dup_to_slot(struct vmb_ctx *ctx)

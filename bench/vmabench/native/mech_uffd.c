@@ -92,7 +92,7 @@ static int copy_transfer(struct vmb_ctx *ctx)
 	return 0;
 }
 
-static int move(struct vmb_ctx *ctx, const char *from, char *to)
+static int move(struct vmb_ctx *ctx, char *from, char *to)
 {
 	for (size_t done = 0; done < ctx->size;) {
 		struct move_request request = {
@@ -137,10 +137,7 @@ static int move_setup(struct vmb_ctx *ctx)
 
 static int move_transfer(struct vmb_ctx *ctx)
 {
-	char *from = ctx->moved ? ctx->slot : ctx->local.addr;
-
-	ctx->moved = !ctx->moved;
-	return move(ctx, from, from == ctx->slot ? ctx->local.addr : ctx->slot);
+	return vmb_swing(ctx, move);
 }
 
 static int move_deliver(struct vmb_ctx *ctx)
@@ -150,10 +147,7 @@ static int move_deliver(struct vmb_ctx *ctx)
 
 static int move_rearm(struct vmb_ctx *ctx)
 {
-	if (ctx->params.scenario == VMB_TRANSFER)
-		return ctx->moved ? move_transfer(ctx) : 0;
-	vmb_populate(ctx->local.addr, ctx->size);
-	return 0;
+	return vmb_swing_home(ctx, move);
 }
 
 const struct vmb_mech vmb_mech_uffd_copy = {
