@@ -115,6 +115,7 @@ def _measure(request: Request, borrowed: BorrowedPages) -> int:
         _in_order(case.mechanism for case in request.cases),
         _in_order(case.page for case in request.cases),
         borrowed,
+        _in_order(case.thp for case in request.cases),
     )
     fits = [case for case in request.cases if why_too_large(case, facts) is None]
     pools = doctor.raise_pools(fits, borrowed)
@@ -222,6 +223,7 @@ def _machine(facts: MachineFacts, findings: Sequence[doctor.Finding]) -> dict[st
         "conditions": read_conditions(),
         "doctor": [
             {"mechanism": f.mechanism, "page": f.page, "state": f.state, "reason": f.reason}
+            | ({"thp": f.thp} if f.thp else {})
             for f in findings
         ],
     }

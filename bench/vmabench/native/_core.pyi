@@ -13,6 +13,7 @@ class FFI:
 
 class Lib:
     VMB_TRANSFER: int
+    VMB_SCATTER: int
     VMB_DELIVER: int
     VMB_TOUCH_NONE: int
     VMB_TOUCH_READ: int
@@ -22,6 +23,7 @@ class Lib:
     VMB_SHM: int
     VMB_SYSV: int
     VMB_SEALED: int
+    VMB_LARGE_BYTES: int
     VMB_NR_PHASES: int
     VMB_NR_COUNTERS: int
     VMB_COPIES: int
@@ -56,9 +58,7 @@ class Lib:
     def vmb_pair_pid(self, pair: Any) -> int: ...
     def vmb_pair_set_patience(self, pair: Any, ms: int) -> None: ...
     def vmb_pair_check(self, pair: Any) -> int: ...
-    def vmb_pair_source_make(
-        self, pair: Any, memory: int, page: int, hugetlb: int, size: int, ret: Any
-    ) -> int: ...
+    def vmb_pair_source_make(self, pair: Any, wanted: Any, ret: Any) -> int: ...
     def vmb_pair_source(self, pair: Any) -> Any: ...
     def vmb_case_open(self, pair: Any, mech: Any, params: Any, ret: Any) -> int: ...
     def vmb_case_verify(self, ctx: Any, generation: int, ret: Any) -> int: ...

@@ -5,7 +5,7 @@ import os
 import random
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Protocol
 
@@ -95,17 +95,18 @@ def blocks_of(
     page that a fork or a clone shares from then on (MMF_HAS_PINNED), and who comes after whom
     would decide by how much it is dearer.
     """
-    groups: dict[tuple[str, str, int], list[CaseJob]] = {}
+    groups: dict[tuple[str, str, int, str], list[CaseJob]] = {}
     for job in cases:
         case = Case.parse(job.case)
-        key = memories[case.mechanism], case.page, case.size_bytes
+        key = memories[case.mechanism], case.page, case.size_bytes, case.thp
         groups.setdefault(key, []).append(job)
     blocks = []
     for key in sorted(groups):
+        memory, page, size_bytes, thp = key
         members = groups[key]
         order.shuffle(members)
         members.sort(key=lambda job: Case.parse(job.case).mechanism in pinning)
-        blocks.append(Block(*key, cases=tuple(members)))
+        blocks.append(Block(memory, page, size_bytes, tuple(members), thp))
     order.shuffle(blocks)
     return blocks
 
@@ -311,7 +312,7 @@ def _rest(blocks: Sequence[Block], done: set[str]) -> list[Block]:
     for block in blocks:
         left = tuple(case for case in block.cases if case.case not in done)
         if left:
-            rest.append(Block(block.memory, block.page, block.size_bytes, left))
+            rest.append(replace(block, cases=left))
     return rest
 
 
