@@ -115,6 +115,7 @@ const char *vmb_detail(void);
 size_t vmb_base_page(void);
 
 int vmb_judge_isolation(int isolation, int seen, const char *writer, const char *reader);
+int vmb_check_segments(struct vmb_ctx *ctx, uint64_t generation);
 void vmb_pattern_fill(char *addr, size_t size, uint32_t seed, uint64_t generation);
 int vmb_pattern_check(const char *addr, size_t size, uint32_t seed, uint64_t generation);
 

@@ -3,7 +3,7 @@
 
 import math
 import textwrap
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from vmabench.matrix.table import TABLE
@@ -53,11 +53,12 @@ def bracketed(lo: str, hi: str) -> str:
     return f"[{lo}..{hi}]"
 
 
-def condition_words(conditions: Mapping[str, Any]) -> str:
+def condition_words(conditions: Mapping[str, Any], varying: Collection[str] = ()) -> str:
     """What sets a case apart from a plain one, to go on with after its scenario and page.
 
     ``, then read 10 %, 2 receivers``; empty for a plain one. ``conditions``: column of
-    ``analysis.frame.CONDITIONS`` -> value.
+    ``analysis.frame.CONDITIONS`` -> value. THP's setting is named where it is ``varying``: the head
+    of a report has the machine's.
     """
     words = []
     if conditions["touch_mode"] != "none":
@@ -65,7 +66,7 @@ def condition_words(conditions: Mapping[str, Any]) -> str:
         words.append(f"then {conditions['touch_mode']} {conditions['touch_pct']} %{order}")
     if conditions["swapped_pct"]:
         words.append(f"{conditions['swapped_pct']} % of it swapped out")
-    if conditions.get("thp_set"):
+    if "thp" in varying:
         words.append(f"THP {conditions['thp']}")
     if conditions["segments"] > 1:
         words.append(f"{conditions['segments']} segments")
