@@ -74,7 +74,8 @@ def short(page: str, memory: str) -> list[str]:
 def test_what_memory_of_each_kind_takes() -> None:
     assert FACTS.all_pages == ("4K", "2M", "64K", "128K", "hugetlb-2M", "hugetlb-1G")
     assert short("4K", "anon") == short("4K", "memfd") == []
-    assert short("2M", "anon") == short("2M", "shm") == []
+    assert short("2M", "anon") == []
+    assert short("2M", "shm") == ["hugepages-2048kB/shmem_enabled=advise"]
     assert short("2M", "memfd") == ["shmem_enabled=advise"]
     assert short("hugetlb-2M", "anon") == []
     anon = [

@@ -90,15 +90,18 @@ def why_not_under(thp: str, page: Page, facts: MachineFacts) -> str:
 def thp_settings(page: Page, memory: str, facts: MachineFacts) -> list[tuple[Path, str]]:
     """What has to be set for memory of that kind to get such pages, where it is not so anyway.
 
-    Larger sizes are switched off, since the kernel takes the largest that it may. Of POSIX shared
-    memory, PMD-sized pages go by its mount instead, which is left as it is.
+    Larger sizes are switched off, since the kernel takes the largest that it may. POSIX shared
+    memory goes by the mount /dev/shm as long as the object has a name, and without one, as that of
+    the suite, by the setting of its size where the kernel has one for shared memory (6.12).
     """
     if not page.transparent(facts):
         return []
     anon = memory == "anon"
     file, word = ("enabled", "madvise") if anon else ("shmem_enabled", "advise")
     if not page.multi_size(facts):
-        return [] if memory in ("anon", "shm") else [(_thp("shmem_enabled"), "advise")]
+        if memory == "shm":
+            return [(_size_file(page.size_bytes, "shmem_enabled"), "advise")]
+        return [] if anon else [(_thp("shmem_enabled"), "advise")]
     larger = [size for size in (*facts.mthp_bytes, facts.thp_bytes or 0) if size > page.size_bytes]
     settings = [(_size_file(page.size_bytes, file), word)]
     settings += [(_size_file(size, file), "never") for size in larger]
