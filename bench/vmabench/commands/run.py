@@ -133,6 +133,7 @@ def _measure(request: Request, borrowed: BorrowedPages) -> int:
         source_cpu=choose_cpus(facts.cpus)[0],
         receiver_cpu=choose_cpus(facts.cpus)[1],
         counted=facts.clock == "instructions",
+        once=request.plan.once,
         pinning={name for name, mechanism in MECHANISMS.items() if mechanism.pins},
         explain=doctor.explain(facts),
         delays_ns=request.delays_ns,

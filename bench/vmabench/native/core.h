@@ -336,7 +336,7 @@ static inline int vmb_delivers(const struct vmb_ctx *ctx)
 }
 
 /* What is timed, where the receiver's memory is not fresh: in one piece or in segments. */
-static inline int (*vmb_operation(const struct vmb_ctx *ctx))(struct vmb_ctx *ctx)
+static inline vmb_hook vmb_operation(const struct vmb_ctx *ctx)
 {
 	return ctx->params.scenario == VMB_SCATTER ? ctx->mech->scatter : ctx->mech->transfer;
 }
