@@ -191,11 +191,9 @@ class BorrowedPages:
 
     def switch(self, wanted: Sequence[tuple[Path, str]]) -> None:
         """Set these in place of what was switched before; MachineError if that is forbidden."""
-        if self._thp.any():
-            self._thp.restore()
-        for path, value in wanted:
-            if path.exists():
-                self._thp.borrow(path, value)
+        there = {path: value for path, value in wanted if path.exists()}
+        if there or self._thp.any():
+            self._thp.switch(there)
 
     def raise_pool(self, page: Page, wanted_bytes: int) -> int:
         """Let the pool have room for so much more; returns for how much it has. MachineError."""

@@ -11,7 +11,7 @@ import fcntl
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,10 +65,7 @@ class Settings:
         """
         with self._locked():
             loans = {loan.path: loan for loan in self.loans()}
-            try:
-                now = value_of(path)
-            except OSError as error:
-                raise MachineError(f"can't read the setting {path}: {error.strerror}") from error
+            now = _read(path)
             if now == value and path not in loans:
                 return
             before = loans[path].before if path in loans else now
@@ -87,6 +84,40 @@ class Settings:
                 self._give_up(loans, path, now)
                 raise MachineError(f"{path} was set to {value} and reads {read_back}")
 
+    def switch(self, wanted: Mapping[Path, str]) -> None:
+        """Borrow all of these and give back whatever else is borrowed; raises MachineError.
+
+        What is lent as it is wanted is not touched, and the ledger is written once for all: each
+        write of it waits for the disk, and some settings stop and start a thread of the kernel.
+        """
+        with self._locked():
+            same = {loan.path: loan for loan in self.loans() if wanted.get(loan.path) == loan.lent}
+            over = [loan for loan in self.loans() if loan.path not in same]
+            loans = same | _unreturned(over)
+            now = {path: _read(path) for path in wanted}
+            for path, value in wanted.items():
+                if now[path] != value:
+                    loans[path] = Loan(path, now[path], value)
+            self._save(loans)
+            for path, value in wanted.items():
+                if now[path] != value:
+                    self._set(path, value, now[path], loans)
+
+    def _set(self, path: Path, value: str, now: str, loans: Mapping[Path, Loan]) -> None:
+        """Write one setting and read it back; if it is not so, it is left as it was."""
+        without = {other: loan for other, loan in loans.items() if other != path}
+        try:
+            path.write_text(value)
+            read_back = value_of(path)
+        except OSError as error:
+            self._give_up(without, path, now)
+            raise MachineError(
+                f"can't set {path} to {value}: {error.strerror} (root may)"
+            ) from error
+        if read_back != value:
+            self._give_up(without, path, now)
+            raise MachineError(f"{path} was set to {value} and reads {read_back}")
+
     def any(self) -> bool:
         """Whether anything may be borrowed, without a look at what."""
         return self._state.exists()
@@ -96,10 +127,7 @@ class Settings:
         with self._locked():
             loans = self.loans()
             returned = [_give_back(loan) for loan in reversed(loans)]
-            kept = {
-                r.loan.path: r.loan for r in reversed(returned) if r.outcome.startswith("can't")
-            }
-            self._save(kept)
+            self._save(_kept(returned))
             return returned
 
     def loans(self) -> list[Loan]:
@@ -152,6 +180,22 @@ class Settings:
         with file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
+
+
+def _read(path: Path) -> str:
+    try:
+        return value_of(path)
+    except OSError as error:
+        raise MachineError(f"can't read the setting {path}: {error.strerror}") from error
+
+
+def _kept(returned: Sequence[Returned]) -> dict[Path, Loan]:
+    """What could not be given back, and so stays a loan."""
+    return {r.loan.path: r.loan for r in reversed(returned) if r.outcome.startswith("can't")}
+
+
+def _unreturned(loans: Sequence[Loan]) -> dict[Path, Loan]:
+    return _kept([_give_back(loan) for loan in reversed(loans)])
 
 
 def _give_back(loan: Loan) -> Returned:
