@@ -92,7 +92,7 @@ def thp_settings(page: Page, memory: str, facts: MachineFacts) -> list[tuple[Pat
 
     Larger sizes are switched off, since the kernel takes the largest that it may. POSIX shared
     memory goes by the mount /dev/shm as long as the object has a name, and without one, as that of
-    the suite, by the setting of its size where the kernel has one for shared memory (6.12).
+    the suite, by the setting of its size, where the kernel has one for shared memory.
     """
     if not page.transparent(facts):
         return []

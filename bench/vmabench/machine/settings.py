@@ -70,19 +70,9 @@ class Settings:
                 return
             before = loans[path].before if path in loans else now
             self._save({**loans, path: Loan(path, before, value)})
-            try:
-                path.write_text(value)
-                read_back = value_of(path)
-            except OSError as error:
-                self._give_up(loans, path, now)
-                raise MachineError(
-                    f"can't set {path} to {value}: {error.strerror} (root may)"
-                ) from error
-            if or_less and read_back.isdigit() and int(read_back) < int(value):
+            read_back = self._set(path, value, now, loans, or_less=or_less)
+            if read_back != value:
                 self._save({**loans, path: Loan(path, before, read_back)})
-            elif read_back != value:
-                self._give_up(loans, path, now)
-                raise MachineError(f"{path} was set to {value} and reads {read_back}")
 
     def switch(self, wanted: Mapping[Path, str]) -> None:
         """Borrow all of these and give back whatever else is borrowed; raises MachineError.
@@ -101,11 +91,22 @@ class Settings:
             self._save(loans)
             for path, value in wanted.items():
                 if now[path] != value:
-                    self._set(path, value, now[path], loans)
+                    without = {other: loan for other, loan in loans.items() if other != path}
+                    self._set(path, value, now[path], without)
 
-    def _set(self, path: Path, value: str, now: str, loans: Mapping[Path, Loan]) -> None:
-        """Write one setting and read it back; if it is not so, it is left as it was."""
-        without = {other: loan for other, loan in loans.items() if other != path}
+    def _set(
+        self,
+        path: Path,
+        value: str,
+        now: str,
+        without: Mapping[Path, Loan],
+        *,
+        or_less: bool = False,
+    ) -> str:
+        """Write one setting; what it reads then. If that is wrong, it and the ledger are as before.
+
+        ``without`` are the loans that there are if this one is not to be.
+        """
         try:
             path.write_text(value)
             read_back = value_of(path)
@@ -114,9 +115,11 @@ class Settings:
             raise MachineError(
                 f"can't set {path} to {value}: {error.strerror} (root may)"
             ) from error
-        if read_back != value:
+        less = or_less and read_back.isdigit() and int(read_back) < int(value)
+        if read_back != value and not less:
             self._give_up(without, path, now)
             raise MachineError(f"{path} was set to {value} and reads {read_back}")
+        return read_back
 
     def any(self) -> bool:
         """Whether anything may be borrowed, without a look at what."""
