@@ -188,6 +188,21 @@ def test_what_a_killed_run_has_borrowed_goes_back(all_given_back: None) -> None:
     assert run.returncode == 0, run.stderr
 
 
+@needs("root", "thp")
+def test_the_setting_of_a_killed_run_goes_back(all_given_back: None) -> None:
+    process = start(
+        "run", "smoke", "--mechanism", "readv", "--page", "4K", "--size", "64K",
+        "--thp", "always", "--budget", "60s", "-o", "out",
+    )  # fmt: skip
+    wait_until(lambda: "[always]" in (SIZES / "enabled").read_text())
+    process.kill()
+    process.communicate()
+    wait_until(lambda: not _workers())
+    assert "[always]" in (SIZES / "enabled").read_text()
+    run = vmabench("run", "smoke", "--mechanism", "null", "--budget", "1s", "-o", "next")
+    assert run.returncode == 0, run.stderr
+
+
 def _workers() -> list[str]:
     listing = subprocess.run(
         ["pgrep", "-f", "vmabench.runner.worker"], capture_output=True, text=True, check=False
