@@ -29,7 +29,8 @@ def findings(frame: pd.DataFrame, summary: pd.DataFrame) -> list[str]:
 
     Of several settings of THP each has its own, which begin with it.
     """
-    settings = list(dict.fromkeys(summary["thp"].dropna().astype(str)))
+    measured = summary.loc[summary["median_ns"].notna(), "thp"]
+    settings = list(dict.fromkeys(measured.dropna().astype(str)))
     if len(settings) < 2:
         return _findings(frame, summary)
     return [

@@ -91,7 +91,8 @@ def _tables(summary: pd.DataFrame) -> Iterator[tuple[tuple[str, str, str], pd.Da
 
 
 def _varying(summary: pd.DataFrame) -> tuple[str, ...]:
-    return ("thp",) if summary["thp"].nunique() > 1 else ()
+    measured = summary.loc[summary["median_ns"].notna(), "thp"]
+    return ("thp",) if measured.nunique() > 1 else ()
 
 
 def _by_mechanism(rows: pd.DataFrame, cell: Cell, axis: str = "size") -> str:
