@@ -118,12 +118,8 @@ def _try(cases: Sequence[Case], facts: MachineFacts) -> dict[str, Message]:
     messages: dict[str, Message] = {}
     source_cpu, receiver_cpu = choose_cpus(facts.cpus)
     while left := [case for case in cases if str(case) not in messages]:
-        blocks = tuple(
-            Block(MECHANISMS[case.mechanism].memory, case.page, case.size_bytes, (job,), case.thp)
-            for case in left
-            for job in (CaseJob(str(case), values=0),)
-        )
-        current = str(left[0])
+        blocks = _blocks(left)
+        current = blocks[0].cases[0].case
         with Worker(Job(os.getpid(), 1, 1, source_cpu, receiver_cpu, blocks)) as worker:
             try:
                 for message in worker.messages(lambda _last: PROBE_LIMIT_S):
@@ -134,6 +130,18 @@ def _try(cases: Sequence[Case], facts: MachineFacts) -> dict[str, Message]:
             except WorkerLostError as error:
                 messages[current] = {"outcome": "failed", "reason": str(error)}
     return messages
+
+
+def _blocks(cases: Sequence[Case]) -> tuple[Block, ...]:
+    """The cases by source, one for each kind of memory and page: a page of 1G takes seconds."""
+    jobs: dict[tuple[str, str, int, str], list[CaseJob]] = {}
+    for case in cases:
+        key = MECHANISMS[case.mechanism].memory, case.page, case.size_bytes, case.thp
+        jobs.setdefault(key, []).append(CaseJob(str(case), values=0))
+    return tuple(
+        Block(memory, page, size_bytes, tuple(members), thp)
+        for (memory, page, size_bytes, thp), members in jobs.items()
+    )
 
 
 def _judge(

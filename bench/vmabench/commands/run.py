@@ -110,12 +110,13 @@ def _check_memory(cases: Sequence[Case], sizes: Sequence[str], facts: MachineFac
 
 def _measure(request: Request, borrowed: BorrowedPages) -> int:
     facts = request.facts
+    whole = [case for case in request.cases if case.size_bytes % case.page_bytes == 0]
     findings = doctor.examine(
         facts,
-        _in_order(case.mechanism for case in request.cases),
-        _in_order(case.page for case in request.cases),
+        _in_order(case.mechanism for case in whole),
+        _in_order(case.page for case in whole),
         borrowed,
-        _in_order(case.thp for case in request.cases),
+        _in_order(case.thp for case in whole),
     )
     fits = [case for case in request.cases if why_too_large(case, facts) is None]
     pools = doctor.raise_pools(fits, borrowed)
