@@ -110,11 +110,13 @@ def _check_memory(cases: Sequence[Case], sizes: Sequence[str], facts: MachineFac
 
 def _measure(request: Request, borrowed: BorrowedPages) -> int:
     facts = request.facts
+    whole = [case for case in request.cases if case.size_bytes % case.page_bytes == 0]
     findings = doctor.examine(
         facts,
-        _in_order(case.mechanism for case in request.cases),
-        _in_order(case.page for case in request.cases),
+        _in_order(case.mechanism for case in whole),
+        _in_order(case.page for case in whole),
         borrowed,
+        _in_order(case.thp for case in whole),
     )
     fits = [case for case in request.cases if why_too_large(case, facts) is None]
     pools = doctor.raise_pools(fits, borrowed)
@@ -132,6 +134,7 @@ def _measure(request: Request, borrowed: BorrowedPages) -> int:
         source_cpu=choose_cpus(facts.cpus)[0],
         receiver_cpu=choose_cpus(facts.cpus)[1],
         counted=facts.clock == "instructions",
+        once=request.plan.once,
         pinning={name for name, mechanism in MECHANISMS.items() if mechanism.pins},
         explain=doctor.explain(facts),
         delays_ns=request.delays_ns,
@@ -222,6 +225,7 @@ def _machine(facts: MachineFacts, findings: Sequence[doctor.Finding]) -> dict[st
         "conditions": read_conditions(),
         "doctor": [
             {"mechanism": f.mechanism, "page": f.page, "state": f.state, "reason": f.reason}
+            | ({"thp": f.thp} if f.thp else {})
             for f in findings
         ],
     }

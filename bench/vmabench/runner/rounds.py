@@ -5,11 +5,12 @@ import os
 import random
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Protocol
 
 from vmabench.matrix.case import Case
+from vmabench.mechanisms import SLOWEST_BYTES_PER_S
 from vmabench.runner.bisection import next_cases
 from vmabench.runner.planner import Clockwork, Cost, Effort, counted_effort, plan_round
 from vmabench.runner.process import Worker, WorkerLostError
@@ -41,6 +42,7 @@ class Setup:
 
     ``pinning`` are the mechanisms that pin pages of the source.
     ``counted``: the clock counts instructions, so there is no budget and no more rounds than asked.
+    ``once``: each case is done once, without a calibration, to see what can run.
     ``explain`` makes a reason of the error number and the sentence of a case that can't be set up.
     """
 
@@ -52,6 +54,7 @@ class Setup:
     source_cpu: int
     receiver_cpu: int
     counted: bool = False
+    once: bool = False
     pinning: Collection[str] = ()
     delays_ns: tuple[tuple[str, int], ...] = ()
     explain: Callable[[int, str], str] = lambda _error, detail: detail
@@ -95,17 +98,18 @@ def blocks_of(
     page that a fork or a clone shares from then on (MMF_HAS_PINNED), and who comes after whom
     would decide by how much it is dearer.
     """
-    groups: dict[tuple[str, str, int], list[CaseJob]] = {}
+    groups: dict[tuple[str, str, int, str], list[CaseJob]] = {}
     for job in cases:
         case = Case.parse(job.case)
-        key = memories[case.mechanism], case.page, case.size_bytes
+        key = memories[case.mechanism], case.page, case.size_bytes, case.thp
         groups.setdefault(key, []).append(job)
     blocks = []
     for key in sorted(groups):
+        memory, page, size_bytes, thp = key
         members = groups[key]
         order.shuffle(members)
         members.sort(key=lambda job: Case.parse(job.case).mechanism in pinning)
-        blocks.append(Block(*key, cases=tuple(members)))
+        blocks.append(Block(memory, page, size_bytes, tuple(members), thp))
     order.shuffle(blocks)
     return blocks
 
@@ -124,6 +128,9 @@ class Run:
     def execute(self) -> Outcome:
         if not self.setup.cases:
             return self.outcome
+        if self.setup.once:
+            self._measure_once()
+            return self.outcome
         costs = self._calibrate(self.setup.cases)
         if self.setup.counted:
             self._count(costs)
@@ -131,6 +138,14 @@ class Run:
             self._bisect(costs)
             self._fill_budget(costs)
         return self.outcome
+
+    def _measure_once(self) -> None:
+        """One operation of each case, whatever it takes: the calibration would be as long."""
+        costs = {
+            str(case): Cost(case.size_bytes / SLOWEST_BYTES_PER_S * 1e9, 0.0)
+            for case in self.setup.cases
+        }
+        self._measure(costs, dict.fromkeys(costs, Effort(values=1, loops=1)))
 
     def _bisect(self, costs: dict[str, Cost]) -> None:
         """Adds what halves the brackets of break-evens, by what is known of each case so far."""
@@ -198,10 +213,7 @@ class Run:
                     | {"overhead_ns": cost.overhead_ns}
                 )
             elif message["outcome"] == "blocked":
-                reason = message["reason"]
-                if not message.get("setting"):
-                    reason = self.setup.explain(message["errno"], reason)
-                records.append({"kind": "skipped", "case": case, "reason": reason})
+                records.append(self._skipped_record(message))
             else:
                 records.append(self._case_record(message, 0, order))
         return records, costs
@@ -224,7 +236,10 @@ class Run:
 
     def _keep(self, number: int, result: RoundResult) -> None:
         records = [
-            self._case_record(message, number, order) for order, message in enumerate(result.cases)
+            self._skipped_record(message)
+            if self.setup.once and message["outcome"] == "blocked"
+            else self._case_record(message, number, order)
+            for order, message in enumerate(result.cases)
         ]
         records.append(
             {
@@ -239,6 +254,12 @@ class Run:
         )
         self.sink.append(records)
         self.outcome.rounds += result.complete
+
+    def _skipped_record(self, message: Message) -> Record:
+        reason = message["reason"]
+        if not message.get("setting"):
+            reason = self.setup.explain(message["errno"], reason)
+        return {"kind": "skipped", "case": message["case"], "reason": reason}
 
     def _case_record(self, message: Message, number: int, order: int) -> Record:
         if message["outcome"] == "blocked":  # what the calibration could set up fails by that
@@ -311,7 +332,7 @@ def _rest(blocks: Sequence[Block], done: set[str]) -> list[Block]:
     for block in blocks:
         left = tuple(case for case in block.cases if case.case not in done)
         if left:
-            rest.append(Block(block.memory, block.page, block.size_bytes, left))
+            rest.append(replace(block, cases=left))
     return rest
 
 
