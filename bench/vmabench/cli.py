@@ -77,7 +77,12 @@ def build_parser() -> argparse.ArgumentParser:
         nargs="+",
         help="with several: one report of all, and how far an emulated one is distorted",
     )
-    report.add_argument("--format", choices=["text", "html", *_LETTERS], default="text")
+    report.add_argument(
+        "--format",
+        choices=["text", "html", *_LETTERS, "model", "constants", "ucx", "openmpi"],
+        default="text",
+        help="model: costs of a call, an entry, a KiB; the last three: constants for MPI stacks",
+    )
     report.add_argument("--base", metavar="COMMIT", help="of the measured kernel, for a letter")
     report.add_argument("-o", "--output", metavar="FILE", help="a new file (default: the terminal)")
 
