@@ -51,11 +51,13 @@ WITHOUT_PTRACE = ("setpriv", "--bounding-set=-sys_ptrace", "--inh-caps=-sys_ptra
 
 def states(run: subprocess.CompletedProcess[str]) -> dict[tuple[str, str], dict[str, str]]:
     assert run.returncode == 0, run.stderr
-    return {(entry["mechanism"], entry["page"]): entry for entry in json.loads(run.stdout)}
+    return {
+        (entry["mechanism"], entry["page"]): entry for entry in json.loads(run.stdout)["findings"]
+    }
 
 
 def test_every_mechanism_and_page_has_a_finding() -> None:
-    found = states(vmabench("doctor", "--json"))
+    found = states(vmabench("doctor", "--no-noise", "--json"))
     assert set(found) == {(name, page) for name in MECHANISMS for page in read_facts().all_pages}
     for finding in found.values():
         assert finding["state"] in ("ok", "blocked")
@@ -64,7 +66,7 @@ def test_every_mechanism_and_page_has_a_finding() -> None:
 
 
 def test_the_text_names_gate_and_mend() -> None:
-    text = vmabench("doctor").stdout
+    text = vmabench("doctor", "--no-noise").stdout
     assert "memcpy" in text
     assert read_facts().cpu_model in text
 
@@ -89,7 +91,11 @@ def test_a_seccomp_filter_is_named(seccomp_filter: str, error: int) -> None:
 @needs("root", "setpriv")
 def test_the_process_of_another_user_is_named(foreign_source: str) -> None:
     run = vmabench(
-        "doctor", "--json", env={"VMABENCH_SOURCE": foreign_source}, prefix=WITHOUT_PTRACE
+        "doctor",
+        "--no-noise",
+        "--json",
+        env={"VMABENCH_SOURCE": foreign_source},
+        prefix=WITHOUT_PTRACE,
     )
     found = states(run)
     assert found["readv", BASE]["state"] == "blocked"
@@ -102,14 +108,14 @@ def test_the_process_of_another_user_is_named(foreign_source: str) -> None:
 
 @needs("root", "thp")
 def test_shared_memory_and_its_two_settings(shmem_advise: None) -> None:
-    found = states(vmabench("doctor", "--json"))
+    found = states(vmabench("doctor", "--no-noise", "--json"))
     assert found["memfd", HUGE]["state"] == "ok"
     assert "/dev/shm is mounted with huge=never" in found["shm", HUGE]["gate"]
 
 
 @needs("root", "thp")
 def test_thp_never(thp_never: None) -> None:
-    found = states(vmabench("doctor", "--json"))
+    found = states(vmabench("doctor", "--no-noise", "--json"))
     assert "THP is set to never" in found["readv", HUGE]["gate"]
     assert "echo madvise" in found["readv", HUGE]["mend"]
     assert found["readv", BASE]["state"] == "ok"
@@ -118,7 +124,7 @@ def test_thp_never(thp_never: None) -> None:
 @needs("compiler")
 def test_a_filter_on_a_call_that_asks_no_permission_is_named(seccomp_filter: str) -> None:
     prefix = (seccomp_filter, str(SYS_USERFAULTFD), str(errno.EPERM))
-    found = states(vmabench("doctor", "--json", prefix=prefix))
+    found = states(vmabench("doctor", "--no-noise", "--json", prefix=prefix))
     for mechanism in ("uffd-copy", "uffd-move"):
         gate = found[mechanism, BASE]["gate"]
         assert "a seccomp filter refuses userfaultfd (EPERM)" in gate
@@ -130,7 +136,7 @@ def test_an_ordinary_user_may_do_all_of_it() -> None:
     """All but read files of root, where the tests may live: that capability is left to it."""
     user = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
     only = ("--inh-caps=-all,+dac_read_search", "--ambient-caps=-all,+dac_read_search")
-    found = states(vmabench("doctor", "--json", prefix=(*user, *only)))
+    found = states(vmabench("doctor", "--no-noise", "--json", prefix=(*user, *only)))
     blocked = {name for (name, page), f in found.items() if page == BASE and f["state"] != "ok"}
     assert blocked <= {"clone", "xpmem"}
 
@@ -139,7 +145,7 @@ def test_an_ordinary_user_may_do_all_of_it() -> None:
 def test_a_pipe_that_may_not_be_that_large() -> None:
     without = ("setpriv", "--bounding-set=-sys_resource", "--inh-caps=-sys_resource")
     with borrowed(Path("/proc/sys/fs/pipe-max-size"), "65536"):
-        found = states(vmabench("doctor", "--json", prefix=without))
+        found = states(vmabench("doctor", "--no-noise", "--json", prefix=without))
     for mechanism in ("pipe", "vmsplice", "vmsplice-gift"):
         assert "fs.pipe-max-size" in found[mechanism, BASE]["gate"]
         assert found[mechanism, BASE]["mend"] == "sysctl fs.pipe-max-size=1048576"

@@ -36,7 +36,13 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
 
     doctor = commands.add_parser("doctor", help="what can run here and what can't, by trying it")
+    doctor.add_argument(
+        "plan", nargs="?", help="try what this plan needs; status 2 if any of it is blocked"
+    )
     doctor.add_argument("--json", action="store_true", help="for programs")
+    doctor.add_argument(
+        "--no-noise", action="store_true", help="leave out the two seconds of measuring noise"
+    )
 
     listing = commands.add_parser("list", help="what exists, one line each")
     listing.add_argument("what", choices=["mechanisms", "scenarios", "pages", "plans"])
@@ -200,7 +206,13 @@ def _run(args: argparse.Namespace) -> int:
 def _show(args: argparse.Namespace) -> int:
     from vmabench.commands import show
 
-    return show.doctor(args) if args.command == "doctor" else show.list_names(args)
+    return show.list_names(args)
+
+
+def _doctor(args: argparse.Namespace) -> int:
+    from vmabench.commands.doctor import doctor
+
+    return doctor(args)
 
 
 def _derive(args: argparse.Namespace) -> int:
@@ -240,7 +252,7 @@ def _pyperf(args: argparse.Namespace) -> int:
 
 
 _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
-    "doctor": _show,
+    "doctor": _doctor,
     "list": _show,
     "run": _run,
     "report": _derive,
