@@ -35,13 +35,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"vmabench {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
 
-    doctor = commands.add_parser("doctor", help="what can run here and what can't, by trying it")
-    doctor.add_argument(
-        "plan", nargs="?", help="try what this plan needs; status 2 if any of it is blocked"
-    )
-    doctor.add_argument("--json", action="store_true", help="for programs")
-    doctor.add_argument(
-        "--no-noise", action="store_true", help="leave out the two seconds of measuring noise"
+    _add_doctor(
+        commands.add_parser("doctor", help="what can run here and what can't, by trying it")
     )
 
     listing = commands.add_parser("list", help="what exists, one line each")
@@ -178,6 +173,17 @@ def _add_guest(guest: argparse.ArgumentParser) -> None:
 
 #: text for a mail to the list
 _LETTERS = ("cover-letter", "commit-message")
+
+
+def _add_doctor(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "plan", nargs="?", help="try what this plan needs; status 2 if any of it is blocked"
+    )
+    parser.add_argument("--json", action="store_true", help="for programs")
+    parser.add_argument(
+        "--no-noise", action="store_true", help="leave out the two seconds of measuring noise"
+    )
+
 
 _ACCELS = ("auto", "tcg", "kvm")
 _ACCEL_HELP = "auto tries KVM for a moment and else emulates (default: auto)"
