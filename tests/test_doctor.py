@@ -68,11 +68,13 @@ def user(
 
 def states(run: subprocess.CompletedProcess[str]) -> dict[tuple[str, str], dict[str, str]]:
     assert run.returncode == 0, run.stderr
-    return {(entry["mechanism"], entry["page"]): entry for entry in json.loads(run.stdout)}
+    return {
+        (entry["mechanism"], entry["page"]): entry for entry in json.loads(run.stdout)["findings"]
+    }
 
 
 def test_every_mechanism_and_page_has_a_finding() -> None:
-    found = states(vmabench("doctor", "--json"))
+    found = states(vmabench("doctor", "--no-noise", "--json"))
     assert set(found) == {(name, page) for name in MECHANISMS for page in read_facts().all_pages}
     for finding in found.values():
         assert finding["state"] in ("ok", "blocked")
@@ -81,7 +83,7 @@ def test_every_mechanism_and_page_has_a_finding() -> None:
 
 
 def test_the_text_names_gate_and_mend() -> None:
-    text = vmabench("doctor").stdout
+    text = vmabench("doctor", "--no-noise").stdout
     assert "memcpy" in text
     assert read_facts().cpu_model in text
 
@@ -106,7 +108,11 @@ def test_a_seccomp_filter_is_named(seccomp_filter: str, error: int, user: tuple[
 @needs("root", "setpriv")
 def test_the_process_of_another_user_is_named(foreign_source: str) -> None:
     run = vmabench(
-        "doctor", "--json", env={"VMABENCH_SOURCE": foreign_source}, prefix=WITHOUT_PTRACE
+        "doctor",
+        "--no-noise",
+        "--json",
+        env={"VMABENCH_SOURCE": foreign_source},
+        prefix=WITHOUT_PTRACE,
     )
     found = states(run)
     assert found["readv", BASE]["state"] == "blocked"
@@ -121,7 +127,7 @@ def test_the_process_of_another_user_is_named(foreign_source: str) -> None:
 def test_shared_memory_is_huge_without_a_setting_by_hand() -> None:
     """POSIX shared memory too, and nobody's mount is changed for it."""
     mounts = Path("/proc/self/mounts").read_text()
-    found = states(vmabench("doctor", "--json"))
+    found = states(vmabench("doctor", "--no-noise", "--json"))
     for mechanism in ("memfd", "shm", "sysv", "memfd-private"):
         assert found[mechanism, HUGE]["state"] == "ok"
     assert Path("/proc/self/mounts").read_text() == mounts
@@ -129,7 +135,7 @@ def test_shared_memory_is_huge_without_a_setting_by_hand() -> None:
 
 @needs("root", "thp")
 def test_thp_never(thp_never: None) -> None:
-    found = states(vmabench("doctor", "--json"))
+    found = states(vmabench("doctor", "--no-noise", "--json"))
     assert "THP is set to never" in found["readv", HUGE]["gate"]
     assert "echo madvise" in found["readv", HUGE]["mend"]
     assert found["readv", BASE]["state"] == "ok"
@@ -138,7 +144,7 @@ def test_thp_never(thp_never: None) -> None:
 @needs("compiler")
 def test_a_filter_on_a_call_that_asks_no_permission_is_named(seccomp_filter: str) -> None:
     prefix = (seccomp_filter, str(SYS_USERFAULTFD), str(errno.EPERM))
-    found = states(vmabench("doctor", "--json", prefix=prefix))
+    found = states(vmabench("doctor", "--no-noise", "--json", prefix=prefix))
     for mechanism in ("uffd-copy", "uffd-move"):
         gate = found[mechanism, BASE]["gate"]
         assert "a seccomp filter refuses userfaultfd (EPERM)" in gate
@@ -147,7 +153,7 @@ def test_a_filter_on_a_call_that_asks_no_permission_is_named(seccomp_filter: str
 
 @needs("root", "setpriv")
 def test_an_ordinary_user_may_do_all_of_it() -> None:
-    found = states(vmabench("doctor", "--json", prefix=ORDINARY))
+    found = states(vmabench("doctor", "--no-noise", "--json", prefix=ORDINARY))
     blocked = {name for (name, page), f in found.items() if page == BASE and f["state"] != "ok"}
     assert blocked <= {"clone", "xpmem"}
 
@@ -155,7 +161,9 @@ def test_an_ordinary_user_may_do_all_of_it() -> None:
 @needs("root", "setpriv")
 def test_nobody_locks_memory(user: tuple[str, ...]) -> None:
     """RLIMIT_MEMLOCK gates nothing here: no mechanism locks or registers memory."""
-    found = states(vmabench("doctor", "--json", prefix=(*user, "prlimit", "--memlock=0")))
+    found = states(
+        vmabench("doctor", "--no-noise", "--json", prefix=(*user, "prlimit", "--memlock=0"))
+    )
     blocked = {name for (name, page), f in found.items() if page == BASE and f["state"] != "ok"}
     assert blocked <= {"clone", "xpmem"}
 
@@ -164,7 +172,7 @@ def test_nobody_locks_memory(user: tuple[str, ...]) -> None:
 def test_a_pipe_that_may_not_be_that_large() -> None:
     without = ("setpriv", "--bounding-set=-sys_resource", "--inh-caps=-sys_resource")
     with borrowed(Path("/proc/sys/fs/pipe-max-size"), "65536"):
-        found = states(vmabench("doctor", "--json", prefix=without))
+        found = states(vmabench("doctor", "--no-noise", "--json", prefix=without))
     for mechanism in ("pipe", "vmsplice", "vmsplice-gift"):
         assert "fs.pipe-max-size" in found[mechanism, BASE]["gate"]
         assert found[mechanism, BASE]["mend"] == "sysctl fs.pipe-max-size=1048576"

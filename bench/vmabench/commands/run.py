@@ -7,7 +7,7 @@ import re
 import resource
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -138,6 +138,7 @@ def _measure(request: Request, borrowed: BorrowedPages) -> int:
         pinning={name for name, mechanism in MECHANISMS.items() if mechanism.pins},
         explain=doctor.explain(facts),
         delays_ns=request.delays_ns,
+        is_loose=_judge_of(request.plan),
     )
     skipped: list[Record] = [
         {"kind": "skipped", "case": str(case), "reason": reason}
@@ -153,6 +154,19 @@ def _measure(request: Request, borrowed: BorrowedPages) -> int:
         f"{len(skipped)} skipped, {until}"
     )
     return _execute(setup, writer)
+
+
+def _judge_of(plan: Plan) -> Callable[[Sequence[float]], bool] | None:
+    """Whether the interval of a case is wider than the plan's target; None if it has none."""
+    if not plan.target_width:
+        return None
+
+    def is_loose(samples: Sequence[float]) -> bool:
+        from vmabench.analysis.intervals import is_wider
+
+        return is_wider(samples, plan.target_width)
+
+    return is_loose
 
 
 def _execute(setup: Setup, writer: Writer) -> int:

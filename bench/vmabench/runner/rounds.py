@@ -16,6 +16,7 @@ from vmabench.runner.planner import Clockwork, Cost, Effort, counted_effort, pla
 from vmabench.runner.process import Worker, WorkerLostError
 from vmabench.runner.protocol import CALIBRATE, Block, CaseJob, Job, Message
 from vmabench.runner.signals import uninterrupted
+from vmabench.runner.tightness import RESERVE, Judge, worth_repeating
 
 #: no case is started on a machine on which the setting up of a worker takes longer
 FIRST_LIMIT_S = 30.0
@@ -43,6 +44,8 @@ class Setup:
     ``pinning`` are the mechanisms that pin pages of the source.
     ``counted``: the clock counts instructions, so there is no budget and no more rounds than asked.
     ``once``: each case is done once, without a calibration, to see what can run.
+    ``is_loose``: whether the medians of a case's rounds are too far apart for what the plan is
+    after; None where the plan has no such target, and then the whole budget is spent.
     ``explain`` makes a reason of the error number and the sentence of a case that can't be set up.
     """
 
@@ -57,6 +60,7 @@ class Setup:
     once: bool = False
     pinning: Collection[str] = ()
     delays_ns: tuple[tuple[str, int], ...] = ()
+    is_loose: Judge | None = None
     explain: Callable[[int, str], str] = lambda _error, detail: detail
 
 
@@ -167,9 +171,11 @@ class Run:
             self._measure(costs, efforts)
 
     def _fill_budget(self, costs: dict[str, Cost]) -> None:
-        clockwork = Clockwork(self.setup.budget_s * 1e9, self.setup.rounds)
+        budget_ns = self.setup.budget_s * 1e9
+        reserve = RESERVE if self.setup.is_loose else 0.0
+        clockwork = Clockwork(budget_ns, self.setup.rounds, reserve * budget_ns)
         overhead_ns = sum(cost.overhead_ns for cost in costs.values())
-        while costs:
+        while costs and not (self.setup.is_loose and self.outcome.rounds >= self.setup.rounds):
             timed_ns = clockwork.timed_ns(self._spent_ns(), self.outcome.rounds, overhead_ns)
             efforts = plan_round(costs, timed_ns)
             round_ns = overhead_ns + sum(
@@ -181,6 +187,30 @@ class Run:
             known = len(costs)
             self._bisect(costs)
             overhead_ns = result.overhead_ns * len(costs) / known
+        if self.setup.is_loose and costs and self.outcome.rounds >= self.setup.rounds:
+            self._tighten(costs, efforts, clockwork, overhead_ns / len(costs))
+
+    def _tighten(
+        self,
+        costs: Mapping[str, Cost],
+        efforts: Mapping[str, Effort],
+        clockwork: Clockwork,
+        overhead_ns: float,
+    ) -> None:
+        """More rounds for what is not tight, as long as there are such cases and time for them.
+
+        ``overhead_ns`` is what a case takes beside its timed part.
+        """
+        assert self.setup.is_loose
+        while True:
+            samples = {case: self._op_ns.get(case, []) for case in costs if case in efforts}
+            chosen = {case: costs[case] for case in worth_repeating(samples, self.setup.is_loose)}
+            timed_ns = sum(efforts[case].timed_ns(cost.op_ns) for case, cost in chosen.items())
+            round_ns = timed_ns + overhead_ns * len(chosen)
+            if not chosen or not clockwork.room_for(self._spent_ns(), round_ns):
+                return
+            result = self._measure(chosen, efforts)
+            overhead_ns = max(overhead_ns, result.overhead_ns / len(chosen))
 
     def _spent_ns(self) -> int:
         return time.monotonic_ns() - self._started_ns
