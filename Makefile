@@ -48,6 +48,9 @@ crosscheck: $(VENV)/.bench $(BUILT) ## the core against a bare C loop and perf b
 check-run: $(VENV)/.bench $(BUILT) ## what the quick plan promises, on two runs: takes four quiet minutes
 	@$(BIN)/python bench/crosscheck/check_run.py
 
+check-matrix: $(VENV)/.bench $(BUILT) ## every mechanism, page and size: a value or a reason? DIR=... of a result; GUEST=1
+	@$(BIN)/python bench/crosscheck/check_matrix.py $(DIR) $(if $(GUEST),--guest)
+
 check-aa: $(VENV)/.bench $(BUILT) ## one kernel twice: who gets a verdict? takes four quiet minutes
 	@$(BIN)/python bench/crosscheck/check_aa.py $(if $(NEIGHBOUR),--neighbour)
 

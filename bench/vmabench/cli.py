@@ -36,8 +36,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"vmabench {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
 
-    doctor = commands.add_parser("doctor", help="what can run here and what can't, by trying it")
-    doctor.add_argument("--json", action="store_true", help="for programs")
+    _add_doctor(
+        commands.add_parser("doctor", help="what can run here and what can't, by trying it")
+    )
 
     listing = commands.add_parser("list", help="what exists, one line each")
     listing.add_argument("what", choices=["mechanisms", "scenarios", "pages", "plans", "claims"])
@@ -78,7 +79,12 @@ def build_parser() -> argparse.ArgumentParser:
         nargs="+",
         help="with several: one report of all, and how far an emulated one is distorted",
     )
-    report.add_argument("--format", choices=["text", "html", *_LETTERS], default="text")
+    report.add_argument(
+        "--format",
+        choices=["text", "html", *_LETTERS, "model", "constants", "ucx", "openmpi"],
+        default="text",
+        help="model: costs of a call, an entry, a KiB; the last three: constants for MPI stacks",
+    )
     report.add_argument("--base", metavar="COMMIT", help="of the measured kernel, for a letter")
     report.add_argument("-o", "--output", metavar="FILE", help="a new file (default: the terminal)")
 
@@ -198,6 +204,16 @@ def _add_mutants(mutants: argparse.ArgumentParser) -> None:
 _LETTERS = ("cover-letter", "commit-message")
 
 
+def _add_doctor(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "plan", nargs="?", help="try what this plan needs; status 2 if any of it is blocked"
+    )
+    parser.add_argument("--json", action="store_true", help="for programs")
+    parser.add_argument(
+        "--no-noise", action="store_true", help="leave out the two seconds of measuring noise"
+    )
+
+
 _ACCELS = ("auto", "tcg", "kvm")
 _ACCEL_HELP = "auto tries KVM for a moment and else emulates (default: auto)"
 
@@ -225,7 +241,13 @@ def _run(args: argparse.Namespace) -> int:
 def _show(args: argparse.Namespace) -> int:
     from vmabench.commands import show
 
-    return show.doctor(args) if args.command == "doctor" else show.list_names(args)
+    return show.list_names(args)
+
+
+def _doctor(args: argparse.Namespace) -> int:
+    from vmabench.commands.doctor import doctor
+
+    return doctor(args)
 
 
 def _derive(args: argparse.Namespace) -> int:
@@ -275,7 +297,7 @@ def _pyperf(args: argparse.Namespace) -> int:
 
 
 _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
-    "doctor": _show,
+    "doctor": _doctor,
     "list": _show,
     "run": _run,
     "report": _derive,

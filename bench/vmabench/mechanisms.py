@@ -26,6 +26,7 @@ CData = Any
 #: touch is deliver with other shares: the same loops
 _SCENARIOS = {
     "transfer": lib.VMB_TRANSFER,
+    "scatter": lib.VMB_SCATTER,
     "deliver": lib.VMB_DELIVER,
     "touch": lib.VMB_DELIVER,
 }
@@ -52,7 +53,8 @@ class Mechanism:
     ``source_acts``: the timed call is made by the source. ``both_act``: the source sends while the
     receiver takes. ``in_place``: the receiver uses the source's pages, nothing is copied.
     ``proxy``: stands in for clone or move. ``local``: within one process. ``fresh_only``: there
-    is no scenario ``transfer`` of it. ``pins``: it pins pages of the source.
+    is no scenario ``transfer`` of it. ``pins``: it pins pages of the source. ``scatters``: there is
+    a scenario ``scatter`` of it.
     """
 
     name: str
@@ -65,6 +67,7 @@ class Mechanism:
     local: bool
     fresh_only: bool
     pins: bool
+    scatters: bool
 
 
 #: the names of enum vmb_counter, in its order
@@ -87,6 +90,7 @@ def _read_table() -> dict[str, Mechanism]:
             local=bool(row.flags & lib.VMB_LOCAL),
             fresh_only=bool(row.flags & lib.VMB_FRESH_ONLY),
             pins=bool(row.flags & lib.VMB_PINS),
+            scatters=row.scatter != ffi.NULL,
         )
         for row in rows
     ]
@@ -218,13 +222,28 @@ class Pair:
         lib.vmb_pair_set_patience(self._pair, int((FIRST_PATIENCE_S + seconds) * 1000))
 
     def make_source(
-        self, memory: str, page_bytes: int, size_bytes: int, *, hugetlb: bool = False
+        self,
+        memory: str,
+        page_bytes: int,
+        size_bytes: int,
+        *,
+        hugetlb: bool = False,
+        advised: bool = True,
     ) -> Proof:
-        """Makes and populates the memory that the cases of this pair transfer."""
+        """Makes and populates the memory that the cases of this pair transfer.
+
+        Without ``advised`` nobody tells the kernel what pages the memory is to have.
+        """
         self.be_patient(size_bytes / SLOWEST_BYTES_PER_S)
         proof = ffi.new("struct vmb_proof *")
-        kind = MEMORIES[memory]
-        check(lib.vmb_pair_source_make(self._pair, kind, page_bytes, hugetlb, size_bytes, proof))
+        wanted = {
+            "memory": MEMORIES[memory],
+            "page": page_bytes,
+            "hugetlb": hugetlb,
+            "unadvised": not advised,
+            "size": size_bytes,
+        }
+        check(lib.vmb_pair_source_make(self._pair, ffi.new("struct vmb_region *", wanted), proof))
         return _proof(proof)
 
     @contextmanager
@@ -239,6 +258,7 @@ class Pair:
                 "scenario": _SCENARIOS[case.scenario],
                 "touch": _TOUCHES[case.touch_mode],
                 "touch_pct": case.touch_pct,
+                "segments": case.segments,
                 "touch_random": case.touch_order == "random",
                 "seed": seed & 0xFFFFFFFF,
                 "delay_ns": delay_ns,

@@ -58,6 +58,7 @@ COLUMNS: dict[str, str] = {
     "steal_ns": "Float64",  # of all CPUs
     "moved_bytes": "Int64",  # what arrived and was compared whole; of the case
     "disturbed": "boolean",  # whether the value was preempted or time was stolen from it
+    "segments": "Int64",
 }
 
 #: what rivals have in common that are compared over sizes: never NA

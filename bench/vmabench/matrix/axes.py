@@ -18,6 +18,9 @@ TOUCH_MODES = ("none", "read", "write")
 TOUCH_ORDERS = ("sequential", "random")
 THP_SETTINGS = ("always", "madvise", "never")
 
+#: what one call takes: IOV_MAX
+MOST_SEGMENTS = 1024
+
 #: the text of an axis that is left as the machine has it
 CURRENT = "current"
 
@@ -71,6 +74,12 @@ AXES: dict[str, Axis] = {
         "none",
         parse_touch,
         write_touch,
+    ),
+    "segments": Axis(
+        "into how many segments the data is cut, which change places on the way: 1 to 1024",
+        "1",
+        lambda text: {"segments": parse_count(text, "segments", MOST_SEGMENTS)},
+        lambda case: str(case.segments),
     ),
     "thp": Axis(
         "the setting of transparent huge pages: always, madvise, never; current leaves it",

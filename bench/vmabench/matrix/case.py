@@ -36,6 +36,10 @@ SCENARIOS = {
     "transfer": Scenario(
         "both sides populated, buffers reused: the bare operation", axes=_CURRENT_THP
     ),
+    "scatter": Scenario(
+        "like transfer, in 1 to 1024 segments that lie in another order afterwards",
+        axes={"segments": ("1", "16", "256", "1024")} | _CURRENT_THP,
+    ),
     "deliver": Scenario(
         "fresh memory at the receiver each time: attach, transfer, touch, release apart",
         PHASES,
@@ -59,7 +63,7 @@ class Case:
     that the receiver uses after each delivery; it is 0 where ``touch_mode`` is ``none``. ``thp`` is
     the setting that the case is measured under; empty leaves what the machine has. ``swapped_pct``
     is the share of the source that is paged out before each operation, ``receivers`` how many
-    processes receive at once.
+    processes receive at once, ``segments`` into how many the data is cut.
     """
 
     mechanism: str
@@ -72,6 +76,7 @@ class Case:
     thp: str = ""
     swapped_pct: int = 0
     receivers: int = 1
+    segments: int = 1
 
     @property
     def page_bytes(self) -> int:

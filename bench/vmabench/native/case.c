@@ -7,13 +7,19 @@
 
 #include "control.h"
 
+/* A pool is small, and so is a machine beside its largest cases. */
+static int is_scarce(const struct vmb_ctx *ctx)
+{
+	return ctx->hugetlb || ctx->size >= VMB_LARGE_BYTES;
+}
+
 /* Where the receiver's bytes go: a populated buffer, or a free range for fresh memory. */
 static int prepare_destination(struct vmb_ctx *ctx)
 {
 	const struct vmb_region *region;
 
 	if (vmb_delivers(ctx) || ctx->mech->flags & VMB_IN_PLACE) {
-		if (ctx->hugetlb) /* a pool is small */
+		if (is_scarce(ctx))
 			vmb_pair_drop_destination(ctx->pair);
 		return 0;
 	}
@@ -29,7 +35,7 @@ static int prepare_local(struct vmb_ctx *ctx)
 	const struct vmb_region *region;
 
 	if (!(ctx->mech->flags & VMB_LOCAL) || ctx->mech->isolation == VMB_MOVES_NOTHING) {
-		if (ctx->hugetlb)
+		if (is_scarce(ctx))
 			vmb_pair_drop_local(ctx->pair);
 		return 0;
 	}
@@ -103,6 +109,12 @@ int vmb_case_open(struct vmb_pair *pair, const struct vmb_mech *mech,
 
 	if (mech->memory != source->memory)
 		return vmb_fail(-EINVAL, "%s needs a source of another kind", mech->name);
+	if (params->scenario == VMB_SCATTER && !mech->scatter)
+		return vmb_fail(-EOPNOTSUPP, "%s has no segments", mech->name);
+	if (params->segments > VMB_MOST_SEGMENTS ||
+	    (params->segments && source->size % (params->segments * vmb_base_page())))
+		return vmb_fail(-EINVAL, "%u segments of %zu bytes", params->segments,
+				source->size);
 	if (mech->flags & VMB_FRESH_ONLY && params->scenario == VMB_TRANSFER)
 		return vmb_fail(-EOPNOTSUPP, "%s fills fresh memory alone", mech->name);
 	err = vmb_delay_check(mech, params);
@@ -172,7 +184,7 @@ static int run_uncounted(struct vmb_ctx *ctx, uint64_t loops, struct vmb_sample 
 		*ret = (struct vmb_sample){ .loops = loops };
 		return scene->run(ctx, loops, ret);
 	}
-	if (flags & VMB_SOURCE_ACTS && (ctx->mech->run || ctx->params.scenario == VMB_TRANSFER))
+	if (flags & VMB_SOURCE_ACTS && (ctx->mech->run || !vmb_delivers(ctx)))
 		return run_in_source(ctx, loops, ret);
 	return vmb_loop(ctx, loops, ret);
 }

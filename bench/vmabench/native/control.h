@@ -32,6 +32,7 @@ struct vmb_request {
 	uint32_t command;
 	uint32_t memory;
 	uint32_t hugetlb;
+	uint32_t unadvised;
 	uint64_t page, size;
 	uint64_t generation;
 	uint64_t offset;

@@ -2,6 +2,7 @@
 /* What Python may see of core.h. cffi checks every line against the compiler. */
 
 #define VMB_TRANSFER	...
+#define VMB_SCATTER	...
 #define VMB_DELIVER	...
 #define VMB_TOUCH_NONE	...
 #define VMB_TOUCH_READ	...
@@ -11,6 +12,7 @@
 #define VMB_SHM		...
 #define VMB_SYSV	...
 #define VMB_SEALED	...
+#define VMB_LARGE_BYTES ...
 #define VMB_NR_PHASES	...
 #define VMB_NR_COUNTERS ...
 #define VMB_COPIES	...
@@ -62,6 +64,7 @@ struct vmb_params {
 	uint32_t touch;
 	uint32_t touch_pct;
 	uint32_t touch_random;
+	uint32_t segments;
 	uint32_t seed;
 	uint32_t delay_ns;
 	...;
@@ -69,15 +72,23 @@ struct vmb_params {
 
 struct vmb_region {
 	char *addr;
+	size_t size;
+	size_t page;
+	int hugetlb;
+	int unadvised;
+	int memory;
 	int fd;
 	...;
 };
+
+struct vmb_ctx;
 
 struct vmb_mech {
 	const char *name;
 	const char *description;
 	unsigned int flags;
 	int memory;
+	int (*scatter)(struct vmb_ctx *ctx);
 	...;
 };
 
@@ -104,6 +115,7 @@ const char *vmb_detail(void);
 size_t vmb_base_page(void);
 
 int vmb_judge_isolation(int isolation, int seen, const char *writer, const char *reader);
+int vmb_check_segments(struct vmb_ctx *ctx, uint64_t generation);
 void vmb_pattern_fill(char *addr, size_t size, uint32_t seed, uint64_t generation);
 int vmb_pattern_check(const char *addr, size_t size, uint32_t seed, uint64_t generation);
 
@@ -116,7 +128,7 @@ void vmb_pair_close(struct vmb_pair *pair);
 pid_t vmb_pair_pid(const struct vmb_pair *pair);
 void vmb_pair_set_patience(struct vmb_pair *pair, unsigned int ms);
 int vmb_pair_check(struct vmb_pair *pair);
-int vmb_pair_source_make(struct vmb_pair *pair, int memory, size_t page, int hugetlb, size_t size,
+int vmb_pair_source_make(struct vmb_pair *pair, const struct vmb_region *wanted,
 			 struct vmb_proof *ret);
 const struct vmb_region *vmb_pair_source(const struct vmb_pair *pair);
 

@@ -32,6 +32,7 @@ enum vmb_memory {
 
 enum vmb_scenario {
 	VMB_TRANSFER, /* both sides populated, buffers reused: the bare operation */
+	VMB_SCATTER,  /* like transfer, in segments that lie in another order afterwards */
 	VMB_DELIVER,  /* the receiver's memory is fresh each time, phases timed apart */
 	VMB_NR_SCENARIOS,
 };
@@ -46,6 +47,8 @@ enum vmb_phase {
 	VMB_PHASE_TOTAL,
 	VMB_NR_PHASES,
 };
+
+#define VMB_MOST_SEGMENTS 1024 /* IOV_MAX: what one call takes */
 
 /* What holds between the two sides after the operation; vmb_case_verify() tests it. */
 enum vmb_isolation {
@@ -62,6 +65,12 @@ enum vmb_isolation {
 #define VMB_BOTH_ACT	0x10u /* send() in the source and transfer() in the receiver, at once */
 #define VMB_FRESH_ONLY	0x20u /* needs memory that is not populated: no scenario transfer */
 #define VMB_PINS	0x40u /* pins pages of the source, which makes later copies of it dearer */
+
+/*
+ * From this size on a buffer that a case does not need is given back before it;
+ * below, the cases of a block find what the ones before them have populated.
+ */
+#define VMB_LARGE_BYTES (512ul << 20)
 
 /* Folios are counted by the power of two of base pages that they have: up to 1G of 4K. */
 #define VMB_NR_ORDERS 19
@@ -121,6 +130,7 @@ struct vmb_params {
 	uint32_t touch;	       /* enum vmb_touch */
 	uint32_t touch_pct;    /* of the base pages, where the receiver's memory is fresh */
 	uint32_t touch_random; /* in an order that no prefetcher knows */
+	uint32_t segments;     /* of scatter, up to VMB_MOST_SEGMENTS; else 1 */
 	uint32_t seed;
 	uint32_t delay_ns; /* put into the operation on purpose; 0: none */
 };
@@ -128,8 +138,9 @@ struct vmb_params {
 struct vmb_region {
 	char *addr;
 	size_t size;
-	size_t page; /* the page size asked for: the base page, or a larger one */
-	int hugetlb; /* of a pool, not transparent */
+	size_t page;   /* the page size asked for: the base page, or a larger one */
+	int hugetlb;   /* of a pool, not transparent */
+	int unadvised; /* nobody tells the kernel what pages it is to have */
 	enum vmb_memory memory;
 	int fd;	       /* of the shared object, or -1 */
 	int remote_fd; /* receiver: its number in the source, or -1 */
@@ -188,6 +199,7 @@ struct vmb_mech {
 	int (*connect)(struct vmb_ctx *ctx);	  /* receiver, after source_setup */
 	int (*transfer)(struct vmb_ctx *ctx);	  /* timed: the bare operation */
 	int (*send)(struct vmb_ctx *ctx);	  /* timed: the source's half of it */
+	int (*scatter)(struct vmb_ctx *ctx);	  /* timed, scatter: instead of transfer */
 	int (*attach)(struct vmb_ctx *ctx);  /* timed, deliver: get fresh memory or the mapping */
 	int (*deliver)(struct vmb_ctx *ctx); /* timed, deliver: make the bytes arrive in it */
 	int (*release)(struct vmb_ctx *ctx); /* timed, deliver: give it back */
@@ -221,18 +233,29 @@ const struct vmb_mech *vmb_mech_find(const char *name);
 /* mech_vmrw.c */
 int vmb_readv_self(void);
 
+/* segments.c */
+typedef int (*vmb_part)(struct vmb_ctx *ctx, size_t to, size_t from, size_t size);
+size_t vmb_segment_bytes(const struct vmb_ctx *ctx);
+size_t vmb_segment_from(const struct vmb_ctx *ctx, size_t segment);
+size_t vmb_source_page(const struct vmb_ctx *ctx, size_t page);
+int vmb_each_segment(struct vmb_ctx *ctx, vmb_part part);
+int vmb_copy_segments(struct vmb_ctx *ctx);
+int vmb_check_segments(struct vmb_ctx *ctx, uint64_t generation);
+
 /* detail.c */
 const char *vmb_detail(void);
 __attribute__((format(printf, 2, 3))) int vmb_fail(int err, const char *format, ...);
 
 /* region.c */
 size_t vmb_base_page(void);
+void vmb_advise(int unadvised);
 int vmb_slots_find(size_t size, int count, char **ret);
 int vmb_slots_settle(char *slot, int *ret);
 void vmb_slots_release(char *slot, int pads);
 int vmb_fresh_map(char *slot, size_t size, size_t page, int hugetlb);
 int vmb_shared_map(char *slot, size_t size, size_t page, int hugetlb, int fd);
 int vmb_map_over(const struct vmb_ctx *ctx, int flags, int fd);
+int vmb_map_part(const struct vmb_ctx *ctx, int flags, size_t to, size_t from, size_t size);
 int vmb_sysv_map(char *slot, size_t size, size_t page, int hugetlb, int shmid);
 void vmb_populate(char *addr, size_t size);
 int vmb_region_map(const struct vmb_region *wanted, struct vmb_region *ret);
@@ -243,6 +266,8 @@ void vmb_region_unmap(struct vmb_region *region);
 /* pattern.c: the data is a function of seed, generation and page */
 void vmb_pattern_fill(char *addr, size_t size, uint32_t seed, uint64_t generation);
 int vmb_pattern_check(const char *addr, size_t size, uint32_t seed, uint64_t generation);
+int vmb_pattern_check_from(const char *addr, size_t size, uint32_t seed, uint64_t generation,
+			   size_t first);
 uint64_t vmb_pattern_word(uint32_t seed, uint64_t generation, size_t page, size_t word);
 
 /* touch.c */
@@ -265,6 +290,9 @@ void vmb_counts_since(const struct vmb_counts *before, struct vmb_counts *counts
 int vmb_attach_fresh(struct vmb_ctx *ctx);
 int vmb_release_slot(struct vmb_ctx *ctx);
 int vmb_take_channel(struct vmb_ctx *ctx);
+typedef int (*vmb_move)(struct vmb_ctx *ctx, char *from, char *to);
+int vmb_swing(struct vmb_ctx *ctx, vmb_move move);
+int vmb_swing_home(struct vmb_ctx *ctx, vmb_move move);
 
 /* delay.c: what the timed loops call */
 typedef int (*vmb_hook)(struct vmb_ctx *ctx);
@@ -284,8 +312,8 @@ void vmb_pair_close(struct vmb_pair *pair);
 pid_t vmb_pair_pid(const struct vmb_pair *pair);
 void vmb_pair_set_patience(struct vmb_pair *pair, unsigned int ms);
 int vmb_pair_check(struct vmb_pair *pair);
-int vmb_pair_source_make(struct vmb_pair *pair, enum vmb_memory memory, size_t page, int hugetlb,
-			 size_t size, struct vmb_proof *ret);
+int vmb_pair_source_make(struct vmb_pair *pair, const struct vmb_region *wanted,
+			 struct vmb_proof *ret);
 const struct vmb_region *vmb_pair_source(const struct vmb_pair *pair);
 int vmb_pair_send_fd(struct vmb_pair *pair, int fd);
 
@@ -304,7 +332,13 @@ int vmb_case_prove(struct vmb_ctx *ctx, struct vmb_evidence *ret);
 /* Whether the receiver's memory is fresh for each operation, in phases. */
 static inline int vmb_delivers(const struct vmb_ctx *ctx)
 {
-	return ctx->params.scenario != VMB_TRANSFER;
+	return ctx->params.scenario != VMB_TRANSFER && ctx->params.scenario != VMB_SCATTER;
+}
+
+/* What is timed, where the receiver's memory is not fresh: in one piece or in segments. */
+static inline vmb_hook vmb_operation(const struct vmb_ctx *ctx)
+{
+	return ctx->params.scenario == VMB_SCATTER ? ctx->mech->scatter : ctx->mech->transfer;
 }
 
 static inline uint64_t vmb_now_ns(void)

@@ -18,6 +18,9 @@
  *   transfer	The bare operation, on ctx->size bytes: from ctx->remote_src of
  *		process ctx->other to ctx->dst. With VMB_SOURCE_ACTS it is called
  *		in the source: from ctx->src to ctx->remote_dst of ctx->other.
+ *   scatter	scatter only, instead of transfer: the same bytes in the segments of
+ *		segments.c, by one call that takes them all or by a call for each.
+ *		NULL: not in this scenario; matrix/rules.py then has the reason.
  *   send	With VMB_BOTH_ACT: the source's half, while transfer, in the
  *		receiver, takes what comes. Both go through ctx->channel.
  *   attach	deliver only: map the destination, or the source's memory, at
@@ -61,4 +64,5 @@ const struct vmb_mech vmb_mech_null = {
 	.isolation = VMB_MOVES_NOTHING,
 	.setup = null_setup,
 	.transfer = null_transfer,
+	.scatter = null_transfer,
 };

@@ -257,30 +257,31 @@ void vmb_pair_close(struct vmb_pair *pair)
 	free(pair);
 }
 
-/* Makes and populates the memory that the cases of this pair transfer. */
-int vmb_pair_source_make(struct vmb_pair *pair, enum vmb_memory memory, size_t page, int hugetlb,
-			 size_t size, struct vmb_proof *ret)
+/*
+ * Makes and populates the memory that the cases of this pair transfer: of wanted
+ * count memory, page, hugetlb, unadvised and size. The receiver's own memory is
+ * advised as the source's is.
+ */
+int vmb_pair_source_make(struct vmb_pair *pair, const struct vmb_region *wanted,
+			 struct vmb_proof *ret)
 {
 	struct vmb_request *request = &pair->control->request;
 	int err;
 
-	request->memory = memory;
-	request->page = page;
-	request->hugetlb = (uint32_t)hugetlb;
-	request->size = size;
+	request->memory = wanted->memory;
+	request->page = wanted->page;
+	request->hugetlb = (uint32_t)wanted->hugetlb;
+	request->unadvised = (uint32_t)wanted->unadvised;
+	request->size = wanted->size;
+	vmb_advise(wanted->unadvised);
 	err = vmb_pair_call(pair, VMB_CMD_MAP);
 	if (err)
 		return err;
-	pair->source = (struct vmb_region){
-		.addr = (char *)(uintptr_t)pair->control->answer.addr,
-		.size = size,
-		.page = page,
-		.hugetlb = hugetlb,
-		.memory = memory,
-		.fd = -1,
-		.remote_fd = pair->control->answer.fd,
-		.shmid = pair->control->answer.shmid,
-	};
+	pair->source = *wanted;
+	pair->source.addr = (char *)(uintptr_t)pair->control->answer.addr;
+	pair->source.fd = -1;
+	pair->source.remote_fd = pair->control->answer.fd;
+	pair->source.shmid = pair->control->answer.shmid;
 	*ret = pair->control->answer.proof;
 	return vmb_pair_renew_object(pair);
 }

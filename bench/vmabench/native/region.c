@@ -140,11 +140,22 @@ static unsigned int huge_size_flag(size_t page)
 	return (unsigned int)__builtin_ctzl(page) << MAP_HUGE_SHIFT;
 }
 
+/*
+ * All memory of a process is advised or none of it: what a case finds is that of
+ * a program which does so, or which knows nothing of huge pages.
+ */
+static int no_advice;
+
+void vmb_advise(int unadvised)
+{
+	no_advice = unadvised;
+}
+
 static int advise(char *addr, size_t size, size_t page, int hugetlb)
 {
 	int advice = page > vmb_base_page() ? MADV_HUGEPAGE : MADV_NOHUGEPAGE;
 
-	if (hugetlb)
+	if (hugetlb || no_advice)
 		return 0;
 	/* EINVAL: a kernel without THP, whose pages are small anyway. */
 	if (madvise(addr, size, advice) && (errno != EINVAL || advice == MADV_HUGEPAGE))
@@ -187,6 +198,13 @@ int vmb_shared_map(char *slot, size_t size, size_t page, int hugetlb, int fd)
 int vmb_map_over(const struct vmb_ctx *ctx, int flags, int fd)
 {
 	return map_at(ctx->slot, ctx->size, ctx->page, ctx->hugetlb, flags | MAP_FIXED, fd, 0);
+}
+
+/* A part of the case's file at a place in the slot, over whatever is mapped there. */
+int vmb_map_part(const struct vmb_ctx *ctx, int flags, size_t to, size_t from, size_t size)
+{
+	return map_at(ctx->slot + to, size, ctx->page, ctx->hugetlb, flags | MAP_FIXED, ctx->fd,
+		      from);
 }
 
 int vmb_sysv_map(char *slot, size_t size, size_t page, int hugetlb, int shmid)

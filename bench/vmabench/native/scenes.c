@@ -8,6 +8,7 @@
 
 static const struct vmb_scene scenes[VMB_NR_SCENARIOS] = {
 	[VMB_TRANSFER] = { 0 },
+	[VMB_SCATTER] = { 0 },
 	[VMB_DELIVER] = { 0 },
 };
 

@@ -50,6 +50,7 @@ static int do_map(const struct vmb_request *request, struct vmb_answer *answer)
 	int err;
 
 	vmb_region_unmap(&vmb_source_region);
+	vmb_advise((int)request->unadvised);
 	wanted.memory = request->memory;
 	wanted.page = request->page;
 	wanted.hugetlb = (int)request->hugetlb;

@@ -55,8 +55,8 @@ static int operate(struct vmb_ctx *ctx)
 	}
 	if (ctx->mech->flags & VMB_BOTH_ACT)
 		return vmb_stream(ctx, 1, &unused_ns);
-	if (ctx->params.scenario == VMB_TRANSFER)
-		return ctx->mech->transfer(ctx);
+	if (!vmb_delivers(ctx))
+		return vmb_operation(ctx)(ctx);
 	return ctx->mech->deliver ? ctx->mech->deliver(ctx) : 0;
 }
 
@@ -77,7 +77,7 @@ static int look_at_source(struct vmb_ctx *ctx, uint64_t generation, size_t page)
 	struct vmb_request *request = vmb_pair_request(ctx->pair);
 	int changed;
 
-	request->offset = page * ctx->base_page;
+	request->offset = vmb_source_page(ctx, page) * ctx->base_page;
 	request->generation = generation;
 	changed = vmb_pair_call(ctx->pair, VMB_CMD_LOOK);
 	if (changed && changed != -EBADMSG)
@@ -88,7 +88,8 @@ static int look_at_source(struct vmb_ctx *ctx, uint64_t generation, size_t page)
 static int look_at_receiver(struct vmb_ctx *ctx, uint64_t generation, size_t page)
 {
 	uint64_t expected = vmb_pattern_word(ctx->params.seed, generation, page, 2);
-	uint64_t found = *(volatile uint64_t *)vmb_word(ctx->view, page, ctx->base_page, 2);
+	size_t here = vmb_source_page(ctx, page);
+	uint64_t found = *(volatile uint64_t *)vmb_word(ctx->view, here, ctx->base_page, 2);
 
 	return vmb_judge_isolation(ctx->mech->isolation, found != expected, "source", "receiver");
 }
@@ -129,7 +130,7 @@ static int check_delivered(struct vmb_ctx *ctx, uint64_t generation, struct vmb_
 {
 	int err;
 
-	err = vmb_pattern_check(ctx->view, ctx->size, ctx->params.seed, generation);
+	err = vmb_check_segments(ctx, generation);
 	if (!err)
 		err = read_page_tables(ctx, &ret->page_table_bytes);
 	if (!err)
@@ -218,7 +219,7 @@ int vmb_case_prove(struct vmb_ctx *ctx, struct vmb_evidence *ret)
 		err = vmb_pair_call(ctx->pair, VMB_CMD_PROVE);
 		ret->src = vmb_pair_answer(ctx->pair)->proof;
 	}
-	if (!err && ctx->params.scenario == VMB_TRANSFER && !(flags & VMB_IN_PLACE))
+	if (!err && !vmb_delivers(ctx) && !(flags & VMB_IN_PLACE))
 		err = vmb_prove(ctx->dst, ctx->size, &ret->dst);
 	return err && vmb_pair_check(ctx->pair) ? -ESRCH : err;
 }

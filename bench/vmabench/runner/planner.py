@@ -88,15 +88,20 @@ def counted_effort(op: float) -> Effort:
 
 @dataclass(frozen=True, slots=True)
 class Clockwork:
-    """How the rest of a budget is divided among the rounds that are still to come."""
+    """How the rest of a budget is divided among the rounds that are still to come.
+
+    ``reserve_ns`` of the budget is left for rounds beyond the wanted ones.
+    """
 
     budget_ns: float
     rounds: int
+    reserve_ns: float = 0.0
 
     def timed_ns(self, spent_ns: float, rounds_done: int, overhead_ns: float) -> float:
         """Time for the timed parts of the next round; may be negative."""
         rounds_left = max(1, self.rounds - rounds_done)
-        return MARGIN * (self.budget_ns - spent_ns) / rounds_left - overhead_ns
+        left_ns = self.budget_ns - self.reserve_ns - spent_ns
+        return MARGIN * left_ns / rounds_left - overhead_ns
 
     def room_for(self, spent_ns: float, round_ns: float) -> bool:
         """Whether one more round of that length ends within the budget."""

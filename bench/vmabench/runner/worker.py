@@ -16,8 +16,16 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from vmabench.errors import MachineError, NativeError
-from vmabench.machine.facts import read_facts
-from vmabench.machine.pages import BorrowedPages, Page, changes, thp_settings, thp_state
+from vmabench.machine.facts import MachineFacts, read_facts
+from vmabench.machine.pages import (
+    BorrowedPages,
+    Page,
+    changes,
+    is_advised,
+    settings_under,
+    thp_settings,
+    thp_state,
+)
 from vmabench.matrix.case import Case
 from vmabench.mechanisms import (
     SLOWEST_BYTES_PER_S,
@@ -85,13 +93,19 @@ def _switch_pages(block: Block) -> tuple[Message, dict[Path, str]]:
     """Lets the kernel give the block its pages; what was set, or else the outcome of its cases."""
     page = Page(block.page)
     plain = page.hugetlb or page.size_bytes == base_page_bytes()
-    facts = None if plain else read_facts()
+    facts = read_facts() if block.thp or not plain else None
     try:
-        BorrowedPages().switch(thp_settings(page, block.memory, facts) if facts else [])
+        BorrowedPages().switch(_settings(block, page, facts) if facts else [])
     except MachineError as error:
         blocked = {"outcome": "blocked", "reason": str(error), "errno": errno.EPERM}
         return blocked | {"setting": True}, {}
-    return {}, thp_state(page, facts) if facts else {}
+    return {}, thp_state(page, facts, block.thp) if facts else {}
+
+
+def _settings(block: Block, page: Page, facts: MachineFacts) -> list[tuple[Path, str]]:
+    if block.thp:
+        return settings_under(block.thp, page, facts)
+    return thp_settings(page, block.memory, facts)
 
 
 def _make_pair(stack: ExitStack, job: Job, block: Block) -> tuple[Pair | None, Message]:
@@ -99,7 +113,14 @@ def _make_pair(stack: ExitStack, job: Job, block: Block) -> tuple[Pair | None, M
     try:
         pair = stack.enter_context(Pair(job.source_cpu, job.receiver_cpu))
         page = Page(block.page)
-        pair.make_source(block.memory, page.size_bytes, block.size_bytes, hugetlb=page.hugetlb)
+        advised = not block.thp or is_advised(block.thp, page, read_facts())
+        pair.make_source(
+            block.memory,
+            page.size_bytes,
+            block.size_bytes,
+            hugetlb=page.hugetlb,
+            advised=advised,
+        )
     except NativeError as error:
         return None, _error("blocked", error)
     return pair, {}
