@@ -80,7 +80,7 @@ def _case(args: argparse.Namespace) -> Case:
     case = Case(args.mechanism, args.scenario, page, parse_size(args.size), **_options(args))
     if args.phase not in case.phases:
         raise UsageError(f"{args.scenario} has no phase {args.phase}: it times one thing alone")
-    if case.size_bytes % case.page_bytes:
+    if case.region_bytes % case.page_bytes:
         raise UsageError(f"size {args.size} is no multiple of the page size {page}")
     return case
 
@@ -148,7 +148,7 @@ class _Timer:
             if page.hugetlb:
                 borrowed.raise_pool(page, pool_bytes(case))
             pair = self._stack.enter_context(Pair(*choose_cpus(facts.cpus)))
-            pair.make_source(memory, page.size_bytes, case.size_bytes, hugetlb=page.hugetlb)
+            pair.make_source(memory, page.size_bytes, case.region_bytes, hugetlb=page.hugetlb)
             self._opened = self._stack.enter_context(pair.open(case, seed=1))
             check_backing(case, self._opened.verify(generation=1))
         except NativeError as error:

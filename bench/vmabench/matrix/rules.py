@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Why a case can't run here: pure, from facts and from what was tried."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 
 from vmabench.machine.facts import MachineFacts
 from vmabench.machine.pages import Page, why_pool_is_small
 from vmabench.matrix.case import Case
+from vmabench.matrix.scenarios import Traits, why_no_part
 from vmabench.units import format_size
 
 #: A worker keeps at most this many buffers of a case's size: the source, a populated
@@ -21,26 +22,28 @@ RESERVE_BYTES = 256 << 20
 
 
 def peak_bytes(case: Case) -> int:
-    """The most memory that the pair of processes takes for this case."""
-    return BUFFERS * case.size_bytes
+    """The most memory that all processes take for this case."""
+    return BUFFERS * case.region_bytes * max(case.receivers, case.pairs)
 
 
 def why_not(
     case: Case,
     facts: MachineFacts,
     blocked: Mapping[tuple[str, str], str],
-    fresh_only: Collection[str] = (),
+    traits: Mapping[str, Traits] = MappingProxyType({}),
     pools: Mapping[str, int] = MappingProxyType({}),
 ) -> str | None:
     """The reason for which a case is skipped, or None.
 
     ``blocked`` has the reason for each pair of mechanism and page that was tried in vain.
-    ``fresh_only`` are the mechanisms that need memory that is not populated. ``pools`` has the
+    ``traits`` has what is true of each mechanism, see ``matrix.scenarios``. ``pools`` has the
     bytes that there are of each page of a pool.
     """
-    if case.scenario == "transfer" and case.mechanism in fresh_only:
-        return f"{case.mechanism} fills fresh memory alone, there is no transfer of it"
-    if case.size_bytes % case.page_bytes:
+    base_page = facts.pages[0]
+    reason = why_no_part(case, traits.get(case.mechanism, ()), len(facts.cpus), base_page)
+    if reason:
+        return reason
+    if case.region_bytes % case.page_bytes:
         return f"{format_size(case.size_bytes)} is no multiple of the page size {case.page}"
     too_small = why_not_in_pool(case, pools)
     too_large = why_too_large(case, facts)
@@ -49,7 +52,8 @@ def why_not(
 
 def pool_bytes(case: Case) -> int:
     """What a case takes of a pool: there, a buffer that no case needs is given back at once."""
-    return (3 if case.mechanism in _THREE_BUFFERS else 2) * case.size_bytes
+    buffers = 3 if case.mechanism in _THREE_BUFFERS else 2
+    return buffers * case.region_bytes * max(case.receivers, case.pairs)
 
 
 def why_not_in_pool(case: Case, pools: Mapping[str, int]) -> str:

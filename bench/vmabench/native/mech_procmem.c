@@ -35,6 +35,22 @@ static int open_to_write(struct vmb_ctx *ctx)
 	return open_memory(ctx, O_WRONLY);
 }
 
+/* pingpong: the side that has the file of the other one's memory is not the only one. */
+static int open_other(struct vmb_ctx *ctx, int flags)
+{
+	return ctx->channel < 0 ? open_memory(ctx, flags) : 0;
+}
+
+static int reply_read(struct vmb_ctx *ctx)
+{
+	return open_other(ctx, O_RDONLY);
+}
+
+static int reply_write(struct vmb_ctx *ctx)
+{
+	return open_other(ctx, O_WRONLY);
+}
+
 static ssize_t read_part(struct vmb_ctx *ctx, size_t done, size_t part)
 {
 	return pread(ctx->channel, ctx->dst + done, part, (off_t)(ctx->remote_src + done));
@@ -73,9 +89,11 @@ static int procmem_write(struct vmb_ctx *ctx)
 const struct vmb_mech vmb_mech_procmem_read = {
 	.name = "procmem-read",
 	.description = "pread() of /proc/PID/mem: the receiver copies from the source",
+	.flags = VMB_TALKS,
 	.memory = VMB_ANON,
 	.isolation = VMB_COPIES,
 	.setup = open_to_read,
+	.reply = reply_read,
 	.transfer = procmem_read,
 	.attach = vmb_attach_fresh,
 	.deliver = procmem_read,
@@ -85,10 +103,11 @@ const struct vmb_mech vmb_mech_procmem_read = {
 const struct vmb_mech vmb_mech_procmem_write = {
 	.name = "procmem-write",
 	.description = "pwrite() of /proc/PID/mem: the source copies into the receiver",
-	.flags = VMB_SOURCE_ACTS,
+	.flags = VMB_SOURCE_ACTS | VMB_TALKS,
 	.memory = VMB_ANON,
 	.isolation = VMB_COPIES,
 	.source_setup = open_to_write,
+	.reply = reply_write,
 	.transfer = procmem_write,
 	.attach = vmb_attach_fresh,
 	.release = vmb_release_slot,

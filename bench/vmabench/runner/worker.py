@@ -13,12 +13,13 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
 
 from vmabench.errors import MachineError, NativeError
 from vmabench.machine.facts import read_facts
 from vmabench.machine.pages import BorrowedPages, Page, changes, thp_settings, thp_state
-from vmabench.matrix.case import Case
+from vmabench.matrix.case import SCENARIOS, Case
 from vmabench.mechanisms import (
     SLOWEST_BYTES_PER_S,
     Evidence,
@@ -133,12 +134,15 @@ def _run_opened(opened: OpenCase, case: Case, job: Job, case_job: CaseJob) -> Me
     if case_job.values and case_job.loops == CALIBRATE:
         return {"outcome": "ok", "proof": proof} | calibrate(opened, case)
     expected_s = case_job.loops * case_job.op_ns / 1e9
+    opened.forget_latency()
     values = [measure(opened, case_job.loops, expected_s) for _ in range(case_job.values)]
+    latency = opened.latency()
     try:
         check_afterwards(opened, case)
     except WrongMemoryError as error:
         return {"outcome": "failed", "reason": f"after the timed part, {error}", "proof": proof}
-    return {"outcome": "ok", "proof": proof, "loops": case_job.loops, "values": values}
+    kept = {"latency": asdict(latency)} if latency else {}
+    return {"outcome": "ok", "proof": proof, "loops": case_job.loops, "values": values} | kept
 
 
 def check_afterwards(opened: OpenCase, case: Case) -> None:
@@ -216,20 +220,24 @@ def measure(opened: OpenCase, loops: int, expected_s: float) -> Message:
     if sample.time_ns["total"] > passed_ns:
         value = f"{sample.time_ns['total']} ns were timed within {passed_ns} ns"
         raise NativeError(errno.EIO, f"the clock has jumped: {value}")
-    return {"time_ns": sample.time_ns, "at_ns": at_ns} | sample.counts
+    value: Message = {"time_ns": sample.time_ns, "at_ns": at_ns} | sample.counts | sample.writer
+    if sample.receiver_ns:
+        value["receiver_ns"] = sample.receiver_ns
+    return value
 
 
 def calibrate(opened: OpenCase, case: Case) -> Message:
     """Nanoseconds of one operation, from as few as a useful figure takes."""
     loops, timed_ns, op_ns = 1, 0, case.size_bytes / SLOWEST_BYTES_PER_S * 1e9
+    most_loops = min(MOST_LOOPS, SCENARIOS[case.scenario].most_loops)
     while True:
         total_ns = opened.run(loops, loops * op_ns / 1e9).time_ns["total"]
         timed_ns += total_ns
         op_ns = total_ns / loops
-        if total_ns >= CALIBRATION_NS or loops >= MOST_LOOPS:
+        if total_ns >= CALIBRATION_NS or loops >= most_loops:
             break
         wanted = int(1.2 * CALIBRATION_NS / max(op_ns, 0.1))
-        loops = min(MOST_LOOPS, max(2 * loops, min(16 * loops, wanted)))
+        loops = min(most_loops, max(2 * loops, min(16 * loops, wanted)))
     return {"op_ns": op_ns, "timed_ns": timed_ns}
 
 
