@@ -4,6 +4,7 @@
 import re
 from collections.abc import Iterable
 
+from vmabench.matrix import axes
 from vmabench.matrix.axes import TOUCH_MODES, TOUCH_ORDERS
 from vmabench.matrix.case import PHASES, SCENARIOS
 from vmabench.units import parse_size
@@ -59,11 +60,14 @@ OWN = ("mremap", "mremap-dup", "uffd-move")
 #: they copy page-table entries, and are compared by what one entry takes
 ENTRIES = ("clone", "fork")
 
+#: none is a case of another scenario than pingpong
+WAITS = ("none", *axes.WAITS)
+
 OUTCOMES = ("ok", "skipped", "failed", "unstable")
 
 __all__ = [
     "COPYING", "ENTRIES", "MECHANISMS", "OUTCOMES", "OWN", "PHASES", "SCENARIOS", "TOUCH_MODES",
-    "TOUCH_ORDERS", "page_order", "with_strangers",
+    "TOUCH_ORDERS", "WAITS", "page_order", "with_strangers",
 ]  # fmt: skip
 
 

@@ -218,8 +218,8 @@ def measure(opened: OpenCase, loops: int, expected_s: float) -> Message:
     sample = opened.run(loops, expected_s)
     passed_ns = now_ns() - at_ns
     if sample.time_ns["total"] > passed_ns:
-        value = f"{sample.time_ns['total']} ns were timed within {passed_ns} ns"
-        raise NativeError(errno.EIO, f"the clock has jumped: {value}")
+        what = f"{sample.time_ns['total']} ns were timed within {passed_ns} ns"
+        raise NativeError(errno.EIO, f"the clock has jumped: {what}")
     value: Message = {"time_ns": sample.time_ns, "at_ns": at_ns} | sample.counts | sample.writer
     if sample.receiver_ns:
         value["receiver_ns"] = sample.receiver_ns
