@@ -444,8 +444,7 @@ static int snapshot_open(struct vmb_ctx *ctx)
 
 	if (mech->isolation == VMB_MOVES_NOTHING)
 		return 0;
-	if (mech->isolation == VMB_SHARES ||
-	    mech->flags & (VMB_LOCAL | VMB_BOTH_ACT | VMB_FRESH_ONLY))
+	if (mech->isolation == VMB_SHARES || mech->flags & (VMB_LOCAL | VMB_BOTH_ACT))
 		return vmb_fail(-EOPNOTSUPP, "%s takes no snapshot of a running writer",
 				mech->name);
 	return 0;
