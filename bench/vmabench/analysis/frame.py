@@ -56,6 +56,8 @@ COLUMNS: dict[str, str] = {
     "context_switches": "Float64",  # voluntary ones of both processes; on the row of "total"
     "preemptions": "Float64",
     "steal_ns": "Float64",  # of all CPUs
+    "moved_bytes": "Int64",  # what arrived and was compared whole; of the case
+    "disturbed": "boolean",  # whether the value was preempted or time was stolen from it
     "pairs": "Int64",  # side by side
     "wait": "category",  # ordered; how a side learns of a message; none but in pingpong
     "rate": "category",  # pages a second that the source writes, or max; none but in snapshot
@@ -66,8 +68,6 @@ COLUMNS: dict[str, str] = {
     "cow_ns": "Float64",  # what its writes took beyond what they take without a snapshot
     "stall_ns": "Float64",  # the longest time between the ends of two writes
     "torn_pct": "Float64",  # of the snapshot's pages that are not of its moment
-    "moved_bytes": "Int64",  # what arrived and was compared whole; of the case
-    "disturbed": "boolean",  # whether the value was preempted or time was stolen from it
 }
 
 #: what rivals have in common that are compared over sizes: never NA
