@@ -227,6 +227,13 @@ def follow_parent(pid: int) -> None:
     check(lib.vmb_follow_parent(pid))
 
 
+def open_tracefs() -> int:
+    """A descriptor of the root of tracefs, mounted for this process alone; raises NativeError."""
+    root = int(lib.vmb_tracefs_open())
+    check(min(root, 0))
+    return root
+
+
 def now_ns() -> int:
     """The clock of the core."""
     return int(lib.vmb_now())
@@ -366,6 +373,10 @@ class OpenCase:
             if self._case.scenario == "snapshot"
             else {},
         )
+
+    @property
+    def source_pid(self) -> int:
+        return self._pair.source_pid
 
     def forget_latency(self) -> None:
         """What was kept of single operations up to now, in the check and the calibration."""

@@ -22,6 +22,8 @@ def scaling(frame: pd.DataFrame) -> pd.DataFrame:
     with ``lo_`` and ``hi_``; ``slowest_bytes_per_s`` and ``fastest_bytes_per_s``, of single ones;
     and ``speedup``: together, against one alone in the same round, with ``lo_`` and ``hi_``. NaN
     where there is no such round. ``null`` moves nothing and has no rates.
+    ``lock_wait_ns``: what all of them waited for their mmap_lock in one operation; NaN where it
+    could not be traced.
     """
     rows = frame[(frame["scenario"] == "contention") & frame["time_ns"].notna()]
     curves = rows.groupby(list(CURVE), observed=True, dropna=False)
@@ -40,6 +42,7 @@ def _of_curve(curve: pd.DataFrame) -> list[dict[str, Any]]:
         first = rows.iloc[0]
         row = {name: first[name] for name in CURVE} | {"receivers": receivers, "pairs": pairs}
         row["processes"] = len(together)
+        row["lock_wait_ns"] = _by_process(rows, "lock_wait_ns").median()
         if first["mechanism"] != "null":
             work = float(first["size_bytes"]) * at_once * 1e9
             row |= _with_interval("bytes_per_s", work / together)

@@ -63,6 +63,7 @@ COLUMNS: dict[str, str] = {
     "rate": "category",  # pages a second that the source writes, or max; none but in snapshot
     "fastest_receiver_ns": "Float64",  # of one operation; contention: each receiver's own time
     "slowest_receiver_ns": "Float64",
+    "lock_wait_ns": "Float64",  # of all receivers for their mmap_lock, in one traced operation
     "writes": "Float64",  # by the source of snapshot, beside one operation
     "writer_faults": "Float64",  # minor ones, of the source meanwhile
     "cow_ns": "Float64",  # what its writes took beyond what they take without a snapshot
@@ -137,6 +138,7 @@ def _case_columns(record: Record) -> dict[str, Any]:
         "outcome": outcome,
         "reason": reason,
         **{name: proof.get(name) for name in _BACKING},
+        "lock_wait_ns": record.get("lock_wait", {}).get("wait_ns"),
     }
 
 

@@ -140,7 +140,9 @@ def _together(row: Row) -> str:
     if _crowd(row) == "alone":
         return text
     times = "" if math.isnan(row["speedup"]) else f" x{row['speedup']:.2f}"
-    return f"{text}{times} ({three_digits(row['slowest_bytes_per_s'] / 1e9)})"
+    waited = row["lock_wait_ns"]
+    waits = "" if math.isnan(waited) else f", {_time(waited)} in locks"
+    return f"{text}{times} ({three_digits(row['slowest_bytes_per_s'] / 1e9)}{waits})"
 
 
 def _time(time_ns: float) -> str:

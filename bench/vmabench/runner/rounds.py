@@ -257,7 +257,7 @@ class Run:
         if message["outcome"] == "failed":
             self.outcome.failures[message["case"]] = message["reason"]
         record: Record = {"kind": "case", "round": number, "order": order}
-        kept = ("case", "outcome", "reason", "loops", "values", "proof")
+        kept = ("case", "outcome", "reason", "loops", "values", "proof", "lock_wait")
         return record | {key: message[key] for key in kept if key in message}
 
     def _work(self, jobs: Sequence[CaseJob], number: int, result: RoundResult) -> None:

@@ -30,6 +30,7 @@ from vmabench.mechanisms import (
     follow_parent,
     now_ns,
 )
+from vmabench.runner.lockwait import lock_wait
 from vmabench.runner.protocol import CALIBRATE, Block, CaseJob, Job, Message
 from vmabench.units import format_size
 
@@ -137,11 +138,14 @@ def _run_opened(opened: OpenCase, case: Case, job: Job, case_job: CaseJob) -> Me
     opened.forget_latency()
     values = [measure(opened, case_job.loops, expected_s) for _ in range(case_job.values)]
     latency = opened.latency()
+    waits = lock_wait(opened, opened.source_pid) if case.scenario == "contention" else {}
     try:
         check_afterwards(opened, case)
     except WrongMemoryError as error:
         return {"outcome": "failed", "reason": f"after the timed part, {error}", "proof": proof}
-    kept = {"latency": asdict(latency)} if latency else {}
+    kept: Message = {"latency": asdict(latency)} if latency else {}
+    if waits:
+        kept["lock_wait"] = waits
     return {"outcome": "ok", "proof": proof, "loops": case_job.loops, "values": values} | kept
 
 

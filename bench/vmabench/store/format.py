@@ -26,6 +26,9 @@ a run that was cut off can be read up to there. Each line is one JSON object wit
     One case in one round: ``round`` (from 1; 0 for a case that failed when it was calibrated and
     was left out of the rounds), ``order`` (position in the round), ``case``,
     ``outcome`` (``ok``, ``skipped`` or ``failed``), ``reason`` (of an outcome that is not ok),
+    ``lock_wait`` (of ``contention``, where tracing is permitted: ``acquires``, ``wait_ns`` and
+    ``longest_ns`` of all receivers for the mmap_lock, in one more operation that is traced and not
+    timed),
     ``loops`` (operations a value), ``values``: a list with one object for each value, in the
     order in which they were taken: ``time_ns`` (an object phase -> nanoseconds of all loops
     together, phases as in matrix.case), ``at_ns`` (CLOCK_MONOTONIC_RAW at its start), and the
