@@ -132,6 +132,13 @@ def test_what_was_stored_is_read_and_summarised(tmp_path: Path) -> None:
     assert spread["share"].iloc[-1] == pytest.approx(1)
 
 
+def test_a_percentile_takes_operations_above_it(tmp_path: Path) -> None:
+    store(tmp_path / "r", [sampled("flat")[:999], sampled("flat")[:1000]])
+    rounds = by_round(read(tmp_path / "r"))
+    assert rounds["p999_ns"].isna().tolist() == [True, False]
+    assert rounds["p99_ns"].notna().all()
+
+
 def test_the_run_chart_of_a_case_has_all_operations_in_order(tmp_path: Path) -> None:
     rounds = [sampled("flat"), sampled("normal")]
     store(tmp_path / "r", rounds)

@@ -56,7 +56,10 @@ def percentile_ns(buckets: Mapping[int, int], max_ns: int, share: float) -> floa
 
 
 def by_round(result: Result) -> pd.DataFrame:
-    """One row a case and round: its axes, ``count``, ``mean_ns``, percentiles, ``max_ns``."""
+    """One row a case and round: its axes, ``count``, ``mean_ns``, percentiles, ``max_ns``.
+
+    A percentile above which there is not one operation is NaN: it would be the maximum.
+    """
     rows = []
     for record in result.latencies:
         buckets = _buckets(record)
@@ -66,6 +69,8 @@ def by_round(result: Result) -> pd.DataFrame:
             | {"mean_ns": record["sum_ns"] / record["count"]}
             | {
                 name: percentile_ns(buckets, record["max_ns"], share)
+                if record["count"] * (1 - share) >= 1
+                else np.nan
                 for name, share in PERCENTILES.items()
             }
             | {"max_ns": float(record["max_ns"])}
