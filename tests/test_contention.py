@@ -76,6 +76,8 @@ def test_all_receive_and_are_verified(
 def test_each_receiver_has_pages_of_its_own_and_a_cpu_in_turn(pair: Pair) -> None:
     case = make_case("readv", receivers=3)
     make_source(pair, case)
+    with pair.open(replace(case, scenario="transfer", receivers=1), seed=7) as opened:
+        opened.verify(generation=1)  # its buffer stays, and is what the receivers inherit
     with pair.open(case, seed=7) as opened:
         opened.verify(generation=1)
         receivers = sorted(set(children(os.getpid())) - {pair.source_pid})

@@ -84,10 +84,14 @@ static int check_page(const struct vmb_ctx *ctx, const char *addr, size_t page, 
 	return 0;
 }
 
-/* The stamps of all pages against those of the moment of the newest one. */
-static int count_torn(const struct vmb_ctx *ctx, const char *addr, uint64_t generation, int whole,
-		      uint64_t *ret)
+/*
+ * The stamps of all pages against those of the moment of the newest one, which must
+ * not be later than the snapshot: what shows the source as it goes on is none.
+ */
+static int count_torn(const struct vmb_ctx *ctx, const struct vmb_control *control,
+		      const char *addr, int whole, uint64_t *ret)
 {
+	uint64_t generation = control->request.generation;
 	size_t pages = ctx->size / ctx->base_page;
 	uint64_t newest = 0, stamp;
 	int err = 0;
@@ -104,6 +108,8 @@ static int count_torn(const struct vmb_ctx *ctx, const char *addr, uint64_t gene
 				err = check_page(ctx, addr, page, generation);
 		}
 	}
+	if (!err && newest > control->snapshot.taken)
+		err = vmb_fail(-EBADMSG, "the snapshot shows writes from after it was taken");
 	return err;
 }
 
@@ -120,8 +126,8 @@ static void be_snapshot(struct vmb_ctx *ctx, pid_t parent)
 			_exit(1);
 		vmb_futex_wait(&vmb_control->snapshot.dropped, 0, 1000);
 	}
-	report->err = count_torn(ctx, ctx->src, request->generation, request->offset != 0,
-				 &report->torn_pages);
+	report->err =
+		count_torn(ctx, vmb_control, ctx->src, request->offset != 0, &report->torn_pages);
 	if (!report->err && request->offset)
 		report->err = vmb_prove(ctx->src, ctx->size, &report->evidence.dst);
 	if (!report->err && !vmb_page_table_bytes(getpid(), &here) &&
@@ -239,6 +245,7 @@ static int write_beside(struct writing *writing)
 		if (!taken_ns) {
 			taken_ns = writing->last_ns;
 			writes_before = writing->writer->writes;
+			vmb_control->snapshot.taken = writing->number;
 		}
 		if (writing->writer->writes - writes_before >= writing->pages ||
 		    writing->last_ns - taken_ns > WINDOW_NS)
@@ -345,7 +352,6 @@ static int take_timed(struct vmb_ctx *ctx, uint64_t *ret)
 /* What the receiver has, after the source has written everywhere since. */
 static int inspect(struct vmb_ctx *ctx, int whole, uint64_t *torn, struct vmb_evidence *evidence)
 {
-	uint64_t generation = vmb_pair_request(ctx->pair)->generation;
 	int err;
 
 	if (ctx->mech->run) { /* the child has done it */
@@ -354,7 +360,7 @@ static int inspect(struct vmb_ctx *ctx, int whole, uint64_t *torn, struct vmb_ev
 			vmb_pair_control(ctx->pair)->child.evidence.page_table_bytes;
 		return 0;
 	}
-	err = count_torn(ctx, ctx->view, generation, whole, torn);
+	err = count_torn(ctx, vmb_pair_control(ctx->pair), ctx->view, whole, torn);
 	if (!err && whole)
 		err = vmb_read_page_tables(ctx, &evidence->page_table_bytes);
 	if (!err && whole)
