@@ -88,7 +88,7 @@ def _case(args: argparse.Namespace) -> Case:
     case = Case(args.mechanism, args.scenario, page, parse_size(args.size), **_options(args))
     if args.phase not in case.phases:
         raise UsageError(f"{args.scenario} has no phase {args.phase}: it times one thing alone")
-    if case.size_bytes % case.page_bytes:
+    if case.region_bytes % case.page_bytes:
         raise UsageError(f"size {args.size} is no multiple of the page size {page}")
     return case
 
@@ -168,7 +168,7 @@ class _Timer:
             pair.make_source(
                 memory,
                 page.size_bytes,
-                case.size_bytes,
+                case.region_bytes,
                 hugetlb=page.hugetlb,
                 advised=is_advised(case.thp, page, facts),
             )

@@ -4,6 +4,7 @@
 import re
 from collections.abc import Iterable
 
+from vmabench.matrix import axes
 from vmabench.matrix.axes import TOUCH_MODES, TOUCH_ORDERS
 from vmabench.matrix.case import PHASES, SCENARIOS
 from vmabench.matrix.table import ROWS, names_of
@@ -21,11 +22,14 @@ OWN = names_of("own")
 #: they copy page-table entries, and are compared by what one entry takes
 ENTRIES = names_of("clone")
 
+#: none is a case of another scenario than pingpong
+WAITS = ("none", *axes.WAITS)
+
 OUTCOMES = ("ok", "skipped", "failed", "unstable")
 
 __all__ = [
     "COPYING", "ENTRIES", "MECHANISMS", "OUTCOMES", "OWN", "PHASES", "SCENARIOS", "TOUCH_MODES",
-    "TOUCH_ORDERS", "page_order", "with_strangers",
+    "TOUCH_ORDERS", "WAITS", "page_order", "with_strangers",
 ]  # fmt: skip
 
 

@@ -121,8 +121,8 @@ def _measure(request: Request, borrowed: BorrowedPages) -> int:
     fits = [case for case in request.cases if why_too_large(case, facts) is None]
     pools = doctor.raise_pools(fits, borrowed)
     blocked = doctor.blocked(findings)
-    fresh_only = {name for name, mechanism in MECHANISMS.items() if mechanism.fresh_only}
-    reasons = {case: why_not(case, facts, blocked, fresh_only, pools) for case in request.cases}
+    traits = {name: mechanism.traits for name, mechanism in MECHANISMS.items()}
+    reasons = {case: why_not(case, facts, blocked, traits, pools) for case in request.cases}
     runnable = tuple(case for case in request.cases if reasons[case] is None)
     writer = Writer(request.directory, request.plan.to_toml(), _machine(facts, findings))
     setup = Setup(

@@ -19,11 +19,13 @@ class Scenario:
     """What is measured. ``phases`` are timed apart and "total" is the whole.
 
     ``axes``: the optional axes that it has -> what a plan that does not name them gets.
+    ``most_loops``: operations in a value, where what surrounds one takes much longer than it.
     """
 
     description: str
     phases: tuple[str, ...] = ("total",)
     axes: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    most_loops: int = 1 << 26
 
 
 _CURRENT_THP: dict[str, tuple[str, ...]] = {"thp": ("current",)}
@@ -51,6 +53,19 @@ SCENARIOS = {
         {"touch": ("none", *(f"{mode}-{pct}" for mode in ("read", "write") for pct in _SHARES))}
         | _CURRENT_THP,
     ),
+    "pingpong": Scenario(
+        "one small message there and back, each round trip timed: percentiles",
+        axes={"wait": ("channel", "futex", "eventfd", "busy")},
+    ),
+    "contention": Scenario(
+        "receivers that pull from one source at once, or pairs side by side",
+        axes={"crowd": ("alone", "receivers-2", "receivers-4", "pairs-2", "pairs-4")},
+    ),
+    "snapshot": Scenario(
+        "the source goes on writing while it is copied or cloned: how long is it held up?",
+        axes={"rate": ("10000", "max")},
+        most_loops=1,
+    ),
 }
 
 
@@ -63,7 +78,9 @@ class Case:
     that the receiver uses after each delivery; it is 0 where ``touch_mode`` is ``none``. ``thp`` is
     the setting that the case is measured under; empty leaves what the machine has. ``swapped_pct``
     is the share of the source that is paged out before each operation, ``receivers`` how many
-    processes receive at once, ``segments`` into how many the data is cut.
+    processes receive at once from one source, ``segments`` into how many the data is cut,
+     ``pairs`` how many pairs work side by side. ``wait``
+    is how a side learns of a message, ``rate`` how many pages a second the source writes meanwhile.
     """
 
     mechanism: str
@@ -77,10 +94,20 @@ class Case:
     swapped_pct: int = 0
     receivers: int = 1
     segments: int = 1
+    pairs: int = 1
+    wait: str = "none"
+    rate: str = "none"
 
     @property
     def page_bytes(self) -> int:
         return parse_size(self.page.removeprefix("hugetlb-"))
+
+    @property
+    def region_bytes(self) -> int:
+        """The memory of the source: a message, there and back, lies on pages of its own."""
+        if self.scenario != "pingpong":
+            return self.size_bytes
+        return 2 * -(-self.size_bytes // self.page_bytes) * self.page_bytes
 
     @property
     def is_one_page(self) -> bool:

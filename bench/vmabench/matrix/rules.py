@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Why a case can't run here: pure, from facts and from what was tried."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 
 from vmabench.machine.facts import MachineFacts
 from vmabench.machine.pages import Page, why_not_under, why_pool_is_small
 from vmabench.matrix.case import Case
+from vmabench.matrix.scenarios import Traits, why_no_part
 from vmabench.matrix.table import TABLE
 from vmabench.units import format_size
 
@@ -34,7 +35,7 @@ Blocked = Mapping[tuple[str, str, str], str]
 
 
 def peak_bytes(case: Case) -> int:
-    """The most memory that the pair of processes takes for this case, measured alone.
+    """The most memory that the processes of a case take together, measured alone.
 
     A written page of memory that is shared until then is one more.
     """
@@ -42,12 +43,12 @@ def peak_bytes(case: Case) -> int:
     buffers = float(row.buffers if row else _STRANGE_BUFFERS)
     if row and row.way == "clone" and case.touch_mode == "write":
         buffers += case.touch_pct / 100
-    return int(buffers * case.size_bytes * (1 + _TABLES))
+    return int(buffers * case.region_bytes * max(case.receivers, case.pairs) * (1 + _TABLES))
 
 
 def needed_bytes(case: Case) -> int:
     """What has to be available: the case's own peak, and what the rivals before it have left."""
-    kept = KEPT_BUFFERS * case.size_bytes if case.size_bytes < LARGE_BYTES else 0
+    kept = KEPT_BUFFERS * case.region_bytes if case.size_bytes < LARGE_BYTES else 0
     return peak_bytes(case) + kept + RESERVE_BYTES
 
 
@@ -55,17 +56,19 @@ def why_not(
     case: Case,
     facts: MachineFacts,
     blocked: Blocked,
-    fresh_only: Collection[str] = (),
+    traits: Mapping[str, Traits] = MappingProxyType({}),
     pools: Mapping[str, int] = MappingProxyType({}),
 ) -> str | None:
     """The reason for which a case is skipped, or None.
 
-    ``fresh_only`` are the mechanisms that need memory that is not populated. ``pools`` has the
+    ``traits`` has what is true of each mechanism, see ``matrix.scenarios``. ``pools`` has the
     bytes that there are of each page of a pool.
     """
-    if case.scenario == "transfer" and case.mechanism in fresh_only:
-        return f"{case.mechanism} fills fresh memory alone, there is no transfer of it"
-    if case.size_bytes % case.page_bytes:
+    base_page = facts.pages[0]
+    reason = why_no_part(case, traits.get(case.mechanism, ()), len(facts.cpus), base_page)
+    if reason:
+        return reason
+    if case.region_bytes % case.page_bytes:
         return f"{format_size(case.size_bytes)} is no multiple of the page size {case.page}"
     return (
         _why_not_scattered(case)
@@ -88,7 +91,8 @@ def _why_not_scattered(case: Case) -> str:
 
 def pool_bytes(case: Case) -> int:
     """What a case takes of a pool: there, a buffer that no case needs is given back at once."""
-    return (3 if case.mechanism in _THREE_BUFFERS else 2) * case.size_bytes
+    buffers = 3 if case.mechanism in _THREE_BUFFERS else 2
+    return buffers * case.region_bytes * max(case.receivers, case.pairs)
 
 
 def why_not_in_pool(case: Case, pools: Mapping[str, int]) -> str:

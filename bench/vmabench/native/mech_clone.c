@@ -6,6 +6,7 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -61,10 +62,22 @@ static int clone_attach(struct vmb_ctx *ctx)
 	return clone_range(ctx, 0, 0, ctx->size, PVMMAP_FIXED_NOREPLACE);
 }
 
+/* pingpong: the source clones too, and has no slot of its own yet. */
+static int clone_reply(struct vmb_ctx *ctx)
+{
+	return ctx->slot ? 0 : vmb_slots_find(ctx->size, 1, &ctx->slot);
+}
+
+static void clone_forget(struct vmb_ctx *ctx)
+{
+	if (ctx->slot)
+		munmap(ctx->slot, ctx->size);
+}
+
 const struct vmb_mech vmb_mech_clone = {
 	.name = "clone",
 	.description = "process_vm_mmap(): the source's pages mapped copy-on-write",
-	.flags = VMB_IN_PLACE,
+	.flags = VMB_IN_PLACE | VMB_TALKS,
 	.memory = VMB_ANON,
 	.isolation = VMB_COW,
 	.probe = clone_probe,
@@ -72,4 +85,6 @@ const struct vmb_mech vmb_mech_clone = {
 	.scatter = clone_scatter,
 	.attach = clone_attach,
 	.release = vmb_release_slot,
+	.reply = clone_reply,
+	.source_teardown = clone_forget,
 };

@@ -31,6 +31,9 @@
  *   release	deliver only: unmap what attach mapped.
  *   rearm	Not timed, after a delivery and after the last transfer of a
  *		value: make the source whole again, where the operation took it away.
+ *   reply	pingpong only, on both sides, the receiver's first: what it takes
+ *		to send the other way too. With VMB_TALKS the other hooks are
+ *		called on either side, on a struct vmb_ctx of that way.
  *   run	Instead of all the timed hooks above, where the common loops of
  *		loops.c can't express the mechanism (see mech_fork.c).
  *   verify	Instead of the common check of verify.c. Comes with run.
@@ -59,7 +62,7 @@ static int null_setup(struct vmb_ctx *ctx)
 const struct vmb_mech vmb_mech_null = {
 	.name = "null",
 	.description = "no operation: what the timed loop itself costs",
-	.flags = VMB_LOCAL | VMB_IN_PLACE,
+	.flags = VMB_LOCAL | VMB_IN_PLACE | VMB_TALKS,
 	.memory = VMB_ANON,
 	.isolation = VMB_MOVES_NOTHING,
 	.setup = null_setup,

@@ -35,6 +35,22 @@ static int open_to_write(struct vmb_ctx *ctx)
 	return open_memory(ctx, O_WRONLY);
 }
 
+/* pingpong: the side that has the file of the other one's memory is not the only one. */
+static int open_other(struct vmb_ctx *ctx, int flags)
+{
+	return ctx->channel < 0 ? open_memory(ctx, flags) : 0;
+}
+
+static int reply_read(struct vmb_ctx *ctx)
+{
+	return open_other(ctx, O_RDONLY);
+}
+
+static int reply_write(struct vmb_ctx *ctx)
+{
+	return open_other(ctx, O_WRONLY);
+}
+
 static ssize_t read_part(struct vmb_ctx *ctx, size_t to, size_t from, size_t part)
 {
 	return pread(ctx->channel, ctx->dst + to, part, (off_t)(ctx->remote_src + from));
@@ -94,9 +110,11 @@ static int procmem_write_scatter(struct vmb_ctx *ctx)
 const struct vmb_mech vmb_mech_procmem_read = {
 	.name = "procmem-read",
 	.description = "pread() of /proc/PID/mem: the receiver copies from the source",
+	.flags = VMB_TALKS,
 	.memory = VMB_ANON,
 	.isolation = VMB_COPIES,
 	.setup = open_to_read,
+	.reply = reply_read,
 	.transfer = procmem_read,
 	.scatter = procmem_read_scatter,
 	.attach = vmb_attach_fresh,
@@ -107,10 +125,11 @@ const struct vmb_mech vmb_mech_procmem_read = {
 const struct vmb_mech vmb_mech_procmem_write = {
 	.name = "procmem-write",
 	.description = "pwrite() of /proc/PID/mem: the source copies into the receiver",
-	.flags = VMB_SOURCE_ACTS,
+	.flags = VMB_SOURCE_ACTS | VMB_TALKS,
 	.memory = VMB_ANON,
 	.isolation = VMB_COPIES,
 	.source_setup = open_to_write,
+	.reply = reply_write,
 	.transfer = procmem_write,
 	.scatter = procmem_write_scatter,
 	.attach = vmb_attach_fresh,

@@ -104,7 +104,7 @@ int vmb_readv_self(void)
 const struct vmb_mech vmb_mech_readv = {
 	.name = "readv",
 	.description = "process_vm_readv(): the receiver copies from the source",
-	.flags = VMB_PINS,
+	.flags = VMB_PINS | VMB_TALKS,
 	.memory = VMB_ANON,
 	.isolation = VMB_COPIES,
 	.setup = list_segments,
@@ -118,7 +118,7 @@ const struct vmb_mech vmb_mech_readv = {
 const struct vmb_mech vmb_mech_writev = {
 	.name = "writev",
 	.description = "process_vm_writev(): the source copies into the receiver",
-	.flags = VMB_SOURCE_ACTS,
+	.flags = VMB_SOURCE_ACTS | VMB_TALKS,
 	.memory = VMB_ANON,
 	.isolation = VMB_COPIES,
 	.source_setup = list_segments,

@@ -351,10 +351,9 @@ static int map_sealed(const struct vmb_region *region, size_t offset, size_t siz
 	return err;
 }
 
-/* A sealed object is never written again, so each generation is an object of its own. */
-static int fill_sealed(struct vmb_region *region, uint32_t seed, uint64_t generation)
+/* What is to be sealed later: an object of its own, which its owner can write to so far. */
+static int fill_open(struct vmb_region *region, uint32_t seed, uint64_t generation)
 {
-	const int seals = F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL;
 	int err;
 
 	if (region->fd >= 0)
@@ -364,13 +363,40 @@ static int fill_sealed(struct vmb_region *region, uint32_t seed, uint64_t genera
 	if (!err)
 		err = map_at(region->addr, region->size, region->page, region->hugetlb,
 			     MAP_SHARED | MAP_FIXED, region->fd, 0);
+	if (!err)
+		vmb_pattern_fill(region->addr, region->size, seed, generation);
+	return err;
+}
+
+static int add_seals(const struct vmb_region *region)
+{
+	const int seals = F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL;
+
+	return fcntl(region->fd, F_ADD_SEALS, seals) ? vmb_fail(-errno, "fcntl(F_ADD_SEALS)") : 0;
+}
+
+/* A sealed object is never written again, so each generation is an object of its own. */
+static int fill_sealed(struct vmb_region *region, uint32_t seed, uint64_t generation)
+{
+	int err = fill_open(region, seed, generation);
+
 	if (err)
 		return err;
-	vmb_pattern_fill(region->addr, region->size, seed, generation);
 	munmap(region->addr, region->size);
-	if (fcntl(region->fd, F_ADD_SEALS, seals))
-		return vmb_fail(-errno, "fcntl(F_ADD_SEALS)");
-	return map_sealed(region, 0, region->size);
+	err = add_seals(region);
+	return err ? err : map_sealed(region, 0, region->size);
+}
+
+/*
+ * What the owner of a memfd does when its data is to be a snapshot: it goes on with
+ * private copies, which it gets page by page as it writes. Nothing is populated.
+ */
+int vmb_region_seal(const struct vmb_region *region)
+{
+	int err = map_at(region->addr, region->size, region->page, region->hugetlb,
+			 MAP_PRIVATE | MAP_FIXED, region->fd, 0);
+
+	return err ? err : add_seals(region);
 }
 
 /* Folios between base page and PMD, which a table of 8-byte entries reaches. */
@@ -402,6 +428,22 @@ int vmb_region_fill(struct vmb_region *region, uint32_t seed, uint64_t generatio
 		return err;
 	vmb_pattern_fill(region->addr, region->size, seed, generation);
 	return 0;
+}
+
+/* New data in new memory that nobody shares; what is to be sealed can be written to so far. */
+int vmb_region_remake(struct vmb_region *region, uint32_t seed, uint64_t generation)
+{
+	int err = 0;
+
+	if (region->memory == VMB_SEALED)
+		return fill_open(region, seed, generation);
+	if (region->memory == VMB_ANON) {
+		munmap(region->addr, region->size);
+		err = vmb_fresh_map(region->addr, region->size, region->page, region->hugetlb);
+	}
+	if (!err)
+		vmb_pattern_fill(region->addr, region->size, seed, generation);
+	return err;
 }
 
 /*

@@ -72,6 +72,12 @@ def condition_words(conditions: Mapping[str, Any], varying: Collection[str] = ()
         words.append(f"{conditions['segments']} segments")
     if conditions["receivers"] > 1:
         words.append(f"{conditions['receivers']} receivers")
+    if conditions["pairs"] > 1:
+        words.append(f"{conditions['pairs']} pairs")
+    if conditions["wait"] != "none":
+        words.append(f"wait {conditions['wait']}")
+    if conditions["rate"] != "none":
+        words.append(f"writing {conditions['rate']} pages/s")
     return "".join(f", {word}" for word in words)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Protocol
 
-from vmabench.matrix.case import Case
+from vmabench.matrix.case import SCENARIOS, Case
 from vmabench.mechanisms import SLOWEST_BYTES_PER_S
 from vmabench.runner.bisection import next_cases
 from vmabench.runner.planner import Clockwork, Cost, Effort, counted_effort, plan_round
@@ -105,7 +105,7 @@ def blocks_of(
     groups: dict[tuple[str, str, int, str], list[CaseJob]] = {}
     for job in cases:
         case = Case.parse(job.case)
-        key = memories[case.mechanism], case.page, case.size_bytes, case.thp
+        key = memories[case.mechanism], case.page, case.region_bytes, case.thp
         groups.setdefault(key, []).append(job)
     blocks = []
     for key in sorted(groups):
@@ -166,7 +166,9 @@ class Run:
             costs |= self._calibrate(added)
 
     def _count(self, costs: Mapping[str, Cost]) -> None:
-        efforts = {case: counted_effort(cost.op_ns) for case, cost in costs.items()}
+        efforts = {
+            case: counted_effort(cost.op_ns, cost.most_loops) for case, cost in costs.items()
+        }
         for _ in range(self.setup.rounds if costs else 0):
             self._measure(costs, efforts)
 
@@ -236,7 +238,11 @@ class Run:
         for order, message in enumerate(result.cases):
             case = message["case"]
             if message["outcome"] == "ok":
-                cost = Cost(message["op_ns"], message["wall_ns"] - message["timed_ns"] + share_ns)
+                cost = Cost(
+                    message["op_ns"],
+                    message["wall_ns"] - message["timed_ns"] + share_ns,
+                    SCENARIOS[Case.parse(case).scenario].most_loops,
+                )
                 costs[case] = cost
                 records.append(
                     {"kind": "calibration", "case": case, "op_ns": cost.op_ns}
@@ -271,6 +277,11 @@ class Run:
             else self._case_record(message, number, order)
             for order, message in enumerate(result.cases)
         ]
+        records += [
+            {"kind": "latency", "round": number, "case": message["case"]} | message["latency"]
+            for message in result.cases
+            if "latency" in message
+        ]
         records.append(
             {
                 "kind": "round",
@@ -297,7 +308,7 @@ class Run:
         if message["outcome"] == "failed":
             self.outcome.failures[message["case"]] = message["reason"]
         record: Record = {"kind": "case", "round": number, "order": order}
-        kept = ("case", "outcome", "reason", "loops", "values", "proof")
+        kept = ("case", "outcome", "reason", "loops", "values", "proof", "lock_wait")
         return record | {key: message[key] for key in kept if key in message}
 
     def _work(self, jobs: Sequence[CaseJob], number: int, result: RoundResult) -> None:
@@ -373,7 +384,8 @@ def _timed_ns(message: Message) -> int:
 
 def _limit_s(job: CaseJob) -> float:
     """How long a case may take: generous, since it only has to catch what hangs."""
-    size_bytes = Case.parse(job.case).size_bytes
+    case = Case.parse(job.case)
+    size_bytes = case.region_bytes * max(case.receivers, case.pairs)
     return FIRST_LIMIT_S + size_bytes / 5e6 + 10 * job.values * job.loops * job.op_ns / 1e9
 
 

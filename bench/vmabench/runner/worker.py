@@ -13,6 +13,7 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
 
 from vmabench.errors import MachineError, NativeError
@@ -26,7 +27,7 @@ from vmabench.machine.pages import (
     thp_settings,
     thp_state,
 )
-from vmabench.matrix.case import Case
+from vmabench.matrix.case import SCENARIOS, Case
 from vmabench.mechanisms import (
     SLOWEST_BYTES_PER_S,
     Evidence,
@@ -37,6 +38,7 @@ from vmabench.mechanisms import (
     follow_parent,
     now_ns,
 )
+from vmabench.runner.lockwait import lock_wait
 from vmabench.runner.protocol import CALIBRATE, Block, CaseJob, Job, Message
 from vmabench.units import format_size
 
@@ -154,12 +156,18 @@ def _run_opened(opened: OpenCase, case: Case, job: Job, case_job: CaseJob) -> Me
     if case_job.values and case_job.loops == CALIBRATE:
         return {"outcome": "ok", "proof": proof} | calibrate(opened, case)
     expected_s = case_job.loops * case_job.op_ns / 1e9
+    opened.forget_latency()
     values = [measure(opened, case_job.loops, expected_s) for _ in range(case_job.values)]
+    latency = opened.latency()
+    waits = lock_wait(opened, opened.source_pid) if case.scenario == "contention" else {}
     try:
         check_afterwards(opened, case)
     except WrongMemoryError as error:
         return {"outcome": "failed", "reason": f"after the timed part, {error}", "proof": proof}
-    return {"outcome": "ok", "proof": proof, "loops": case_job.loops, "values": values}
+    kept: Message = {"latency": asdict(latency)} if latency else {}
+    if waits:
+        kept["lock_wait"] = waits
+    return {"outcome": "ok", "proof": proof, "loops": case_job.loops, "values": values} | kept
 
 
 def check_afterwards(opened: OpenCase, case: Case) -> None:
@@ -235,22 +243,26 @@ def measure(opened: OpenCase, loops: int, expected_s: float) -> Message:
     sample = opened.run(loops, expected_s)
     passed_ns = now_ns() - at_ns
     if sample.time_ns["total"] > passed_ns:
-        value = f"{sample.time_ns['total']} ns were timed within {passed_ns} ns"
-        raise NativeError(errno.EIO, f"the clock has jumped: {value}")
-    return {"time_ns": sample.time_ns, "at_ns": at_ns} | sample.counts
+        what = f"{sample.time_ns['total']} ns were timed within {passed_ns} ns"
+        raise NativeError(errno.EIO, f"the clock has jumped: {what}")
+    value: Message = {"time_ns": sample.time_ns, "at_ns": at_ns} | sample.counts | sample.writer
+    if sample.receiver_ns:
+        value["receiver_ns"] = sample.receiver_ns
+    return value
 
 
 def calibrate(opened: OpenCase, case: Case) -> Message:
     """Nanoseconds of one operation, from as few as a useful figure takes."""
     loops, timed_ns, op_ns = 1, 0, case.size_bytes / SLOWEST_BYTES_PER_S * 1e9
+    most_loops = min(MOST_LOOPS, SCENARIOS[case.scenario].most_loops)
     while True:
         total_ns = opened.run(loops, loops * op_ns / 1e9).time_ns["total"]
         timed_ns += total_ns
         op_ns = total_ns / loops
-        if total_ns >= CALIBRATION_NS or loops >= MOST_LOOPS:
+        if total_ns >= CALIBRATION_NS or loops >= most_loops:
             break
         wanted = int(1.2 * CALIBRATION_NS / max(op_ns, 0.1))
-        loops = min(MOST_LOOPS, max(2 * loops, min(16 * loops, wanted)))
+        loops = min(most_loops, max(2 * loops, min(16 * loops, wanted)))
     return {"op_ns": op_ns, "timed_ns": timed_ns}
 
 
