@@ -9,7 +9,7 @@ SOURCES := setup.py $(NATIVE) $(wildcard kernel/uapi/*.h)
 BUILT := bench/vmabench/native/vmabench-source
 
 .PHONY: help bench bench-host test lint typecheck crosscheck check-run check-aa check-sensitivity check-coverage check-analysis \
-	path-lengths kernel-check audit audit-mutants sanitize format clean
+	check-report path-lengths kernel-check audit audit-mutants sanitize format clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -48,6 +48,9 @@ crosscheck: $(VENV)/.bench $(BUILT) ## the core against a bare C loop and perf b
 check-run: $(VENV)/.bench $(BUILT) ## what the quick plan promises, on two runs: takes four quiet minutes
 	@$(BIN)/python bench/crosscheck/check_run.py
 
+check-matrix: $(VENV)/.bench $(BUILT) ## every mechanism, page and size: a value or a reason? DIR=... of a result; GUEST=1
+	@$(BIN)/python bench/crosscheck/check_matrix.py $(DIR) $(if $(GUEST),--guest)
+
 check-aa: $(VENV)/.bench $(BUILT) ## one kernel twice: who gets a verdict? takes four quiet minutes
 	@$(BIN)/python bench/crosscheck/check_aa.py $(if $(NEIGHBOUR),--neighbour)
 
@@ -59,6 +62,9 @@ check-coverage: $(VENV)/.bench $(BUILT) ## do intervals of 95 % hold the truth a
 
 check-analysis: $(VENV)/.bench $(BUILT) ## is the analysis of 2,000 cases quick and small?
 	@$(BIN)/python bench/crosscheck/check_analysis.py
+
+check-report: $(VENV)/.test $(BUILT) ## reports of 2,000 cases: how long, how much memory? takes a quiet minute
+	@$(BIN)/python bench/crosscheck/report_speed.py
 
 path-lengths: $(VENV)/.bench $(BUILT) ## has a path of the series grown? WRITE=1 keeps new figures
 	@$(BIN)/python bench/crosscheck/path_lengths.py $(if $(WRITE),--write)

@@ -87,8 +87,8 @@ def cost_ns(case: Case) -> dict[str, float]:
     fixed, per_page, per_byte = COSTS.get(case.mechanism, _other_costs(case.mechanism))
     pages = case.size_bytes / case.page_bytes
     whole = fixed + pages * per_page + case.size_bytes * per_byte
-    if case.scenario == "transfer":
-        return {"total": whole}
+    if case.scenario in ("transfer", "scatter"):
+        return {"total": whole * case.segments}
     shares = case.mechanism in ("fork", "clone", "memfd-inplace")
     base_pages = case.size_bytes / 4096
     used = case.touch_pct / 100 * base_pages

@@ -21,7 +21,8 @@ HEADER = (
     "swapped_pct,receivers,process,value_index,loops,time_ns,outcome,reason,src_backed_pct,"
     "dst_backed_pct,minor_faults,major_faults,swap_in_bytes,swap_out_bytes,page_table_bytes,"
     "peak_bytes,clock,instructions,touch_order,context_switches,preemptions,steal_ns,"
-    "moved_bytes,disturbed"
+    "moved_bytes,disturbed,segments,pairs,wait,rate,fastest_receiver_ns,slowest_receiver_ns,"
+    "lock_wait_ns,writes,writer_faults,cow_ns,stall_ns,torn_pct"
 )
 TRANSFER = Case("readv", "transfer", "4K", 16384)
 DELIVER = Case("memfd-inplace", "deliver", "2M", 4 << 20, "write", 10)

@@ -480,3 +480,60 @@ def lib_stub() -> Path:
     import vmabench.native
 
     return Path(vmabench.native.__file__).with_name("_core.pyi")
+
+
+def scattered(mechanism: str, segments: int, pages: int = 64) -> Case:
+    return Case(mechanism, "scatter", BASE, pages * BASE_BYTES, segments=segments)
+
+
+SCATTERING = [name for name in HERE if MECHANISMS[name].scatters and name != "null"]
+
+
+@pytest.mark.parametrize("mechanism", SCATTERING)
+@pytest.mark.parametrize("segments", [1, 2, 3, 64, 1024])
+def test_segments_arrive_in_their_places(pair: Pair, mechanism: str, segments: int) -> None:
+    case = scattered(mechanism, segments, pages=3072 if segments > 64 else 192)
+    make_source(pair, case)
+    with pair.open(case, seed=7) as opened:
+        evidence = opened.verify(generation=1)
+        sample = opened.run(loops=3, expected_s=1)
+        opened.verify(generation=2)
+    assert sample.time_ns["total"] > 0
+    assert evidence.dst and evidence.dst.present_bytes == case.size_bytes
+
+
+@pytest.mark.parametrize("mechanism", ["memfd-inplace", "memfd-private", "mremap", "mremap-dup"])
+def test_no_two_segments_can_be_merged(pair: Pair, mechanism: str) -> None:
+    case = scattered(mechanism, 64)
+    make_source(pair, case)
+    with pair.open(case, seed=7) as opened:
+        evidence = opened.verify(generation=1)
+    assert evidence.dst and evidence.dst.vmas == 64
+
+
+def test_a_segment_in_the_wrong_place_is_found(pair: Pair) -> None:
+    """What readv of the whole delivers is not what its segments would."""
+    case = scattered("memcpy", 4)
+    make_source(pair, case)
+    with pair.open(case, seed=7) as opened:
+        opened.verify(generation=1)
+        context = opened._context
+        assert lib.vmb_check_segments(context, 1) == 0
+        page = ffi.buffer(context.view, 2 * 16 * BASE_BYTES)
+        page[:BASE_BYTES] = page[16 * BASE_BYTES : 17 * BASE_BYTES]
+        assert lib.vmb_check_segments(context, 1) == -errno.EBADMSG
+
+
+@pytest.mark.parametrize("mechanism", [name for name in HERE if not MECHANISMS[name].scatters])
+def test_what_has_no_segments_says_so(pair: Pair, mechanism: str) -> None:
+    case = scattered(mechanism, 4)
+    make_source(pair, case)
+    with pytest.raises(NativeError, match="has no segments"), pair.open(case, seed=7):
+        pass
+
+
+def test_segments_that_are_no_whole_pages_are_refused(pair: Pair) -> None:
+    make_source(pair, scattered("readv", 1))
+    for segments in (3, 1025):
+        with pytest.raises(NativeError, match="segments of"):
+            pair.open(scattered("readv", segments), seed=7).__enter__()

@@ -25,7 +25,9 @@ from vmabench.machine.pages import (
     Page,
     changes,
     free_in_pool,
+    is_advised,
     pool_file,
+    settings_under,
     thp_settings,
     thp_state,
 )
@@ -74,7 +76,8 @@ def short(page: str, memory: str) -> list[str]:
 def test_what_memory_of_each_kind_takes() -> None:
     assert FACTS.all_pages == ("4K", "2M", "64K", "128K", "hugetlb-2M", "hugetlb-1G")
     assert short("4K", "anon") == short("4K", "memfd") == []
-    assert short("2M", "anon") == short("2M", "shm") == []
+    assert short("2M", "anon") == []
+    assert short("2M", "shm") == ["hugepages-2048kB/shmem_enabled=advise"]
     assert short("2M", "memfd") == ["shmem_enabled=advise"]
     assert short("hugetlb-2M", "anon") == []
     anon = [
@@ -185,6 +188,21 @@ def test_what_a_killed_run_has_borrowed_goes_back(all_given_back: None) -> None:
     assert run.returncode == 0, run.stderr
 
 
+@needs("root", "thp")
+def test_the_setting_of_a_killed_run_goes_back(all_given_back: None) -> None:
+    process = start(
+        "run", "smoke", "--mechanism", "readv", "--page", "4K", "--size", "64K",
+        "--thp", "always", "--budget", "60s", "-o", "out",
+    )  # fmt: skip
+    wait_until(lambda: "[always]" in (SIZES / "enabled").read_text())
+    process.kill()
+    process.communicate()
+    wait_until(lambda: not _workers())
+    assert "[always]" in (SIZES / "enabled").read_text()
+    run = vmabench("run", "smoke", "--mechanism", "null", "--budget", "1s", "-o", "next")
+    assert run.returncode == 0, run.stderr
+
+
 def _workers() -> list[str]:
     listing = subprocess.run(
         ["pgrep", "-f", "vmabench.runner.worker"], capture_output=True, text=True, check=False
@@ -200,9 +218,11 @@ def test_who_may_not_switch_is_told_what_to_switch(tmp_path: Path) -> None:
     state.mkdir()
     state.chmod(0o777)
     tmp_path.chmod(0o777)
-    run = vmabench("doctor", "--json", prefix=(*user, *only), env={"XDG_STATE_HOME": str(state)})
+    run = vmabench(
+        "doctor", "--no-noise", "--json", prefix=(*user, *only), env={"XDG_STATE_HOME": str(state)}
+    )
     assert run.returncode == 0, run.stderr
-    found = {(one["mechanism"], one["page"]): one for one in json.loads(run.stdout)}
+    found = {(one["mechanism"], one["page"]): one for one in json.loads(run.stdout)["findings"]}
     assert "hugepages-64kB/enabled" in found["readv", "64K"]["gate"]
     assert "root may" in found["readv", "64K"]["gate"]
     assert "hugetlb-2M" in found["readv", "hugetlb-2M"]["gate"]
@@ -310,3 +330,71 @@ def by_thpmaps(tool: Path, start_: int, end: int) -> dict[int, int]:
             size_bytes = int(counted[1]) << 10
             found[size_bytes] = found.get(size_bytes, 0) + (int(counted[2]) << 10)
     return found
+
+
+@needs("root", "thp")
+def test_each_setting_of_thp_gives_its_pages_and_goes_back(all_given_back: None) -> None:
+    """What is not advised has base pages under madvise and never, and huge ones under always."""
+    run = vmabench(
+        "run", "smoke", "--mechanism", "readv,memfd,shm", "--page", "4K,2M", "--size", "2M",
+        "--scenario", "transfer", "--thp", "always,madvise,never", "--budget", "20s", "-o", "out",
+    )  # fmt: skip
+    assert run.returncode in (0, 2), run.stderr
+    frame = tidy(read(Path("out")))
+    measured = frame[frame["outcome"] == "ok"]
+    got = set(zip(measured["page"].astype(str), measured["thp"].astype(str), strict=True))
+    assert got == {("4K", "always"), ("4K", "madvise"), ("4K", "never")} | {
+        ("2M", "always"),
+        ("2M", "madvise"),
+    }
+    assert set(measured["mechanism"]) == {"readv", "memfd", "shm"}
+    skipped = frame[frame["outcome"] == "skipped"]
+    assert skipped["reason"].str.contains("nobody gets pages of 2M").all()
+    assert "2M pages, THP always" in Path("out/report/report.txt").read_text()
+
+
+def test_who_is_advised_under_which_setting() -> None:
+    advised = {
+        (thp, page): is_advised(thp, Page(page), FACTS)
+        for thp in ("", "always", "madvise", "never")
+        for page in ("4K", "64K", "2M")
+    }
+    unadvised = {key for key, value in advised.items() if not value}
+    assert unadvised == {
+        ("always", "64K"), ("always", "2M"), ("madvise", "4K"), ("never", "4K"),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("page", "own"), [("4K", 2048), ("2M", 2048), ("64K", 64)])
+def test_a_setting_is_that_of_one_size_alone(page: str, own: int) -> None:
+    found = dict(settings_under("always", Page(page), FACTS))
+    for size in (64, 128, 2048):
+        word = "always" if size == own else "never"
+        assert found[SIZES / f"hugepages-{size}kB/enabled"] == word
+        assert found[SIZES / f"hugepages-{size}kB/shmem_enabled"] == word
+    assert found[SIZES / "enabled"] == ("never" if page == "64K" else "always")
+
+
+@needs("root", "thp")
+def test_memory_that_nobody_advises_follows_the_setting(all_given_back: None) -> None:
+    """Without the advice it would be base pages whatever the setting is: seen to be huge."""
+    facts = read_facts()
+    with BorrowedPages() as pages:
+        for thp, expected in (("always", 100.0), ("madvise", 0.0)):
+            pages.switch(settings_under(thp, Page("2M"), facts))
+            with Pair(*choose_cpus(facts.cpus)) as pair:
+                proof = pair.make_source("anon", 2 << 20, 4 << 20, advised=False)
+                assert proof.huge_pct == expected
+
+
+@needs("root", "thp")
+def test_a_setting_that_was_to_hold_and_does_not_fails_the_case(all_given_back: None) -> None:
+    page, facts = Page("4K"), read_facts()
+    with BorrowedPages() as pages:
+        pages.switch(settings_under("never", page, facts))
+        watched = thp_state(page, facts, "never")
+        assert changes(watched) == []
+        with borrowed(SIZES / "enabled", "always"):
+            (change,) = changes(watched)
+        assert "from never to always" in change
+    assert thp_state(page, facts) == {}

@@ -199,3 +199,47 @@ def test_bad_input_is_one_line(tmp_path: Path) -> None:
     state.write_text(json.dumps({"boot_id": boot_id, "loans": [{"path": "x"}]}))
     assert "is damaged" in error_line(vmabench("tune", "--restore", env=env))
     assert state.exists()
+
+
+def test_a_switch_changes_what_differs_and_gives_the_rest_back(tmp_path: Path) -> None:
+    one, two, three = (tmp_path / name for name in ("one", "two", "three"))
+    for path in (one, two, three):
+        path.write_text("as it was\n")
+    settings = Settings(tmp_path / "state.json")
+    settings.switch({one: "a", two: "b"})
+    kept = one.stat().st_mtime_ns
+    settings.switch({one: "a", three: "c"})
+    assert [path.read_text().strip() for path in (one, two, three)] == ["a", "as it was", "c"]
+    assert one.stat().st_mtime_ns == kept
+    assert {loan.path: loan.before for loan in settings.loans()} == dict.fromkeys(
+        (one, three), "as it was"
+    )
+    settings.switch({})
+    assert [path.read_text().strip() for path in (one, two, three)] == ["as it was"] * 3
+    assert not settings.any()
+
+
+def test_a_switch_is_in_the_ledger_before_it_is_made(tmp_path: Path) -> None:
+    """A kill between the two must leave what goes back."""
+    one, refused = tmp_path / "one", tmp_path / "refused"
+    one.write_text("before")
+    refused.write_text("before")
+    settings = Settings(tmp_path / "state.json")
+    settings.switch({one: "first"})
+    refused.unlink()
+    refused.mkdir()
+    with pytest.raises(MachineError, match="refused"):
+        settings.switch({one: "second", refused: "x"})
+    settings.restore()
+    assert one.read_text() == "before"
+
+
+def test_what_somebody_else_has_changed_is_the_new_before(tmp_path: Path) -> None:
+    one = tmp_path / "one"
+    one.write_text("mine")
+    settings = Settings(tmp_path / "state.json")
+    settings.switch({one: "lent"})
+    one.write_text("theirs")
+    settings.switch({one: "again"})
+    settings.restore()
+    assert one.read_text() == "theirs"

@@ -19,7 +19,7 @@ from vmabench.analysis.stats import summarize
 from vmabench.matrix.case import Case
 from vmabench.report.findings import findings, headline, sentence, short_place
 from vmabench.report.layout import layout
-from vmabench.report.tables import phase_tables, time_cell
+from vmabench.report.tables import latency_tables, phase_tables, scatter_tables, time_cell
 from vmabench.report.text import brief_report, header, missing, text_report
 from vmabench.report.words import WIDTH, approximate_size, listed, three_digits
 from vmabench.store.format import Record, Result
@@ -231,3 +231,33 @@ def test_what_stays_within_one_process_is_no_fastest_delivery() -> None:
     assert deliveries
     assert all("readv" in line and "mremap" not in line for line in deliveries)
     assert "mremap (proxy): within one process, no way to another one." in text
+
+
+def test_segments_are_the_rows_of_one_table() -> None:
+    made = [
+        Case(name, "scatter", "4K", 4 << 20, segments=segments)
+        for name in ("readv", "memfd")
+        for segments in (1, 16, 1024)
+    ]
+    summary = summarize(tidy(synthetic.result(synthetic.records(made, rounds=6))))
+    (table,) = scatter_tables(summary)
+    head, columns, *rows = table.splitlines()
+    assert head == "scatter, 4K pages, 4M: time of all segments"
+    assert columns.split() == ["segments", "readv", "memfd"]
+    assert [row.split()[0] for row in rows] == ["1", "16", "1024"]
+    assert not list(latency_tables(summary))
+
+
+def test_settings_of_thp_are_told_apart_where_there_are_several() -> None:
+    made = [
+        Case(name, "transfer", "4K", size, thp=thp)
+        for thp in ("always", "never")
+        for name in ("readv", "fork")
+        for size in (4096, 65536, 1 << 20)
+    ]
+    text = report(synthetic.result(synthetic.records(made, rounds=6)))
+    for thp in ("always", "never"):
+        assert f"transfer, 4K pages, THP {thp}: time of one operation" in text
+        assert f"- THP {thp}: " in text
+    alone = [case for case in made if case.thp == "always"]
+    assert "THP always" not in report(synthetic.result(synthetic.records(alone, rounds=6)))

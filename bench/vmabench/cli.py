@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from vmabench import __version__
+from vmabench.commands.output import suit_terminal
 from vmabench.errors import LostGuest, UsageError, VmabenchError
 from vmabench.matrix.axes import AXES, SWEEP_AXES
 
@@ -35,11 +36,12 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"vmabench {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
 
-    doctor = commands.add_parser("doctor", help="what can run here and what can't, by trying it")
-    doctor.add_argument("--json", action="store_true", help="for programs")
+    _add_doctor(
+        commands.add_parser("doctor", help="what can run here and what can't, by trying it")
+    )
 
     listing = commands.add_parser("list", help="what exists, one line each")
-    listing.add_argument("what", choices=["mechanisms", "scenarios", "pages", "plans"])
+    listing.add_argument("what", choices=["mechanisms", "scenarios", "pages", "plans", "claims"])
     listing.add_argument("--json", action="store_true", help="for programs")
 
     run = commands.add_parser("run", help="measure a plan and write one result directory")
@@ -77,7 +79,12 @@ def build_parser() -> argparse.ArgumentParser:
         nargs="+",
         help="with several: one report of all, and how far an emulated one is distorted",
     )
-    report.add_argument("--format", choices=["text", "html", *_LETTERS], default="text")
+    report.add_argument(
+        "--format",
+        choices=["text", "html", *_LETTERS, "model", "constants", "ucx", "openmpi"],
+        default="text",
+        help="model: costs of a call, an entry, a KiB; the last three: constants for MPI stacks",
+    )
     report.add_argument("--base", metavar="COMMIT", help="of the measured kernel, for a letter")
     report.add_argument("-o", "--output", metavar="FILE", help="a new file (default: the terminal)")
 
@@ -104,12 +111,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     export.add_argument("-o", "--output", metavar="PATH", help="a new file; a folder with --by")
 
-    publish = commands.add_parser("publish", help="a copy of a result that strangers may see")
-    publish.add_argument("directory", metavar="DIR")
-    publish.add_argument("-o", "--output", metavar="DIR", help="new (default: DIR-published)")
-    publish.add_argument(
-        "--check", action="store_true", help="only say whether all that is below DIR may be seen"
-    )
+    _add_results(commands)
 
     tune = commands.add_parser(
         "tune", help="settings of memory management that disturb: shown, applied, given back"
@@ -125,6 +127,20 @@ def build_parser() -> argparse.ArgumentParser:
     )
     pyperf.add_argument("options", nargs=argparse.REMAINDER)
     return parser
+
+
+def _add_results(commands: "argparse._SubParsersAction[_Parser]") -> None:
+    """What is done with results that are there."""
+    claims = commands.add_parser("claims", help="published results: confirmed here, or not")
+    claims.add_argument("directory", metavar="DIR")
+    claims.add_argument("--json", action="store_true", help="for programs")
+
+    publish = commands.add_parser("publish", help="a copy of a result that strangers may see")
+    publish.add_argument("directory", metavar="DIR")
+    publish.add_argument("-o", "--output", metavar="DIR", help="new (default: DIR-published)")
+    publish.add_argument(
+        "--check", action="store_true", help="only say whether all that is below DIR may be seen"
+    )
 
 
 def _add_guest(guest: argparse.ArgumentParser) -> None:
@@ -188,6 +204,16 @@ def _add_mutants(mutants: argparse.ArgumentParser) -> None:
 _LETTERS = ("cover-letter", "commit-message")
 
 
+def _add_doctor(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "plan", nargs="?", help="try what this plan needs; status 2 if any of it is blocked"
+    )
+    parser.add_argument("--json", action="store_true", help="for programs")
+    parser.add_argument(
+        "--no-noise", action="store_true", help="leave out the two seconds of measuring noise"
+    )
+
+
 _ACCELS = ("auto", "tcg", "kvm")
 _ACCEL_HELP = "auto tries KVM for a moment and else emulates (default: auto)"
 
@@ -215,7 +241,13 @@ def _run(args: argparse.Namespace) -> int:
 def _show(args: argparse.Namespace) -> int:
     from vmabench.commands import show
 
-    return show.doctor(args) if args.command == "doctor" else show.list_names(args)
+    return show.list_names(args)
+
+
+def _doctor(args: argparse.Namespace) -> int:
+    from vmabench.commands.doctor import doctor
+
+    return doctor(args)
 
 
 def _derive(args: argparse.Namespace) -> int:
@@ -228,6 +260,12 @@ def _compare(args: argparse.Namespace) -> int:
     from vmabench.commands.compare import compare
 
     return compare(args)
+
+
+def _claims(args: argparse.Namespace) -> int:
+    from vmabench.commands.claims import claims
+
+    return claims(args)
 
 
 def _publish(args: argparse.Namespace) -> int:
@@ -259,7 +297,7 @@ def _pyperf(args: argparse.Namespace) -> int:
 
 
 _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
-    "doctor": _show,
+    "doctor": _doctor,
     "list": _show,
     "run": _run,
     "report": _derive,
@@ -267,12 +305,14 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "export": _derive,
     "guest": _guest,
     "publish": _publish,
+    "claims": _claims,
     "tune": _tune,
     "pyperf": _pyperf,
 }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    suit_terminal()
     try:
         args = build_parser().parse_args(arguments)
         status = _COMMANDS[args.command](args)

@@ -4,14 +4,20 @@
 import errno
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from vmabench.errors import MachineError
 from vmabench.machine.facts import MachineFacts
 from vmabench.machine.gates import Gate, gate_of, page_gate
-from vmabench.machine.pages import BorrowedPages, Page, free_in_pool
+from vmabench.machine.pages import (
+    SHARED_WORDS,
+    BorrowedPages,
+    Page,
+    free_in_pool,
+    why_not_under,
+)
 from vmabench.matrix.case import Case
-from vmabench.matrix.rules import pool_bytes, why_not_in_pool
+from vmabench.matrix.rules import Blocked, pool_bytes, why_not_in_pool
 from vmabench.mechanisms import MECHANISMS, self_readv_errno
 from vmabench.runner.process import Worker, WorkerLostError
 from vmabench.runner.protocol import Block, CaseJob, Job, Message
@@ -31,12 +37,16 @@ NO_MULTI_SIZE = {
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One mechanism on one page size: ``ok``, or ``blocked`` by a gate."""
+    """One mechanism on one page size: ``ok``, or ``blocked`` by a gate.
+
+    ``thp`` is the setting of THP under which it was tried, empty for the machine's own.
+    """
 
     mechanism: str
     page: str
     state: str
     gate: Gate | None = None
+    thp: str = ""
 
     @property
     def reason(self) -> str:
@@ -48,9 +58,20 @@ def examine(
     mechanisms: Sequence[str],
     pages: Sequence[str],
     borrowed: BorrowedPages,
+    settings: Sequence[str] = ("",),
 ) -> list[Finding]:
-    """Tries each mechanism on each page, at the smallest size there is."""
-    cases = [_smallest(name, page) for page in pages for name in mechanisms]
+    """Tries each mechanism on each page, at the smallest size there is.
+
+    ``settings`` are those of THP to try it under, the empty one being the machine's own; where one
+    gives no such pages, the rules of the matrix say so and nothing is tried.
+    """
+    cases = [
+        _smallest(name, page, thp)
+        for thp in settings
+        for page in pages
+        if not thp or not why_not_under(thp, Page(page), facts)
+        for name in mechanisms
+    ]
     pools = raise_pools(cases, borrowed)
     no_pool = {
         str(case): Gate(why_not_in_pool(case, pools), "")
@@ -60,7 +81,7 @@ def examine(
     messages = _try([case for case in cases if str(case) not in no_pool], facts)
     self_error = self_readv_errno()
     return [
-        Finding(case.mechanism, case.page, "blocked", no_pool[str(case)])
+        Finding(case.mechanism, case.page, "blocked", no_pool[str(case)], case.thp)
         if str(case) in no_pool
         else _judge(case, messages[str(case)], facts, self_error)
         for case in cases
@@ -82,14 +103,14 @@ def raise_pools(cases: Sequence[Case], borrowed: BorrowedPages) -> dict[str, int
     return pools
 
 
-def blocked(findings: Sequence[Finding]) -> dict[tuple[str, str], str]:
+def blocked(findings: Sequence[Finding]) -> Blocked:
     """The reasons, in the form that the rules of the matrix take."""
-    return {(f.mechanism, f.page): f.reason for f in findings if f.state == "blocked"}
+    return {(f.mechanism, f.page, f.thp): f.reason for f in findings if f.state == "blocked"}
 
 
-def _smallest(mechanism: str, page: str) -> Case:
+def _smallest(mechanism: str, page: str, thp: str) -> Case:
     case = Case(mechanism, "deliver", page, 1)
-    return Case(mechanism, "deliver", page, case.page_bytes, "read", 100)
+    return Case(mechanism, "deliver", page, case.page_bytes, "read", 100, thp=thp)
 
 
 def _try(cases: Sequence[Case], facts: MachineFacts) -> dict[str, Message]:
@@ -97,12 +118,8 @@ def _try(cases: Sequence[Case], facts: MachineFacts) -> dict[str, Message]:
     messages: dict[str, Message] = {}
     source_cpu, receiver_cpu = choose_cpus(facts.cpus)
     while left := [case for case in cases if str(case) not in messages]:
-        blocks = tuple(
-            Block(MECHANISMS[case.mechanism].memory, case.page, case.size_bytes, (job,))
-            for case in left
-            for job in (CaseJob(str(case), values=0),)
-        )
-        current = str(left[0])
+        blocks = _blocks(left)
+        current = blocks[0].cases[0].case
         with Worker(Job(os.getpid(), 1, 1, source_cpu, receiver_cpu, blocks)) as worker:
             try:
                 for message in worker.messages(lambda _last: PROBE_LIMIT_S):
@@ -115,13 +132,29 @@ def _try(cases: Sequence[Case], facts: MachineFacts) -> dict[str, Message]:
     return messages
 
 
+def _blocks(cases: Sequence[Case]) -> tuple[Block, ...]:
+    """The cases by source, one for each kind of memory and page: a page of 1G takes seconds."""
+    jobs: dict[tuple[str, str, int, str], list[CaseJob]] = {}
+    for case in cases:
+        key = MECHANISMS[case.mechanism].memory, case.page, case.size_bytes, case.thp
+        jobs.setdefault(key, []).append(CaseJob(str(case), values=0))
+    return tuple(
+        Block(memory, page, size_bytes, tuple(members), thp)
+        for (memory, page, size_bytes, thp), members in jobs.items()
+    )
+
+
 def _judge(
     case: Case, message: Mapping[str, object], facts: MachineFacts, self_error: int
 ) -> Finding:
     if message["outcome"] == "ok":
-        return Finding(case.mechanism, case.page, "ok")
-    gate = _gate(case, message, facts, self_error)
-    return Finding(case.mechanism, case.page, "blocked", gate)
+        return Finding(case.mechanism, case.page, "ok", thp=case.thp)
+    gate = _gate(case, message, _under(case.thp, facts), self_error)
+    return Finding(case.mechanism, case.page, "blocked", gate, case.thp)
+
+
+def _under(thp: str, facts: MachineFacts) -> MachineFacts:
+    return replace(facts, thp=thp, thp_shmem=SHARED_WORDS[thp]) if thp else facts
 
 
 def _gate(case: Case, message: Mapping[str, object], facts: MachineFacts, self_error: int) -> Gate:

@@ -5,7 +5,7 @@ import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -26,8 +26,19 @@ CData = Any
 #: touch is deliver with other shares: the same loops
 _SCENARIOS = {
     "transfer": lib.VMB_TRANSFER,
+    "scatter": lib.VMB_SCATTER,
     "deliver": lib.VMB_DELIVER,
     "touch": lib.VMB_DELIVER,
+    "pingpong": lib.VMB_PINGPONG,
+    "contention": lib.VMB_CONTENTION,
+    "snapshot": lib.VMB_SNAPSHOT,
+}
+_WAITS = {
+    "none": lib.VMB_WAIT_CHANNEL,
+    "channel": lib.VMB_WAIT_CHANNEL,
+    "futex": lib.VMB_WAIT_FUTEX,
+    "eventfd": lib.VMB_WAIT_EVENTFD,
+    "busy": lib.VMB_WAIT_BUSY,
 }
 _TOUCHES = {"none": lib.VMB_TOUCH_NONE, "read": lib.VMB_TOUCH_READ, "write": lib.VMB_TOUCH_WRITE}
 MEMORIES = {
@@ -52,7 +63,9 @@ class Mechanism:
     ``source_acts``: the timed call is made by the source. ``both_act``: the source sends while the
     receiver takes. ``in_place``: the receiver uses the source's pages, nothing is copied.
     ``proxy``: stands in for clone or move. ``local``: within one process. ``fresh_only``: there
-    is no scenario ``transfer`` of it. ``pins``: it pins pages of the source.
+    is no scenario ``transfer`` of it. ``pins``: it pins pages of the source. ``scatters``: there is
+    a scenario ``scatter`` of it. ``talks``: it carries messages both ways. ``shares``: each side
+    sees the other's writes. ``moves_nothing``: as null.
     """
 
     name: str
@@ -65,6 +78,15 @@ class Mechanism:
     local: bool
     fresh_only: bool
     pins: bool
+    scatters: bool
+    talks: bool
+    shares: bool
+    moves_nothing: bool
+
+    @property
+    def traits(self) -> frozenset[str]:
+        """The names of what is true of it."""
+        return frozenset(one.name for one in fields(self) if getattr(self, one.name) is True)
 
 
 #: the names of enum vmb_counter, in its order
@@ -87,6 +109,10 @@ def _read_table() -> dict[str, Mechanism]:
             local=bool(row.flags & lib.VMB_LOCAL),
             fresh_only=bool(row.flags & lib.VMB_FRESH_ONLY),
             pins=bool(row.flags & lib.VMB_PINS),
+            scatters=row.scatter != ffi.NULL,
+            talks=bool(row.flags & lib.VMB_TALKS),
+            shares=row.isolation == lib.VMB_SHARES,
+            moves_nothing=row.isolation == lib.VMB_MOVES_NOTHING,
         )
         for row in rows
     ]
@@ -143,12 +169,46 @@ class Evidence:
 class Sample:
     """One value, over all loops: nanoseconds of each phase, and what was counted beside them.
 
-    ``counts`` has the counters of ``COUNTERS`` that this machine knows.
+    ``counts`` has the counters of ``COUNTERS`` that this machine knows. ``receiver_ns`` are the
+    times of the receivers of ``contention``, ``writer`` is what the source of ``snapshot`` did and
+    suffered, by the names of ``WRITER``.
     """
 
     loops: int
     time_ns: dict[str, int]
     counts: dict[str, int]
+    receiver_ns: tuple[int, ...] = ()
+    writer: dict[str, int] = field(default_factory=dict)
+
+
+#: what is stored of the writing source -> the field of struct vmb_writer
+WRITER = {
+    "writes": "writes",
+    "write_ns": "write_ns",
+    "writer_faults": "faults",
+    "plain_writes": "plain_writes",
+    "plain_write_ns": "plain_ns",
+    "stall_ns": "longest_ns",
+    "checked_pages": "checked_pages",
+    "torn_pages": "torn_pages",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Single operations: how many of them took how long, and their run chart.
+
+    ``buckets``: index -> count, ``bounds_ns`` of ``bucket_bounds_ns`` say what goes into one. A
+    point of the chart stands for ``stride`` operations in a row; the last one may have fewer.
+    """
+
+    count: int
+    sum_ns: int
+    max_ns: int
+    buckets: dict[int, int]
+    stride: int
+    chart_max_ns: tuple[int, ...]
+    chart_mean_ns: tuple[float, ...]
 
 
 def check(result: int) -> None:
@@ -169,6 +229,13 @@ def base_page_bytes() -> int:
 def follow_parent(pid: int) -> None:
     """Lets the kernel kill this process when its parent ``pid`` ends."""
     check(lib.vmb_follow_parent(pid))
+
+
+def open_tracefs() -> int:
+    """A descriptor of the root of tracefs, mounted for this process alone; raises NativeError."""
+    root = int(lib.vmb_tracefs_open())
+    check(min(root, 0))
+    return root
 
 
 def now_ns() -> int:
@@ -218,13 +285,28 @@ class Pair:
         lib.vmb_pair_set_patience(self._pair, int((FIRST_PATIENCE_S + seconds) * 1000))
 
     def make_source(
-        self, memory: str, page_bytes: int, size_bytes: int, *, hugetlb: bool = False
+        self,
+        memory: str,
+        page_bytes: int,
+        size_bytes: int,
+        *,
+        hugetlb: bool = False,
+        advised: bool = True,
     ) -> Proof:
-        """Makes and populates the memory that the cases of this pair transfer."""
+        """Makes and populates the memory that the cases of this pair transfer.
+
+        Without ``advised`` nobody tells the kernel what pages the memory is to have.
+        """
         self.be_patient(size_bytes / SLOWEST_BYTES_PER_S)
         proof = ffi.new("struct vmb_proof *")
-        kind = MEMORIES[memory]
-        check(lib.vmb_pair_source_make(self._pair, kind, page_bytes, hugetlb, size_bytes, proof))
+        wanted = {
+            "memory": MEMORIES[memory],
+            "page": page_bytes,
+            "hugetlb": hugetlb,
+            "unadvised": not advised,
+            "size": size_bytes,
+        }
+        check(lib.vmb_pair_source_make(self._pair, ffi.new("struct vmb_region *", wanted), proof))
         return _proof(proof)
 
     @contextmanager
@@ -239,9 +321,15 @@ class Pair:
                 "scenario": _SCENARIOS[case.scenario],
                 "touch": _TOUCHES[case.touch_mode],
                 "touch_pct": case.touch_pct,
+                "segments": case.segments,
                 "touch_random": case.touch_order == "random",
                 "seed": seed & 0xFFFFFFFF,
                 "delay_ns": delay_ns,
+                "message_bytes": case.size_bytes if case.scenario == "pingpong" else 0,
+                "wait": _WAITS[case.wait],
+                "receivers": case.receivers,
+                "pairs": case.pairs,
+                "rate": int(case.rate) if case.rate.isdigit() else 0,
             },
         )
         context = ffi.new("struct vmb_ctx **")
@@ -300,7 +388,44 @@ class OpenCase:
                 for index, name in enumerate(COUNTERS)
                 if sample.counts.known >> index & 1
             },
+            receiver_ns=tuple(sample.receiver_ns[0 : sample.receivers]),
+            writer={name: getattr(sample.writer, field) for name, field in WRITER.items()}
+            if self._case.scenario == "snapshot"
+            else {},
         )
+
+    @property
+    def source_pid(self) -> int:
+        return self._pair.source_pid
+
+    def forget_latency(self) -> None:
+        """What was kept of single operations up to now, in the check and the calibration."""
+        lib.vmb_latency_reset(lib.vmb_case_latency(self._context))
+
+    def latency(self) -> Latency | None:
+        """The single operations since then; None where they are not timed for themselves."""
+        return read_latency(lib.vmb_case_latency(self._context))
+
+
+def read_latency(kept: CData) -> Latency | None:
+    """A Latency of a ``struct vmb_latency *``."""
+    if not kept.count:
+        return None
+    points = kept.points + (kept.started > 0)
+    in_point = [kept.stride] * kept.points + [kept.started]
+    counts = enumerate(ffi.unpack(kept.bucket, lib.VMB_LATENCY_BUCKETS))
+    return Latency(
+        count=kept.count,
+        sum_ns=kept.sum_ns,
+        max_ns=kept.max_ns,
+        buckets={index: count for index, count in counts if count},
+        stride=kept.stride,
+        chart_max_ns=tuple(kept.point_max_ns[0:points]),
+        chart_mean_ns=tuple(
+            total / operations
+            for total, operations in zip(kept.point_sum_ns[0:points], in_point, strict=False)
+        ),
+    )
 
 
 def _proof(proof: CData) -> Proof:

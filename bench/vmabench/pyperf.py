@@ -9,13 +9,21 @@ are handed on to them.
 import argparse
 import sys
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pyperf
 
 from vmabench.errors import NativeError, UsageError, VmabenchError
-from vmabench.machine.facts import read_facts
-from vmabench.machine.pages import BorrowedPages, Page, thp_settings
+from vmabench.machine.facts import MachineFacts, read_facts
+from vmabench.machine.pages import (
+    BorrowedPages,
+    Page,
+    is_advised,
+    settings_under,
+    thp_settings,
+    why_not_under,
+)
 from vmabench.matrix.axes import AXES
 from vmabench.matrix.case import PHASES, SCENARIOS, Case
 from vmabench.matrix.plans import Vocabulary, unknown
@@ -80,7 +88,7 @@ def _case(args: argparse.Namespace) -> Case:
     case = Case(args.mechanism, args.scenario, page, parse_size(args.size), **_options(args))
     if args.phase not in case.phases:
         raise UsageError(f"{args.scenario} has no phase {args.phase}: it times one thing alone")
-    if case.size_bytes % case.page_bytes:
+    if case.region_bytes % case.page_bytes:
         raise UsageError(f"size {args.size} is no multiple of the page size {page}")
     return case
 
@@ -115,6 +123,15 @@ def _metadata(case: Case, phase: str) -> dict[str, str | int]:
     }
 
 
+def _settings(case: Case, memory: str, facts: MachineFacts) -> list[tuple[Path, str]]:
+    page = Page(case.page)
+    if case.thp:
+        if why_not := why_not_under(case.thp, page, facts):
+            raise VmabenchError(f"{case}: {why_not}")
+        return settings_under(case.thp, page, facts)
+    return [] if page.hugetlb else thp_settings(page, memory, facts)
+
+
 class _Timer:
     """What pyperf calls: seconds of ``loops`` operations. The pair starts on the first call."""
 
@@ -144,11 +161,17 @@ class _Timer:
             facts, page = read_facts(), Page(case.page)
             memory = MECHANISMS[case.mechanism].memory
             borrowed = self._stack.enter_context(BorrowedPages())
-            borrowed.switch([] if page.hugetlb else thp_settings(page, memory, facts))
+            borrowed.switch(_settings(case, memory, facts))
             if page.hugetlb:
                 borrowed.raise_pool(page, pool_bytes(case))
             pair = self._stack.enter_context(Pair(*choose_cpus(facts.cpus)))
-            pair.make_source(memory, page.size_bytes, case.size_bytes, hugetlb=page.hugetlb)
+            pair.make_source(
+                memory,
+                page.size_bytes,
+                case.region_bytes,
+                hugetlb=page.hugetlb,
+                advised=is_advised(case.thp, page, facts),
+            )
             self._opened = self._stack.enter_context(pair.open(case, seed=1))
             check_backing(case, self._opened.verify(generation=1))
         except NativeError as error:

@@ -58,6 +58,18 @@ COLUMNS: dict[str, str] = {
     "steal_ns": "Float64",  # of all CPUs
     "moved_bytes": "Int64",  # what arrived and was compared whole; of the case
     "disturbed": "boolean",  # whether the value was preempted or time was stolen from it
+    "segments": "Int64",
+    "pairs": "Int64",  # side by side
+    "wait": "category",  # ordered; how a side learns of a message; none but in pingpong
+    "rate": "category",  # pages a second that the source writes, or max; none but in snapshot
+    "fastest_receiver_ns": "Float64",  # of one operation; contention: each receiver's own time
+    "slowest_receiver_ns": "Float64",
+    "lock_wait_ns": "Float64",  # of all receivers for their mmap_lock, in one traced operation
+    "writes": "Float64",  # by the source of snapshot, beside one operation
+    "writer_faults": "Float64",  # minor ones, of the source meanwhile
+    "cow_ns": "Float64",  # what its writes took beyond what they take without a snapshot
+    "stall_ns": "Float64",  # the longest time between the ends of two writes
+    "torn_pct": "Float64",  # of the snapshot's pages that are not of its moment
 }
 
 #: what rivals have in common that are compared over sizes: never NA
@@ -127,6 +139,7 @@ def _case_columns(record: Record) -> dict[str, Any]:
         "outcome": outcome,
         "reason": reason,
         **{name: proof.get(name) for name in _BACKING},
+        "lock_wait_ns": record.get("lock_wait", {}).get("wait_ns"),
     }
 
 
@@ -156,7 +169,34 @@ def _value_rows(record: Record) -> Iterator[dict[str, Any]]:
                 counts = {name: value.get(name) for name in _PER_LOOP}
                 row |= {name: n / loops for name, n in counts.items() if n is not None}
                 row |= {name: value.get(name, proof.get(name)) for name in _STATES}
+                row |= _of_receivers(value, loops) | _of_writer(value, loops)
             yield row
+
+
+def _of_receivers(value: Record, loops: int) -> dict[str, float]:
+    times_ns = value.get("receiver_ns")
+    if not times_ns:
+        return {}
+    return {
+        "fastest_receiver_ns": min(times_ns) / loops,
+        "slowest_receiver_ns": max(times_ns) / loops,
+    }
+
+
+def _of_writer(value: Record, loops: int) -> dict[str, float]:
+    """What the source of a snapshot went through; its own plain writes are what is compared."""
+    if not value.get("plain_writes"):
+        return {}
+    plain_ns = value["writes"] * value["plain_write_ns"] / value["plain_writes"]
+    found = {
+        "writes": value["writes"] / loops,
+        "writer_faults": value["writer_faults"] / loops,
+        "cow_ns": (value["write_ns"] - plain_ns) / loops,
+        "stall_ns": float(value["stall_ns"]),
+    }
+    if value["checked_pages"]:
+        found["torn_pct"] = 100 * value["torn_pages"] / value["checked_pages"]
+    return found
 
 
 def _typed(rows: dict[str, list[Any]]) -> pd.DataFrame:
@@ -167,6 +207,7 @@ def _typed(rows: dict[str, list[Any]]) -> pd.DataFrame:
         "page": levels.page_order(rows["page"]),
         "touch_mode": list(levels.TOUCH_MODES),
         "touch_order": list(levels.TOUCH_ORDERS),
+        "wait": list(levels.WAITS),
         "outcome": list(levels.OUTCOMES),
     }
     columns: dict[str, Any] = {}

@@ -17,6 +17,7 @@ intervals would hold it in less than LEAST_COVERAGE of all cases, there is none:
 """
 
 import math
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -75,6 +76,12 @@ def shift_interval(a: Floats, b: Floats) -> tuple[Floats, Floats, Floats, Floats
 def fewest_for_interval() -> int:
     """The smallest number of samples of which a median has an interval."""
     return next(count for count in range(1, 99) if _median_place(count) is not None)
+
+
+def is_wider(samples: Sequence[float], width: float) -> bool:
+    """Whether the interval is wider than ``width`` times the median, or there is none."""
+    median, lo, hi = (x[0] for x in median_interval(np.array([samples], dtype=np.float64)))
+    return not hi - lo <= width * median  # NaN is wide
 
 
 def smallest_p(here: int, there: int) -> float:

@@ -4,66 +4,32 @@
 import re
 from collections.abc import Iterable
 
+from vmabench.matrix import axes
 from vmabench.matrix.axes import TOUCH_MODES, TOUCH_ORDERS
 from vmabench.matrix.case import PHASES, SCENARIOS
+from vmabench.matrix.table import ROWS, names_of
 from vmabench.units import parse_size
 
-#: the order of the table of mechanisms in C, which this module can't ask; a test compares them
-MECHANISMS = (
-    "clone",
-    "fork",
-    "readv",
-    "writev",
-    "procmem-read",
-    "procmem-write",
-    "uffd-copy",
-    "pipe",
-    "vmsplice",
-    "vmsplice-gift",
-    "socket",
-    "socket-seqpacket",
-    "memfd",
-    "memfd-inplace",
-    "memfd-private",
-    "memfd-getfd",
-    "shm",
-    "sysv",
-    "xpmem",
-    "mremap",
-    "mremap-dup",
-    "uffd-move",
-    "memcpy",
-    "null",
-)
+#: the order of lists and legends
+MECHANISMS = tuple(row.name for row in ROWS)
 
 #: they move bytes from one process to another; memcpy stays within one and is a baseline
-COPYING = (
-    "readv",
-    "writev",
-    "procmem-read",
-    "procmem-write",
-    "uffd-copy",
-    "pipe",
-    "vmsplice",
-    "vmsplice-gift",
-    "socket",
-    "socket-seqpacket",
-    "memfd",
-    "shm",
-    "sysv",
-)
+COPYING = names_of("copy")
 
 #: what a process can do with mappings of its own: proxies, and no way to another process
-OWN = ("mremap", "mremap-dup", "uffd-move")
+OWN = names_of("own")
 
 #: they copy page-table entries, and are compared by what one entry takes
-ENTRIES = ("clone", "fork")
+ENTRIES = names_of("clone")
+
+#: none is a case of another scenario than pingpong
+WAITS = ("none", *axes.WAITS)
 
 OUTCOMES = ("ok", "skipped", "failed", "unstable")
 
 __all__ = [
     "COPYING", "ENTRIES", "MECHANISMS", "OUTCOMES", "OWN", "PHASES", "SCENARIOS", "TOUCH_MODES",
-    "TOUCH_ORDERS", "page_order", "with_strangers",
+    "TOUCH_ORDERS", "WAITS", "page_order", "with_strangers",
 ]  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 """``vmabench report`` and ``vmabench export``: from the stored data alone."""
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 from vmabench.commands.output import say
 from vmabench.errors import MachineError, UsageError
 from vmabench.store.format import Result
-from vmabench.store.reader import read, refuse_injected
+from vmabench.store.reader import machine_facts, read, refuse_injected
 
 
 def report(args: argparse.Namespace) -> int:
@@ -39,8 +40,35 @@ def _composed(results: Sequence[Result], args: argparse.Namespace) -> str:
         return joint_report(results)
     if args.format in LETTERS:
         return letter(args.format, [side(results[0], args.base)])
+    if args.format in _MODELLED:
+        return _modelled(results[0], args.format)
     made = Report(results[0])
     return made.html() if args.format == "html" else made.text()
+
+
+_MODELLED = ("model", "constants", "ucx", "openmpi")
+
+
+def _modelled(result: Result, form: str) -> str:
+    """The model of a result, or what MPI stacks take of it."""
+    from vmabench.analysis.model import models
+    from vmabench.analysis.stats import judged
+    from vmabench.report.model import constants, model_text, open_mpi_text, ucx_text
+
+    refuse_injected(result)
+    if result.header.get("clock") == "instructions":
+        raise UsageError(f"--format {form} is of times, and this result counts instructions")
+    found = models(judged(result).summary)
+    if form == "model":
+        return model_text(found)
+    facts = machine_facts(result)
+    known = constants(found, int(facts.get("base_page_bytes", 4096)))
+    if form == "constants":
+        of = {name: facts.get(name) for name in ("cpu_model", "kernel", "virt")}
+        return json.dumps(of | known, indent=1) + "\n"
+    emulated = "# EMULATED: no setting for a real machine\n"
+    text = ucx_text(known) if form == "ucx" else open_mpi_text(known)
+    return (emulated if result.header.get("virt") == "emulated" else "") + text
 
 
 def export(args: argparse.Namespace) -> int:

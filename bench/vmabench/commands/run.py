@@ -7,7 +7,7 @@ import re
 import resource
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -110,17 +110,19 @@ def _check_memory(cases: Sequence[Case], sizes: Sequence[str], facts: MachineFac
 
 def _measure(request: Request, borrowed: BorrowedPages) -> int:
     facts = request.facts
+    whole = [case for case in request.cases if case.size_bytes % case.page_bytes == 0]
     findings = doctor.examine(
         facts,
-        _in_order(case.mechanism for case in request.cases),
-        _in_order(case.page for case in request.cases),
+        _in_order(case.mechanism for case in whole),
+        _in_order(case.page for case in whole),
         borrowed,
+        _in_order(case.thp for case in whole),
     )
     fits = [case for case in request.cases if why_too_large(case, facts) is None]
     pools = doctor.raise_pools(fits, borrowed)
     blocked = doctor.blocked(findings)
-    fresh_only = {name for name, mechanism in MECHANISMS.items() if mechanism.fresh_only}
-    reasons = {case: why_not(case, facts, blocked, fresh_only, pools) for case in request.cases}
+    traits = {name: mechanism.traits for name, mechanism in MECHANISMS.items()}
+    reasons = {case: why_not(case, facts, blocked, traits, pools) for case in request.cases}
     runnable = tuple(case for case in request.cases if reasons[case] is None)
     writer = Writer(request.directory, request.plan.to_toml(), _machine(facts, findings))
     setup = Setup(
@@ -132,9 +134,11 @@ def _measure(request: Request, borrowed: BorrowedPages) -> int:
         source_cpu=choose_cpus(facts.cpus)[0],
         receiver_cpu=choose_cpus(facts.cpus)[1],
         counted=facts.clock == "instructions",
+        once=request.plan.once,
         pinning={name for name, mechanism in MECHANISMS.items() if mechanism.pins},
         explain=doctor.explain(facts),
         delays_ns=request.delays_ns,
+        is_loose=_judge_of(request.plan),
     )
     skipped: list[Record] = [
         {"kind": "skipped", "case": str(case), "reason": reason}
@@ -150,6 +154,19 @@ def _measure(request: Request, borrowed: BorrowedPages) -> int:
         f"{len(skipped)} skipped, {until}"
     )
     return _execute(setup, writer)
+
+
+def _judge_of(plan: Plan) -> Callable[[Sequence[float]], bool] | None:
+    """Whether the interval of a case is wider than the plan's target; None if it has none."""
+    if not plan.target_width:
+        return None
+
+    def is_loose(samples: Sequence[float]) -> bool:
+        from vmabench.analysis.intervals import is_wider
+
+        return is_wider(samples, plan.target_width)
+
+    return is_loose
 
 
 def _execute(setup: Setup, writer: Writer) -> int:
@@ -222,6 +239,7 @@ def _machine(facts: MachineFacts, findings: Sequence[doctor.Finding]) -> dict[st
         "conditions": read_conditions(),
         "doctor": [
             {"mechanism": f.mechanism, "page": f.page, "state": f.state, "reason": f.reason}
+            | ({"thp": f.thp} if f.thp else {})
             for f in findings
         ],
     }

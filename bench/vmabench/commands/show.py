@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``vmabench list`` and ``vmabench doctor``: what exists, and what can run here."""
+"""``vmabench list``: what exists, one line each."""
 
 import argparse
 
 from vmabench.commands.output import say, say_json
-from vmabench.machine.facts import MachineFacts, read_facts
+from vmabench.machine.facts import read_facts
 from vmabench.machine.pages import HUGETLB
 from vmabench.matrix.case import SCENARIOS
+from vmabench.matrix.claims import published_claims
 from vmabench.matrix.plans import builtin_plans
-from vmabench.units import format_size
 
 
 def list_names(args: argparse.Namespace) -> int:
@@ -45,54 +45,14 @@ def _pages() -> dict[str, str]:
     return named
 
 
+def _claims() -> dict[str, str]:
+    return {one.name: one.claim for one in published_claims()}
+
+
 _ENTRIES = {
     "mechanisms": _mechanisms,
     "scenarios": lambda: {name: one.description for name, one in SCENARIOS.items()},
     "pages": _pages,
     "plans": builtin_plans,
+    "claims": _claims,
 }
-
-
-def doctor(args: argparse.Namespace) -> int:
-    from vmabench.doctor import examine
-    from vmabench.machine.pages import BorrowedPages
-    from vmabench.mechanisms import MECHANISMS
-    from vmabench.runner.lock import only_run
-
-    facts = read_facts()
-    with only_run(), BorrowedPages() as borrowed:
-        findings = examine(facts, tuple(MECHANISMS), facts.all_pages, borrowed)
-    if args.json:
-        say_json(
-            [
-                {
-                    "mechanism": finding.mechanism,
-                    "page": finding.page,
-                    "state": finding.state,
-                    "gate": finding.gate and finding.gate.name,
-                    "mend": finding.gate and finding.gate.mend,
-                }
-                for finding in findings
-            ]
-        )
-        return 0
-    say(describe_machine(facts))
-    width = max(len(name) for name in MECHANISMS)
-    pages = max(len(page) for page in facts.all_pages)
-    for finding in findings:
-        line = f"{finding.mechanism:{width}}  {finding.page:>{pages}}  {finding.state}"
-        if finding.gate:
-            line += f": {finding.gate.name}"
-            if finding.gate.mend:
-                line += f"\n{'':{width + pages + 4}}mend: {finding.gate.mend}"
-        say(line)
-    return 0
-
-
-def describe_machine(facts: MachineFacts) -> str:
-    return (
-        f"{facts.cpu_model}, {len(facts.cpus)} CPUs, {facts.memory_bytes / (1 << 30):.1f} GiB, "
-        f"Linux {facts.kernel}, virtualisation: {facts.virt}\n"
-        f"base page {format_size(facts.base_page_bytes)}, THP {facts.thp}, "
-        f"shmem THP {facts.thp_shmem}\n"
-    )

@@ -43,18 +43,65 @@ class Page:
         return self.transparent(facts) and self.name != facts.pages[1]
 
 
+#: what shared memory calls the settings of THP, in sysfs and as an option of a mount
+SHARED_WORDS = {"always": "always", "madvise": "advise", "never": "never"}
+
+
+def settings_under(thp: str, page: Page, facts: MachineFacts) -> list[tuple[Path, str]]:
+    """What has to be set for THP to be ``always``, ``madvise`` or ``never``, for all memory.
+
+    It is the setting of the size that the page has, and of the PMD-sized ones for base pages; all
+    other sizes are off, or the kernel would take those.
+    """
+    pmd_bytes = facts.thp_bytes or 0
+    own_bytes = page.size_bytes if page.multi_size(facts) else pmd_bytes
+    settings = []
+    for size in (*facts.mthp_bytes, pmd_bytes):
+        word = thp if size == own_bytes else "never"
+        settings.append((_size_file(size, "enabled"), word))
+        settings.append((_size_file(size, "shmem_enabled"), SHARED_WORDS[word]))
+    everywhere = "never" if page.multi_size(facts) else thp
+    settings.append((_thp("shmem_enabled"), SHARED_WORDS[everywhere]))
+    settings.append((_thp("enabled"), everywhere))
+    return settings
+
+
+def is_advised(thp: str, page: Page, facts: MachineFacts) -> bool:
+    """Whether memory has to be advised to get such pages, where THP is set so.
+
+    Without a setting of its own each case is advised, to be what its name says on any machine.
+    """
+    if not thp or page.hugetlb:
+        return True
+    return (thp == "always") != page.transparent(facts)
+
+
+def why_not_under(thp: str, page: Page, facts: MachineFacts) -> str:
+    """Why there are no such pages where THP is set so; empty if there are."""
+    if facts.thp_bytes is None:
+        return "the kernel has no THP, whose setting could be changed"
+    if page.hugetlb:
+        return "THP's setting says nothing about pages of a pool"
+    if page.transparent(facts) and thp == "never":
+        return f"THP set to never: nobody gets pages of {page.name}, whoever asks"
+    return ""
+
+
 def thp_settings(page: Page, memory: str, facts: MachineFacts) -> list[tuple[Path, str]]:
     """What has to be set for memory of that kind to get such pages, where it is not so anyway.
 
-    Larger sizes are switched off, since the kernel takes the largest that it may. Of POSIX shared
-    memory, PMD-sized pages go by its mount instead, which is left as it is.
+    Larger sizes are switched off, since the kernel takes the largest that it may. POSIX shared
+    memory goes by the mount /dev/shm as long as the object has a name, and without one, as that of
+    the suite, by the setting of its size, where the kernel has one for shared memory.
     """
     if not page.transparent(facts):
         return []
     anon = memory == "anon"
     file, word = ("enabled", "madvise") if anon else ("shmem_enabled", "advise")
     if not page.multi_size(facts):
-        return [] if memory in ("anon", "shm") else [(_thp("shmem_enabled"), "advise")]
+        if memory == "shm":
+            return [(_size_file(page.size_bytes, "shmem_enabled"), "advise")]
+        return [] if anon else [(_thp("shmem_enabled"), "advise")]
     larger = [size for size in (*facts.mthp_bytes, facts.thp_bytes or 0) if size > page.size_bytes]
     settings = [(_size_file(page.size_bytes, file), word)]
     settings += [(_size_file(size, file), "never") for size in larger]
@@ -73,8 +120,14 @@ def _size_file(size_bytes: int, name: str) -> Path:
     return _thp(f"hugepages-{size_bytes >> 10}kB") / name
 
 
-def thp_state(page: Page, facts: MachineFacts) -> dict[Path, str]:
-    """What decides now whether such a page is got; empty for those that nobody can switch."""
+def thp_state(page: Page, facts: MachineFacts, thp: str = "") -> dict[Path, str]:
+    """What decides now whether such a page is got; empty for those that nobody can switch.
+
+    Where THP is to be ``thp``, all that was set for it.
+    """
+    if thp:
+        files = [path for path, _ in settings_under(thp, page, facts)]
+        return {path: value_of(path) for path in files if path.exists()}
     if not page.transparent(facts):
         return {}
     names = ("enabled", "shmem_enabled")
@@ -138,11 +191,9 @@ class BorrowedPages:
 
     def switch(self, wanted: Sequence[tuple[Path, str]]) -> None:
         """Set these in place of what was switched before; MachineError if that is forbidden."""
-        if self._thp.any():
-            self._thp.restore()
-        for path, value in wanted:
-            if path.exists():
-                self._thp.borrow(path, value)
+        there = {path: value for path, value in wanted if path.exists()}
+        if there or self._thp.any():
+            self._thp.switch(there)
 
     def raise_pool(self, page: Page, wanted_bytes: int) -> int:
         """Let the pool have room for so much more; returns for how much it has. MachineError."""

@@ -11,7 +11,7 @@ import fcntl
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,27 +65,61 @@ class Settings:
         """
         with self._locked():
             loans = {loan.path: loan for loan in self.loans()}
-            try:
-                now = value_of(path)
-            except OSError as error:
-                raise MachineError(f"can't read the setting {path}: {error.strerror}") from error
+            now = _read(path)
             if now == value and path not in loans:
                 return
             before = loans[path].before if path in loans else now
             self._save({**loans, path: Loan(path, before, value)})
-            try:
-                path.write_text(value)
-                read_back = value_of(path)
-            except OSError as error:
-                self._give_up(loans, path, now)
-                raise MachineError(
-                    f"can't set {path} to {value}: {error.strerror} (root may)"
-                ) from error
-            if or_less and read_back.isdigit() and int(read_back) < int(value):
+            read_back = self._set(path, value, now, loans, or_less=or_less)
+            if read_back != value:
                 self._save({**loans, path: Loan(path, before, read_back)})
-            elif read_back != value:
-                self._give_up(loans, path, now)
-                raise MachineError(f"{path} was set to {value} and reads {read_back}")
+
+    def switch(self, wanted: Mapping[Path, str]) -> None:
+        """Borrow all of these and give back whatever else is borrowed; raises MachineError.
+
+        What is lent as it is wanted is not touched, and the ledger is written once for all: each
+        write of it waits for the disk, and some settings stop and start a thread of the kernel.
+        """
+        with self._locked():
+            same = {loan.path: loan for loan in self.loans() if wanted.get(loan.path) == loan.lent}
+            over = [loan for loan in self.loans() if loan.path not in same]
+            loans = same | _unreturned(over)
+            now = {path: _read(path) for path in wanted}
+            for path, value in wanted.items():
+                if now[path] != value:
+                    loans[path] = Loan(path, now[path], value)
+            self._save(loans)
+            for path, value in wanted.items():
+                if now[path] != value:
+                    without = {other: loan for other, loan in loans.items() if other != path}
+                    self._set(path, value, now[path], without)
+
+    def _set(
+        self,
+        path: Path,
+        value: str,
+        now: str,
+        without: Mapping[Path, Loan],
+        *,
+        or_less: bool = False,
+    ) -> str:
+        """Write one setting; what it reads then. If that is wrong, it and the ledger are as before.
+
+        ``without`` are the loans that there are if this one is not to be.
+        """
+        try:
+            path.write_text(value)
+            read_back = value_of(path)
+        except OSError as error:
+            self._give_up(without, path, now)
+            raise MachineError(
+                f"can't set {path} to {value}: {error.strerror} (root may)"
+            ) from error
+        less = or_less and read_back.isdigit() and int(read_back) < int(value)
+        if read_back != value and not less:
+            self._give_up(without, path, now)
+            raise MachineError(f"{path} was set to {value} and reads {read_back}")
+        return read_back
 
     def any(self) -> bool:
         """Whether anything may be borrowed, without a look at what."""
@@ -96,10 +130,7 @@ class Settings:
         with self._locked():
             loans = self.loans()
             returned = [_give_back(loan) for loan in reversed(loans)]
-            kept = {
-                r.loan.path: r.loan for r in reversed(returned) if r.outcome.startswith("can't")
-            }
-            self._save(kept)
+            self._save(_kept(returned))
             return returned
 
     def loans(self) -> list[Loan]:
@@ -152,6 +183,22 @@ class Settings:
         with file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
+
+
+def _read(path: Path) -> str:
+    try:
+        return value_of(path)
+    except OSError as error:
+        raise MachineError(f"can't read the setting {path}: {error.strerror}") from error
+
+
+def _kept(returned: Sequence[Returned]) -> dict[Path, Loan]:
+    """What could not be given back, and so stays a loan."""
+    return {r.loan.path: r.loan for r in reversed(returned) if r.outcome.startswith("can't")}
+
+
+def _unreturned(loans: Sequence[Loan]) -> dict[Path, Loan]:
+    return _kept([_give_back(loan) for loan in reversed(loans)])
 
 
 def _give_back(loan: Loan) -> Returned:

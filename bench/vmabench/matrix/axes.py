@@ -18,6 +18,13 @@ TOUCH_MODES = ("none", "read", "write")
 TOUCH_ORDERS = ("sequential", "random")
 THP_SETTINGS = ("always", "madvise", "never")
 
+#: what one call takes: IOV_MAX
+MOST_SEGMENTS = 1024
+#: how a side learns that a message is there; ``channel``: the pipe or socket itself tells
+WAITS = ("channel", "futex", "eventfd", "busy")
+MOST_RECEIVERS = 64
+MOST_PAGES_PER_S = 10_000_000
+
 #: the text of an axis that is left as the machine has it
 CURRENT = "current"
 
@@ -64,6 +71,34 @@ def _parse_thp(text: str) -> Fields:
     return {"thp": "" if text == CURRENT else text}
 
 
+def _parse_wait(text: str) -> Fields:
+    if text not in ("none", *WAITS):
+        raise UsageError(f"{text!r} is no way to wait: write {', '.join(WAITS)}")
+    return {"wait": text}
+
+
+def _parse_crowd(text: str) -> Fields:
+    kind, _, count = text.rpartition("-")
+    if text == "alone":
+        return {"receivers": 1, "pairs": 1}
+    if kind not in ("receivers", "pairs") or count == "1":
+        raise UsageError(f"{text!r} is no crowd: write alone, receivers-4 or pairs-4")
+    return {"receivers": 1, "pairs": 1} | {kind: parse_count(count, kind, MOST_RECEIVERS)}
+
+
+def _write_crowd(case: Any) -> str:
+    for kind in ("receivers", "pairs"):
+        if getattr(case, kind) > 1:
+            return f"{kind}-{getattr(case, kind)}"
+    return "alone"
+
+
+def _parse_rate(text: str) -> Fields:
+    if text not in ("none", "max"):
+        parse_count(text, "pages a second", MOST_PAGES_PER_S)
+    return {"rate": text}
+
+
 #: name, which is the key in plans and in names of cases -> axis, in the order of names
 AXES: dict[str, Axis] = {
     "touch": Axis(
@@ -72,11 +107,36 @@ AXES: dict[str, Axis] = {
         parse_touch,
         write_touch,
     ),
+    "segments": Axis(
+        "into how many segments the data is cut, which change places on the way: 1 to 1024",
+        "1",
+        lambda text: {"segments": parse_count(text, "segments", MOST_SEGMENTS)},
+        lambda case: str(case.segments),
+    ),
     "thp": Axis(
         "the setting of transparent huge pages: always, madvise, never; current leaves it",
         CURRENT,
         _parse_thp,
         lambda case: case.thp or CURRENT,
+    ),
+    "wait": Axis(
+        "how a side learns that a message is there: channel (of a pipe or socket), futex, eventfd,"
+        " busy",
+        "none",
+        _parse_wait,
+        lambda case: case.wait,
+    ),
+    "crowd": Axis(
+        "who works at once: alone, receivers-4 of one source, pairs-4 side by side",
+        "alone",
+        _parse_crowd,
+        _write_crowd,
+    ),
+    "rate": Axis(
+        "pages a second that the source writes while it is snapshot: 10000, or max",
+        "none",
+        _parse_rate,
+        lambda case: case.rate,
     ),
 }
 

@@ -19,11 +19,13 @@ class Scenario:
     """What is measured. ``phases`` are timed apart and "total" is the whole.
 
     ``axes``: the optional axes that it has -> what a plan that does not name them gets.
+    ``most_loops``: operations in a value, where what surrounds one takes much longer than it.
     """
 
     description: str
     phases: tuple[str, ...] = ("total",)
     axes: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    most_loops: int = 1 << 26
 
 
 _CURRENT_THP: dict[str, tuple[str, ...]] = {"thp": ("current",)}
@@ -36,6 +38,10 @@ SCENARIOS = {
     "transfer": Scenario(
         "both sides populated, buffers reused: the bare operation", axes=_CURRENT_THP
     ),
+    "scatter": Scenario(
+        "like transfer, in 1 to 1024 segments that lie in another order afterwards",
+        axes={"segments": ("1", "16", "256", "1024")} | _CURRENT_THP,
+    ),
     "deliver": Scenario(
         "fresh memory at the receiver each time: attach, transfer, touch, release apart",
         PHASES,
@@ -46,6 +52,19 @@ SCENARIOS = {
         PHASES,
         {"touch": ("none", *(f"{mode}-{pct}" for mode in ("read", "write") for pct in _SHARES))}
         | _CURRENT_THP,
+    ),
+    "pingpong": Scenario(
+        "one small message there and back, each round trip timed: percentiles",
+        axes={"wait": ("channel", "futex", "eventfd", "busy")},
+    ),
+    "contention": Scenario(
+        "receivers that pull from one source at once, or pairs side by side",
+        axes={"crowd": ("alone", "receivers-2", "receivers-4", "pairs-2", "pairs-4")},
+    ),
+    "snapshot": Scenario(
+        "the source goes on writing while it is copied or cloned: how long is it held up?",
+        axes={"rate": ("10000", "max")},
+        most_loops=1,
     ),
 }
 
@@ -59,7 +78,9 @@ class Case:
     that the receiver uses after each delivery; it is 0 where ``touch_mode`` is ``none``. ``thp`` is
     the setting that the case is measured under; empty leaves what the machine has. ``swapped_pct``
     is the share of the source that is paged out before each operation, ``receivers`` how many
-    processes receive at once.
+    processes receive at once from one source, ``segments`` into how many the data is cut,
+     ``pairs`` how many pairs work side by side. ``wait``
+    is how a side learns of a message, ``rate`` how many pages a second the source writes meanwhile.
     """
 
     mechanism: str
@@ -72,10 +93,21 @@ class Case:
     thp: str = ""
     swapped_pct: int = 0
     receivers: int = 1
+    segments: int = 1
+    pairs: int = 1
+    wait: str = "none"
+    rate: str = "none"
 
     @property
     def page_bytes(self) -> int:
         return parse_size(self.page.removeprefix("hugetlb-"))
+
+    @property
+    def region_bytes(self) -> int:
+        """The memory of the source: a message, there and back, lies on pages of its own."""
+        if self.scenario != "pingpong":
+            return self.size_bytes
+        return 2 * -(-self.size_bytes // self.page_bytes) * self.page_bytes
 
     @property
     def is_one_page(self) -> bool:

@@ -89,7 +89,8 @@ class Plan:
 
     A median whose 95 % interval is wider than ``target_width`` times the median is ``unstable``;
     0 leaves that judgement out, for plans too short for it. ``emulated`` is None for a plan that
-    is the same everywhere.
+    is the same everywhere. ``once``: each case is verified and done once, to see what can run; that
+    is no measurement.
     """
 
     name: str
@@ -99,6 +100,7 @@ class Plan:
     sweeps: tuple[Sweep, ...] = field(repr=False)
     description: str = ""
     emulated: Scaled | None = None
+    once: bool = False
 
     def to_toml(self) -> dict[str, Any]:
         """The form that ``load_plan`` reads."""
@@ -109,14 +111,19 @@ class Plan:
                 "rounds": self.emulated.rounds,
                 "max_size": format_size(self.emulated.max_size_bytes),
             }
-        return emulated | {
-            "name": self.name,
-            "description": self.description,
-            "budget": f"{self.budget_s:g}s",
-            "rounds": self.rounds,
-            "target_width": self.target_width,
-            "sweep": [sweep.to_toml() for sweep in self.sweeps],
-        }
+        once = {"once": True} if self.once else {}
+        return (
+            emulated
+            | once
+            | {
+                "name": self.name,
+                "description": self.description,
+                "budget": f"{self.budget_s:g}s",
+                "rounds": self.rounds,
+                "target_width": self.target_width,
+                "sweep": [sweep.to_toml() for sweep in self.sweeps],
+            }
+        )
 
 
 def builtin_plans() -> dict[str, str]:
@@ -170,6 +177,7 @@ def parse_plan(text: str, where: str) -> Plan:
         target_width=table.take("target_width", float, 0.3),
         sweeps=tuple(_sweep(entry, index, text, where) for index, entry in enumerate(sweeps)),
         emulated=_scaled(emulated, text, where) if emulated else None,
+        once=table.take("once", bool, False),
     )
     if not re.fullmatch(r"[a-z0-9-]+", plan.name):
         raise table.error("name", "must consist of a-z, 0-9 and -")
@@ -210,7 +218,9 @@ def _scaled(entry: Mapping[str, object], text: str, where: str) -> Scaled:
     )
 
 
-_PLAN_KEYS = ("name", "description", "budget", "rounds", "target_width", "sweep", "emulated")
+_PLAN_KEYS = (
+    "name", "description", "budget", "rounds", "target_width", "sweep", "emulated", "once",
+)  # fmt: skip
 
 
 def _line_of(heading: str, index: int, text: str) -> int:
@@ -250,7 +260,7 @@ class _Table:
         value = self.data.get(key, default)
         if value is None:
             raise self.error(key, "is missing")
-        if not isinstance(value, kind) or isinstance(value, bool):
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
             raise self.error(key, f"must be {_KINDS[kind]}, not {value!r}")
         return value
 
@@ -273,6 +283,7 @@ _KINDS = {
     float: "a number as in 0.3",
     list: "a list",
     dict: "a table",
+    bool: "true or false",
 }
 
 
@@ -342,7 +353,8 @@ def _names(kind: str, given: Sequence[str], valid: tuple[str, ...]) -> tuple[str
 
 def check_sizes(cases: Sequence[Case], sizes: Iterable[str]) -> None:
     """Refuses a size that a user asked for by name and that no page in the plan divides."""
-    pages = sorted({case.page_bytes for case in cases})
+    # a message is no number of pages
+    pages = sorted({case.page_bytes for case in cases if case.scenario != "pingpong"})
     for text in sizes:
         size = parse_size(text)
         if pages and all(size % page for page in pages):

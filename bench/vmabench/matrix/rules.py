@@ -1,55 +1,98 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Why a case can't run here: pure, from facts and from what was tried."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 
 from vmabench.machine.facts import MachineFacts
-from vmabench.machine.pages import Page, why_pool_is_small
+from vmabench.machine.pages import Page, why_not_under, why_pool_is_small
 from vmabench.matrix.case import Case
+from vmabench.matrix.scenarios import Traits, why_no_part
+from vmabench.matrix.table import TABLE
 from vmabench.units import format_size
-
-#: A worker keeps at most this many buffers of a case's size: the source, a populated
-#: destination, the local source of the baselines, and fresh memory or a forked copy.
-BUFFERS = 4
 
 #: beside the pair's source, a source and a destination of their own, or two private mappings
 _THREE_BUFFERS = ("memcpy", "mremap", "uffd-move", "memfd-private")
 
+#: of a mechanism that has no row: it may keep one of each kind
+_STRANGE_BUFFERS = 4
+
+#: From this size on a worker gives each buffer back that its case does not need, as it does for
+#: pages of a pool; below, the rivals of a block find them populated. As in core.h.
+LARGE_BYTES = 512 << 20
+
+#: what a worker keeps below that: a destination and the local source of the baselines
+KEPT_BUFFERS = 2
+
+#: of each buffer: the entries that map base pages
+_TABLES = 1 / 512
+
 #: What is left to the rest of the machine.
 RESERVE_BYTES = 256 << 20
 
+#: what was tried in vain: mechanism, page, setting of THP (empty: the machine's) -> the reason
+Blocked = Mapping[tuple[str, str, str], str]
+
 
 def peak_bytes(case: Case) -> int:
-    """The most memory that the pair of processes takes for this case."""
-    return BUFFERS * case.size_bytes
+    """The most memory that the processes of a case take together, measured alone.
+
+    A written page of memory that is shared until then is one more.
+    """
+    row = TABLE.get(case.mechanism)
+    buffers = float(row.buffers if row else _STRANGE_BUFFERS)
+    if row and row.way == "clone" and case.touch_mode == "write":
+        buffers += case.touch_pct / 100
+    return int(buffers * case.region_bytes * max(case.receivers, case.pairs) * (1 + _TABLES))
+
+
+def needed_bytes(case: Case) -> int:
+    """What has to be available: the case's own peak, and what the rivals before it have left."""
+    kept = KEPT_BUFFERS * case.region_bytes if case.size_bytes < LARGE_BYTES else 0
+    return peak_bytes(case) + kept + RESERVE_BYTES
 
 
 def why_not(
     case: Case,
     facts: MachineFacts,
-    blocked: Mapping[tuple[str, str], str],
-    fresh_only: Collection[str] = (),
+    blocked: Blocked,
+    traits: Mapping[str, Traits] = MappingProxyType({}),
     pools: Mapping[str, int] = MappingProxyType({}),
 ) -> str | None:
     """The reason for which a case is skipped, or None.
 
-    ``blocked`` has the reason for each pair of mechanism and page that was tried in vain.
-    ``fresh_only`` are the mechanisms that need memory that is not populated. ``pools`` has the
+    ``traits`` has what is true of each mechanism, see ``matrix.scenarios``. ``pools`` has the
     bytes that there are of each page of a pool.
     """
-    if case.scenario == "transfer" and case.mechanism in fresh_only:
-        return f"{case.mechanism} fills fresh memory alone, there is no transfer of it"
-    if case.size_bytes % case.page_bytes:
+    base_page = facts.pages[0]
+    reason = why_no_part(case, traits.get(case.mechanism, ()), len(facts.cpus), base_page)
+    if reason:
+        return reason
+    if case.region_bytes % case.page_bytes:
         return f"{format_size(case.size_bytes)} is no multiple of the page size {case.page}"
-    too_small = why_not_in_pool(case, pools)
-    too_large = why_too_large(case, facts)
-    return too_small or too_large or blocked.get((case.mechanism, case.page))
+    return (
+        _why_not_scattered(case)
+        or (case.thp and why_not_under(case.thp, Page(case.page), facts))
+        or why_not_in_pool(case, pools)
+        or why_too_large(case, facts)
+        or blocked.get((case.mechanism, case.page, case.thp))
+    )
+
+
+def _why_not_scattered(case: Case) -> str:
+    """Empty where the case has its segments, or no need of any."""
+    if case.scenario != "scatter":
+        return ""
+    if case.size_bytes % (case.segments * case.page_bytes):
+        return f"{format_size(case.size_bytes)} has no {case.segments} segments of whole pages"
+    row = TABLE.get(case.mechanism)
+    return row.unscattered if row else ""
 
 
 def pool_bytes(case: Case) -> int:
     """What a case takes of a pool: there, a buffer that no case needs is given back at once."""
-    return (3 if case.mechanism in _THREE_BUFFERS else 2) * case.size_bytes
+    buffers = 3 if case.mechanism in _THREE_BUFFERS else 2
+    return buffers * case.region_bytes * max(case.receivers, case.pairs)
 
 
 def why_not_in_pool(case: Case, pools: Mapping[str, int]) -> str:
@@ -60,7 +103,7 @@ def why_not_in_pool(case: Case, pools: Mapping[str, int]) -> str:
 
 
 def why_too_large(case: Case, facts: MachineFacts) -> str | None:
-    needed = peak_bytes(case) + RESERVE_BYTES
+    needed = needed_bytes(case)
     if needed <= facts.available_bytes:
         return None
     return (

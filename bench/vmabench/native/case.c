@@ -7,13 +7,20 @@
 
 #include "control.h"
 
+/* A pool is small, and so is a machine beside its largest cases. */
+static int is_scarce(const struct vmb_ctx *ctx)
+{
+	return ctx->hugetlb || ctx->size >= VMB_LARGE_BYTES;
+}
+
 /* Where the receiver's bytes go: a populated buffer, or a free range for fresh memory. */
 static int prepare_destination(struct vmb_ctx *ctx)
 {
 	const struct vmb_region *region;
 
-	if (vmb_delivers(ctx) || ctx->mech->flags & VMB_IN_PLACE) {
-		if (ctx->hugetlb) /* a pool is small */
+	if (vmb_delivers(ctx) ||
+	    (ctx->mech->flags & VMB_IN_PLACE && !(vmb_scene_of(ctx)->flags & VMB_TWO_WAY))) {
+		if (is_scarce(ctx))
 			vmb_pair_drop_destination(ctx->pair);
 		return 0;
 	}
@@ -29,7 +36,7 @@ static int prepare_local(struct vmb_ctx *ctx)
 	const struct vmb_region *region;
 
 	if (!(ctx->mech->flags & VMB_LOCAL) || ctx->mech->isolation == VMB_MOVES_NOTHING) {
-		if (ctx->hugetlb)
+		if (is_scarce(ctx))
 			vmb_pair_drop_local(ctx->pair);
 		return 0;
 	}
@@ -74,10 +81,33 @@ static int prepare_slots(struct vmb_ctx *ctx)
 	return vmb_slots_settle(ctx->slot, &ctx->pads);
 }
 
-static int prepare(struct vmb_ctx *ctx)
+/* The scenario's own, here and in the source. */
+static int prepare_scene(struct vmb_ctx *ctx)
+{
+	const struct vmb_scene *scene = vmb_scene_of(ctx);
+	int err = scene->open ? scene->open(ctx) : 0;
+
+	if (!err && scene->source_open)
+		err = vmb_pair_call(ctx->pair, VMB_CMD_READY);
+	return err;
+}
+
+/* Where the receivers prepare themselves: the source, if it is one for all of them. */
+static int prepare_apart(struct vmb_ctx *ctx)
+{
+	int err = ctx->mech->probe ? ctx->mech->probe() : 0;
+
+	if (!err)
+		err = prepare_scene(ctx);
+	return !err && vmb_shares_source(ctx) ? open_in_source(ctx) : err;
+}
+
+static int prepare(struct vmb_ctx *ctx, int joins)
 {
 	int err;
 
+	if (vmb_scene_of(ctx)->flags & VMB_APART)
+		return prepare_apart(ctx);
 	err = ctx->mech->probe ? ctx->mech->probe() : 0;
 	if (!err)
 		err = prepare_destination(ctx);
@@ -87,30 +117,24 @@ static int prepare(struct vmb_ctx *ctx)
 		err = prepare_slots(ctx);
 	if (!err && ctx->mech->setup)
 		err = ctx->mech->setup(ctx);
-	if (!err)
+	if (!err && !joins)
 		err = open_in_source(ctx);
 	if (!err && ctx->mech->connect)
 		err = ctx->mech->connect(ctx);
+	if (!err)
+		err = prepare_scene(ctx);
 	return err;
 }
 
-int vmb_case_open(struct vmb_pair *pair, const struct vmb_mech *mech,
-		  const struct vmb_params *params, struct vmb_ctx **ret)
+static struct vmb_ctx *new_case(struct vmb_pair *pair, const struct vmb_mech *mech,
+				const struct vmb_params *params)
 {
 	const struct vmb_region *source = vmb_pair_source(pair);
-	struct vmb_ctx *ctx;
-	int err;
+	struct vmb_ctx *ctx = calloc(1, sizeof(*ctx));
 
-	if (mech->memory != source->memory)
-		return vmb_fail(-EINVAL, "%s needs a source of another kind", mech->name);
-	if (mech->flags & VMB_FRESH_ONLY && params->scenario == VMB_TRANSFER)
-		return vmb_fail(-EOPNOTSUPP, "%s fills fresh memory alone", mech->name);
-	err = vmb_delay_check(mech, params);
-	if (err)
-		return err;
-	ctx = calloc(1, sizeof(*ctx));
 	if (!ctx)
-		return vmb_fail(-ENOMEM, "opening a case");
+		return NULL;
+	*ctx = VMB_NO_CTX;
 	ctx->mech = mech;
 	ctx->params = *params;
 	ctx->pair = pair;
@@ -123,20 +147,78 @@ int vmb_case_open(struct vmb_pair *pair, const struct vmb_mech *mech,
 	ctx->fd = source->fd;
 	ctx->remote_fd = source->remote_fd;
 	ctx->shmid = source->shmid;
-	ctx->channel = -1;
-	err = prepare(ctx);
-	if (err) {
+	return ctx;
+}
+
+static int finish_opening(struct vmb_ctx *ctx, int err, struct vmb_ctx **ret)
+{
+	if (err)
 		vmb_case_close(ctx);
+	else
+		*ret = ctx;
+	return err;
+}
+
+/*
+ * In a forked child of the receiver: a receiver of its own for a case that is open,
+ * with memory of its own. The source knows nothing of it, so it must not act.
+ */
+int vmb_case_join(const struct vmb_ctx *opened, const struct vmb_params *params,
+		  struct vmb_ctx **ret)
+{
+	struct vmb_ctx *ctx = new_case(opened->pair, opened->mech, params);
+
+	if (!ctx)
+		return vmb_fail(-ENOMEM, "joining a case");
+	ctx->token = opened->token;
+	vmb_pair_drop_destination(ctx->pair);
+	return finish_opening(ctx, prepare(ctx, 1), ret);
+}
+
+int vmb_case_open(struct vmb_pair *pair, const struct vmb_mech *mech,
+		  const struct vmb_params *params, struct vmb_ctx **ret)
+{
+	const struct vmb_region *source = vmb_pair_source(pair);
+	struct vmb_ctx *ctx;
+	int err;
+
+	if (mech->memory != source->memory)
+		return vmb_fail(-EINVAL, "%s needs a source of another kind", mech->name);
+	if (params->scenario == VMB_SCATTER && !mech->scatter)
+		return vmb_fail(-EOPNOTSUPP, "%s has no segments", mech->name);
+	if (params->segments > VMB_MOST_SEGMENTS ||
+	    (params->segments && source->size % (params->segments * vmb_base_page())))
+		return vmb_fail(-EINVAL, "%u segments of %zu bytes", params->segments,
+				source->size);
+	err = vmb_delay_check(mech, params);
+	if (err)
+		return err;
+	ctx = new_case(pair, mech, params);
+	if (!ctx)
+		return vmb_fail(-ENOMEM, "opening a case");
+	if (mech->flags & VMB_FRESH_ONLY && !vmb_delivers(ctx))
+		err = vmb_fail(-EOPNOTSUPP, "%s fills fresh memory alone", mech->name);
+	else if (params->delay_ns && vmb_scene_of(ctx)->source_run)
+		err = vmb_fail(-EOPNOTSUPP, "no delay can be injected into this scenario");
+	if (err) {
+		free(ctx);
 		return err;
 	}
-	*ret = ctx;
-	return 0;
+	return finish_opening(ctx, prepare(ctx, 0), ret);
+}
+
+/* Of the single operations since it was reset, where the scenario times them. */
+struct vmb_latency *vmb_case_latency(struct vmb_ctx *ctx)
+{
+	return &vmb_pair_control(ctx->pair)->latency;
 }
 
 void vmb_case_close(struct vmb_ctx *ctx)
 {
 	if (!ctx)
 		return;
+	if (vmb_scene_of(ctx)->close)
+		vmb_scene_of(ctx)->close(ctx);
 	if (ctx->mech->teardown)
 		ctx->mech->teardown(ctx);
 	if (ctx->channel >= 0)
@@ -163,7 +245,7 @@ static int run_in_source(struct vmb_ctx *ctx, uint64_t loops, struct vmb_sample 
 	return err;
 }
 
-static int run_uncounted(struct vmb_ctx *ctx, uint64_t loops, struct vmb_sample *ret)
+int vmb_case_run_uncounted(struct vmb_ctx *ctx, uint64_t loops, struct vmb_sample *ret)
 {
 	const struct vmb_scene *scene = vmb_scene_of(ctx);
 	unsigned int flags = ctx->mech->flags;
@@ -172,7 +254,7 @@ static int run_uncounted(struct vmb_ctx *ctx, uint64_t loops, struct vmb_sample 
 		*ret = (struct vmb_sample){ .loops = loops };
 		return scene->run(ctx, loops, ret);
 	}
-	if (flags & VMB_SOURCE_ACTS && (ctx->mech->run || ctx->params.scenario == VMB_TRANSFER))
+	if (flags & VMB_SOURCE_ACTS && (ctx->mech->run || !vmb_delivers(ctx)))
 		return run_in_source(ctx, loops, ret);
 	return vmb_loop(ctx, loops, ret);
 }
@@ -185,12 +267,14 @@ int vmb_case_run(struct vmb_ctx *ctx, uint64_t loops, struct vmb_sample *ret)
 
 	err = vmb_counts_read(ctx->other, &before);
 	if (!err)
-		err = run_uncounted(ctx, loops, ret);
+		err = vmb_case_run_uncounted(ctx, loops, ret);
 	if (!err)
 		err = vmb_counts_read(ctx->other, &after);
 	if (err) /* a dead source explains any other error */
 		return vmb_pair_check(ctx->pair) ? -ESRCH : err;
 	vmb_counts_since(&before, &after);
+	for (int i = 0; i < VMB_NR_COUNTERS; i++)
+		after.count[i] += ret->counts.count[i];
 	ret->counts = after;
 	return vmb_pair_check(ctx->pair);
 }

@@ -21,6 +21,7 @@ enum vmb_command {
 	VMB_CMD_SCRIBBLE, /* write the word at offset */
 	VMB_CMD_RENEW,	  /* make the page at offset whole again */
 	VMB_CMD_OPEN,	  /* take mechanism, params and remote_dst as the case */
+	VMB_CMD_READY,	  /* what the scenario needs in the source */
 	VMB_CMD_RUN,	  /* loops of the case, timed here */
 	VMB_CMD_VERIFY,	  /* the mechanism's own check */
 	VMB_CMD_CLOSE,	  /* the case is over */
@@ -32,6 +33,7 @@ struct vmb_request {
 	uint32_t command;
 	uint32_t memory;
 	uint32_t hugetlb;
+	uint32_t unadvised;
 	uint64_t page, size;
 	uint64_t generation;
 	uint64_t offset;
@@ -61,6 +63,34 @@ struct vmb_child_report {
 	int32_t err;
 	char detail[VMB_DETAIL_SIZE];
 	struct vmb_evidence evidence;
+	uint64_t torn_pages;
+};
+
+/*
+ * Whose turn it is in a talk: the number of the last message each way, in a cache
+ * line of its own. A side that gives up sets stop, and then counts its word up so
+ * that no wake-up is lost.
+ */
+struct vmb_talk {
+	uint32_t there __attribute__((aligned(64)));
+	uint32_t back __attribute__((aligned(64)));
+	uint32_t stop __attribute__((aligned(64)));
+};
+
+/* How far the taking of a snapshot is. The receiver steps forward, and the source if it acts. */
+enum vmb_step {
+	VMB_STEP_PLAIN,	 /* there is none: how it is to write without */
+	VMB_STEP_TAKING, /* by the receiver */
+	VMB_STEP_ASKED,	 /* of the source, which has to act */
+	VMB_STEP_TAKEN,
+};
+
+struct vmb_snapshot {
+	uint64_t taken;	  /* number of a write soon after it was there */
+	uint32_t step;	  /* enum vmb_step, by the receiver */
+	uint32_t writing; /* futex: the source has written for long enough */
+	uint32_t acted;	  /* futex: the source has done what it was asked for */
+	uint32_t dropped; /* futex: the forked child may look at what it has, and end */
 };
 
 struct vmb_control {
@@ -70,6 +100,9 @@ struct vmb_control {
 	struct vmb_request request;
 	struct vmb_answer answer;
 	struct vmb_child_report child;
+	struct vmb_talk talk;
+	struct vmb_snapshot snapshot;
+	struct vmb_latency latency; /* of single operations, whichever side times them */
 };
 
 /* handshake.c, for mechanisms that act in the source */
@@ -80,6 +113,8 @@ extern struct vmb_region vmb_source_region;
 int vmb_pair_call(struct vmb_pair *pair, enum vmb_command command);
 int vmb_pair_start(struct vmb_pair *pair, enum vmb_command command);
 int vmb_pair_finish(struct vmb_pair *pair);
+uint64_t vmb_pair_patience_ns(const struct vmb_pair *pair);
+struct vmb_control *vmb_pair_control(struct vmb_pair *pair);
 uint64_t vmb_pair_started_ns(const struct vmb_pair *pair);
 int vmb_pair_renew_object(struct vmb_pair *pair);
 struct vmb_request *vmb_pair_request(struct vmb_pair *pair);

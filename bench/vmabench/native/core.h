@@ -19,6 +19,8 @@
 #include <sys/types.h>
 #include <time.h>
 
+#include "latency.h"
+
 #define VMB_DETAIL_SIZE 192
 
 /* What the source's memory is made of. */
@@ -31,9 +33,21 @@ enum vmb_memory {
 };
 
 enum vmb_scenario {
-	VMB_TRANSFER, /* both sides populated, buffers reused: the bare operation */
-	VMB_DELIVER,  /* the receiver's memory is fresh each time, phases timed apart */
+	VMB_TRANSFER,	/* both sides populated, buffers reused: the bare operation */
+	VMB_SCATTER,	/* like transfer, in segments that lie in another order afterwards */
+	VMB_DELIVER,	/* the receiver's memory is fresh each time, phases timed apart */
+	VMB_PINGPONG,	/* a small message there and back, each of them timed */
+	VMB_CONTENTION, /* several receivers of one source, or several pairs, at once */
+	VMB_SNAPSHOT,	/* the source goes on writing meanwhile */
 	VMB_NR_SCENARIOS,
+};
+
+/* How a side learns that a message is there. */
+enum vmb_wait {
+	VMB_WAIT_CHANNEL, /* the message itself tells: of a pipe, of a socket */
+	VMB_WAIT_FUTEX,
+	VMB_WAIT_EVENTFD,
+	VMB_WAIT_BUSY,
 };
 
 enum vmb_touch { VMB_TOUCH_NONE, VMB_TOUCH_READ, VMB_TOUCH_WRITE };
@@ -46,6 +60,8 @@ enum vmb_phase {
 	VMB_PHASE_TOTAL,
 	VMB_NR_PHASES,
 };
+
+#define VMB_MOST_SEGMENTS 1024 /* IOV_MAX: what one call takes */
 
 /* What holds between the two sides after the operation; vmb_case_verify() tests it. */
 enum vmb_isolation {
@@ -62,6 +78,13 @@ enum vmb_isolation {
 #define VMB_BOTH_ACT	0x10u /* send() in the source and transfer() in the receiver, at once */
 #define VMB_FRESH_ONLY	0x20u /* needs memory that is not populated: no scenario transfer */
 #define VMB_PINS	0x40u /* pins pages of the source, which makes later copies of it dearer */
+#define VMB_TALKS	0x80u /* carries messages both ways: scenario pingpong */
+
+/*
+ * From this size on a buffer that a case does not need is given back before it;
+ * below, the cases of a block find what the ones before them have populated.
+ */
+#define VMB_LARGE_BYTES (512ul << 20)
 
 /* Folios are counted by the power of two of base pages that they have: up to 1G of 4K. */
 #define VMB_NR_ORDERS 19
@@ -108,11 +131,28 @@ struct vmb_counts {
 	uint64_t count[VMB_NR_COUNTERS];
 };
 
+#define VMB_MOST_RECEIVERS 64
+
+/* What the writing source of a snapshot went through while the snapshots were there. */
+struct vmb_writer {
+	uint64_t writes;
+	uint64_t write_ns;	/* in them */
+	uint64_t faults;	/* minor ones */
+	uint64_t plain_writes;	/* of the same source, before there was a snapshot */
+	uint64_t plain_ns;	/* in them */
+	uint64_t longest_ns;	/* the longest time between the ends of two writes */
+	uint64_t checked_pages; /* of the snapshots */
+	uint64_t torn_pages;	/* that are not of the snapshot's moment */
+};
+
 /* Sums over all loops. */
 struct vmb_sample {
 	uint64_t loops;
 	uint64_t time_ns[VMB_NR_PHASES];
 	struct vmb_counts counts;
+	uint32_t receivers; /* of contention, with the time of each */
+	uint64_t receiver_ns[VMB_MOST_RECEIVERS];
+	struct vmb_writer writer;
 };
 
 /* Everything that defines a case, apart from the mechanism. */
@@ -121,15 +161,22 @@ struct vmb_params {
 	uint32_t touch;	       /* enum vmb_touch */
 	uint32_t touch_pct;    /* of the base pages, where the receiver's memory is fresh */
 	uint32_t touch_random; /* in an order that no prefetcher knows */
+	uint32_t segments;     /* of scatter, up to VMB_MOST_SEGMENTS; else 1 */
 	uint32_t seed;
-	uint32_t delay_ns; /* put into the operation on purpose; 0: none */
+	uint32_t delay_ns;	/* put into the operation on purpose; 0: none */
+	uint32_t message_bytes; /* pingpong */
+	uint32_t wait;		/* pingpong: enum vmb_wait */
+	uint32_t receivers;	/* contention: of one source */
+	uint32_t pairs;		/* contention: side by side */
+	uint64_t rate;		/* snapshot: pages a second that the source writes; 0: all it can */
 };
 
 struct vmb_region {
 	char *addr;
 	size_t size;
-	size_t page; /* the page size asked for: the base page, or a larger one */
-	int hugetlb; /* of a pool, not transparent */
+	size_t page;   /* the page size asked for: the base page, or a larger one */
+	int hugetlb;   /* of a pool, not transparent */
+	int unadvised; /* nobody tells the kernel what pages it is to have */
 	enum vmb_memory memory;
 	int fd;	       /* of the shared object, or -1 */
 	int remote_fd; /* receiver: its number in the source, or -1 */
@@ -170,7 +217,12 @@ struct vmb_ctx {
 	int opened;		 /* receiver: the source knows of the case */
 	int moved;		 /* receiver: the data is at slot, not where it was */
 	struct vmb_region local; /* receiver: the source's bytes of a local baseline */
+	int reply;		 /* pingpong: the channel of the other way, or -1: the same one */
+	int events[2];		 /* pingpong: eventfds, to the source and back; or -1 */
+	void *scene;		 /* of the scenario's own */
 };
+
+#define VMB_NO_CTX ((struct vmb_ctx){ .channel = -1, .reply = -1, .events = { -1, -1 } })
 
 /*
  * A mechanism: one row of the table in mech_table.c, one file mech_*.c.
@@ -188,10 +240,12 @@ struct vmb_mech {
 	int (*connect)(struct vmb_ctx *ctx);	  /* receiver, after source_setup */
 	int (*transfer)(struct vmb_ctx *ctx);	  /* timed: the bare operation */
 	int (*send)(struct vmb_ctx *ctx);	  /* timed: the source's half of it */
+	int (*scatter)(struct vmb_ctx *ctx);	  /* timed, scatter: instead of transfer */
 	int (*attach)(struct vmb_ctx *ctx);  /* timed, deliver: get fresh memory or the mapping */
 	int (*deliver)(struct vmb_ctx *ctx); /* timed, deliver: make the bytes arrive in it */
 	int (*release)(struct vmb_ctx *ctx); /* timed, deliver: give it back */
 	int (*rearm)(struct vmb_ctx *ctx);   /* not timed: make the source whole again */
+	int (*reply)(struct vmb_ctx *ctx); /* both sides: what the way back takes; receiver first */
 	/* Where the common loops and the common check don't fit. */
 	int (*run)(struct vmb_ctx *ctx, uint64_t loops, struct vmb_sample *ret);
 	int (*verify)(struct vmb_ctx *ctx, uint64_t generation, struct vmb_evidence *ret);
@@ -201,16 +255,33 @@ struct vmb_mech {
 
 /*
  * A scenario of its own: one row of the table in scenes.c, one file scene_*.c.
- * Both hooks are called in the receiver, in place of the common ones. run reads
- * the clock itself; the counters are read around it.
+ * run and verify are called in the receiver, in place of the common ones. run
+ * reads the clock itself; the counters are read around it, and what it leaves in
+ * the counts of its sample is added to them.
  */
 struct vmb_scene {
+	unsigned int flags;
+	int (*open)(struct vmb_ctx *ctx);	 /* receiver, when the mechanism is set up */
+	int (*source_open)(struct vmb_ctx *ctx); /* source, after that */
 	int (*run)(struct vmb_ctx *ctx, uint64_t loops, struct vmb_sample *ret);
+	int (*source_run)(struct vmb_ctx *ctx, uint64_t loops, struct vmb_sample *ret);
 	int (*verify)(struct vmb_ctx *ctx, uint64_t generation, struct vmb_evidence *ret);
+	int (*source_fill)(struct vmb_region *region, uint32_t seed, uint64_t generation);
+	void (*close)(struct vmb_ctx *ctx); /* receiver; safe after a failed open */
+	void (*source_close)(struct vmb_ctx *ctx);
 };
+
+#define VMB_REUSES  0x1u /* the receiver's memory is not fresh: transfer() is the operation */
+#define VMB_APART   0x4u /* the receivers are processes of their own */
+#define VMB_WRITTEN 0x8u /* the source's memory is not what it was, after the timed part */
+#define VMB_TWO_WAY 0x2u /* the receiver has a buffer of its own, whatever the mechanism */
 
 /* scenes.c */
 const struct vmb_scene *vmb_scene_of(const struct vmb_ctx *ctx);
+int vmb_delivers(const struct vmb_ctx *ctx);
+
+/* scene_contention.c */
+int vmb_shares_source(const struct vmb_ctx *ctx);
 
 /* mech_table.c */
 extern const struct vmb_mech *const vmb_mechs[];
@@ -221,28 +292,43 @@ const struct vmb_mech *vmb_mech_find(const char *name);
 /* mech_vmrw.c */
 int vmb_readv_self(void);
 
+/* segments.c */
+typedef int (*vmb_part)(struct vmb_ctx *ctx, size_t to, size_t from, size_t size);
+size_t vmb_segment_bytes(const struct vmb_ctx *ctx);
+size_t vmb_segment_from(const struct vmb_ctx *ctx, size_t segment);
+size_t vmb_source_page(const struct vmb_ctx *ctx, size_t page);
+int vmb_each_segment(struct vmb_ctx *ctx, vmb_part part);
+int vmb_copy_segments(struct vmb_ctx *ctx);
+int vmb_check_segments(struct vmb_ctx *ctx, uint64_t generation);
+
 /* detail.c */
 const char *vmb_detail(void);
 __attribute__((format(printf, 2, 3))) int vmb_fail(int err, const char *format, ...);
 
 /* region.c */
 size_t vmb_base_page(void);
+void vmb_advise(int unadvised);
 int vmb_slots_find(size_t size, int count, char **ret);
 int vmb_slots_settle(char *slot, int *ret);
 void vmb_slots_release(char *slot, int pads);
 int vmb_fresh_map(char *slot, size_t size, size_t page, int hugetlb);
 int vmb_shared_map(char *slot, size_t size, size_t page, int hugetlb, int fd);
 int vmb_map_over(const struct vmb_ctx *ctx, int flags, int fd);
+int vmb_map_part(const struct vmb_ctx *ctx, int flags, size_t to, size_t from, size_t size);
 int vmb_sysv_map(char *slot, size_t size, size_t page, int hugetlb, int shmid);
 void vmb_populate(char *addr, size_t size);
 int vmb_region_map(const struct vmb_region *wanted, struct vmb_region *ret);
 int vmb_region_fill(struct vmb_region *region, uint32_t seed, uint64_t generation);
+int vmb_region_remake(struct vmb_region *region, uint32_t seed, uint64_t generation);
+int vmb_region_seal(const struct vmb_region *region);
 int vmb_region_renew(const struct vmb_region *region, size_t offset);
 void vmb_region_unmap(struct vmb_region *region);
 
 /* pattern.c: the data is a function of seed, generation and page */
 void vmb_pattern_fill(char *addr, size_t size, uint32_t seed, uint64_t generation);
 int vmb_pattern_check(const char *addr, size_t size, uint32_t seed, uint64_t generation);
+int vmb_pattern_check_from(const char *addr, size_t size, uint32_t seed, uint64_t generation,
+			   size_t first);
 uint64_t vmb_pattern_word(uint32_t seed, uint64_t generation, size_t page, size_t word);
 
 /* touch.c */
@@ -259,18 +345,28 @@ int vmb_page_table_bytes(pid_t pid, uint64_t *ret);
 /* counters.c */
 const char *vmb_counter_name(int counter);
 int vmb_counts_read(pid_t other, struct vmb_counts *ret);
+int vmb_counts_read_pair(pid_t other, struct vmb_counts *ret);
 void vmb_counts_since(const struct vmb_counts *before, struct vmb_counts *counts);
 
 /* hooks.c: hooks that several mechanisms share */
 int vmb_attach_fresh(struct vmb_ctx *ctx);
 int vmb_release_slot(struct vmb_ctx *ctx);
 int vmb_take_channel(struct vmb_ctx *ctx);
+typedef int (*vmb_move)(struct vmb_ctx *ctx, char *from, char *to);
+int vmb_swing(struct vmb_ctx *ctx, vmb_move move);
+int vmb_swing_home(struct vmb_ctx *ctx, vmb_move move);
 
 /* delay.c: what the timed loops call */
 typedef int (*vmb_hook)(struct vmb_ctx *ctx);
 vmb_hook vmb_timed_transfer(const struct vmb_ctx *ctx);
 vmb_hook vmb_timed_deliver(const struct vmb_ctx *ctx);
 int vmb_delay_check(const struct vmb_mech *mech, const struct vmb_params *params);
+/* tracefs.c */
+int vmb_tracefs_open(void);
+
+/* watch.c */
+int vmb_watch_start(void);
+void vmb_watch_stop(void);
 
 /* loops.c */
 int vmb_stream(struct vmb_ctx *ctx, uint64_t loops, uint64_t *ret);
@@ -284,27 +380,37 @@ void vmb_pair_close(struct vmb_pair *pair);
 pid_t vmb_pair_pid(const struct vmb_pair *pair);
 void vmb_pair_set_patience(struct vmb_pair *pair, unsigned int ms);
 int vmb_pair_check(struct vmb_pair *pair);
-int vmb_pair_source_make(struct vmb_pair *pair, enum vmb_memory memory, size_t page, int hugetlb,
-			 size_t size, struct vmb_proof *ret);
+int vmb_pair_source_make(struct vmb_pair *pair, const struct vmb_region *wanted,
+			 struct vmb_proof *ret);
 const struct vmb_region *vmb_pair_source(const struct vmb_pair *pair);
 int vmb_pair_send_fd(struct vmb_pair *pair, int fd);
+const char *vmb_pair_program(const struct vmb_pair *pair);
+int vmb_pair_on_one_cpu(const struct vmb_pair *pair);
+int vmb_pin(int cpu);
+int vmb_cpu_at(unsigned int index);
 
 /* case.c: one case of a pair */
 int vmb_case_open(struct vmb_pair *pair, const struct vmb_mech *mech,
 		  const struct vmb_params *params, struct vmb_ctx **ret);
 int vmb_case_run(struct vmb_ctx *ctx, uint64_t loops, struct vmb_sample *ret);
+int vmb_case_run_uncounted(struct vmb_ctx *ctx, uint64_t loops, struct vmb_sample *ret);
+int vmb_case_join(const struct vmb_ctx *ctx, const struct vmb_params *params, struct vmb_ctx **ret);
+struct vmb_latency *vmb_case_latency(struct vmb_ctx *ctx);
 void vmb_case_close(struct vmb_ctx *ctx);
 
 /* verify.c */
 int vmb_judge_isolation(enum vmb_isolation isolation, int seen, const char *writer,
 			const char *reader);
+int vmb_fill_source(struct vmb_ctx *ctx, uint64_t generation);
+int vmb_look_at_source(struct vmb_ctx *ctx, uint64_t generation, size_t page);
+int vmb_read_page_tables(struct vmb_ctx *ctx, uint64_t *ret);
 int vmb_case_verify(struct vmb_ctx *ctx, uint64_t generation, struct vmb_evidence *ret);
 int vmb_case_prove(struct vmb_ctx *ctx, struct vmb_evidence *ret);
 
-/* Whether the receiver's memory is fresh for each operation, in phases. */
-static inline int vmb_delivers(const struct vmb_ctx *ctx)
+/* What is timed, where the receiver's memory is not fresh: in one piece or in segments. */
+static inline vmb_hook vmb_operation(const struct vmb_ctx *ctx)
 {
-	return ctx->params.scenario != VMB_TRANSFER;
+	return ctx->params.scenario == VMB_SCATTER ? ctx->mech->scatter : ctx->mech->transfer;
 }
 
 static inline uint64_t vmb_now_ns(void)

@@ -110,21 +110,31 @@ static void add_machine(struct vmb_counts *counts)
 		add(counts, VMB_STEAL, steal * tick_ns);
 }
 
-/* The state of all counters now, of this process and the other one together. */
-int vmb_counts_read(pid_t other, struct vmb_counts *ret)
+/* What is counted of this process and the other one together; of this one alone if that is 0. */
+int vmb_counts_read_pair(pid_t other, struct vmb_counts *ret)
 {
 	int err;
 
 	*ret = (struct vmb_counts){ 0 };
 	err = add_faults(ret, getpid());
-	if (!err)
+	if (!err && other)
 		err = add_faults(ret, other);
 	if (err)
 		return err;
 	add_switches(ret, getpid());
-	add_switches(ret, other);
-	add_machine(ret);
+	if (other)
+		add_switches(ret, other);
 	return 0;
+}
+
+/* The state of all counters now, of both processes and of the machine. */
+int vmb_counts_read(pid_t other, struct vmb_counts *ret)
+{
+	int err = vmb_counts_read_pair(other, ret);
+
+	if (!err)
+		add_machine(ret);
+	return err;
 }
 
 /* What was counted since `before`, as far as both know it. */

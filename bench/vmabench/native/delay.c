@@ -20,7 +20,7 @@ static void spin(uint64_t ns)
 
 static int delayed_transfer(struct vmb_ctx *ctx)
 {
-	int err = ctx->mech->transfer(ctx);
+	int err = vmb_operation(ctx)(ctx);
 
 	spin(ctx->params.delay_ns);
 	return err;
@@ -36,7 +36,7 @@ static int delayed_deliver(struct vmb_ctx *ctx)
 
 vmb_hook vmb_timed_transfer(const struct vmb_ctx *ctx)
 {
-	return ctx->params.delay_ns ? delayed_transfer : ctx->mech->transfer;
+	return ctx->params.delay_ns ? delayed_transfer : vmb_operation(ctx);
 }
 
 vmb_hook vmb_timed_deliver(const struct vmb_ctx *ctx)

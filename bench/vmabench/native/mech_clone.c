@@ -6,6 +6,7 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -26,14 +27,15 @@ static int clone_probe(void)
 	return vmb_fail(-errno, "process_vm_mmap");
 }
 
-static int clone_to_slot(struct vmb_ctx *ctx, unsigned long flags)
+static int clone_range(struct vmb_ctx *ctx, size_t to, size_t from, size_t size,
+		       unsigned long flags)
 {
-	long addr = process_vm_mmap(ctx->other, ctx->remote_src, ctx->size, (uintptr_t)ctx->slot,
-				    flags);
+	uintptr_t wanted = (uintptr_t)ctx->slot + to;
+	long addr = process_vm_mmap(ctx->other, ctx->remote_src + from, size, wanted, flags);
 
 	if (addr == -1)
 		return vmb_fail(-errno, "process_vm_mmap");
-	if (addr != (long)(uintptr_t)ctx->slot)
+	if (addr != (long)wanted)
 		return vmb_fail(-EIO, "process_vm_mmap chose another address");
 	return 0;
 }
@@ -41,22 +43,48 @@ static int clone_to_slot(struct vmb_ctx *ctx, unsigned long flags)
 /* Over the clone before it: the reused buffer of the mechanisms that copy. */
 static int clone_transfer(struct vmb_ctx *ctx)
 {
-	return clone_to_slot(ctx, PVMMAP_FIXED);
+	return clone_range(ctx, 0, 0, ctx->size, PVMMAP_FIXED);
+}
+
+static int clone_part(struct vmb_ctx *ctx, size_t to, size_t from, size_t size)
+{
+	return clone_range(ctx, to, from, size, PVMMAP_FIXED);
+}
+
+/* The call has no iovec: as many calls as there are segments. */
+static int clone_scatter(struct vmb_ctx *ctx)
+{
+	return vmb_each_segment(ctx, clone_part);
 }
 
 static int clone_attach(struct vmb_ctx *ctx)
 {
-	return clone_to_slot(ctx, PVMMAP_FIXED_NOREPLACE);
+	return clone_range(ctx, 0, 0, ctx->size, PVMMAP_FIXED_NOREPLACE);
+}
+
+/* pingpong: the source clones too, and has no slot of its own yet. */
+static int clone_reply(struct vmb_ctx *ctx)
+{
+	return ctx->slot ? 0 : vmb_slots_find(ctx->size, 1, &ctx->slot);
+}
+
+static void clone_forget(struct vmb_ctx *ctx)
+{
+	if (ctx->slot)
+		munmap(ctx->slot, ctx->size);
 }
 
 const struct vmb_mech vmb_mech_clone = {
 	.name = "clone",
 	.description = "process_vm_mmap(): the source's pages mapped copy-on-write",
-	.flags = VMB_IN_PLACE,
+	.flags = VMB_IN_PLACE | VMB_TALKS,
 	.memory = VMB_ANON,
 	.isolation = VMB_COW,
 	.probe = clone_probe,
 	.transfer = clone_transfer,
+	.scatter = clone_scatter,
 	.attach = clone_attach,
 	.release = vmb_release_slot,
+	.reply = clone_reply,
+	.source_teardown = clone_forget,
 };

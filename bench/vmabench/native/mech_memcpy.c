@@ -17,6 +17,7 @@ const struct vmb_mech vmb_mech_memcpy = {
 	.memory = VMB_ANON,
 	.isolation = VMB_COPIES,
 	.transfer = memcpy_transfer,
+	.scatter = vmb_copy_segments,
 	.attach = vmb_attach_fresh,
 	.deliver = memcpy_transfer,
 	.release = vmb_release_slot,

@@ -15,22 +15,38 @@
 #define MREMAP_DONTUNMAP 4
 #endif
 
-static int move(struct vmb_ctx *ctx, char *from, char *to)
+static int move_range(char *from, char *to, size_t size)
 {
-	if (mremap(from, ctx->size, ctx->size, MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP,
-		   to) != to)
+	if (mremap(from, size, size, MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, to) != to)
 		return vmb_fail(-errno, "mremap(MREMAP_DONTUNMAP)");
-	ctx->view = to;
 	return 0;
 }
 
-/* There and back in turn: each time over the empty mapping that the last one left. */
+static int move(struct vmb_ctx *ctx, char *from, char *to)
+{
+	ctx->view = to;
+	return move_range(from, to, ctx->size);
+}
+
+static int move_segments(struct vmb_ctx *ctx, char *from, char *to)
+{
+	size_t size = vmb_segment_bytes(ctx);
+	int err = 0;
+
+	ctx->view = to;
+	for (size_t i = 0; i * size < ctx->size && !err; i++)
+		err = move_range(from + vmb_segment_from(ctx, i) * size, to + i * size, size);
+	return err;
+}
+
 static int mremap_transfer(struct vmb_ctx *ctx)
 {
-	char *from = ctx->moved ? ctx->slot : ctx->local.addr;
+	return vmb_swing(ctx, move);
+}
 
-	ctx->moved = !ctx->moved;
-	return move(ctx, from, from == ctx->slot ? ctx->local.addr : ctx->slot);
+static int mremap_scatter(struct vmb_ctx *ctx)
+{
+	return vmb_swing(ctx, move_segments);
 }
 
 static int mremap_attach(struct vmb_ctx *ctx)
@@ -40,18 +56,25 @@ static int mremap_attach(struct vmb_ctx *ctx)
 
 static int mremap_rearm(struct vmb_ctx *ctx)
 {
-	if (ctx->params.scenario == VMB_TRANSFER)
-		return ctx->moved ? mremap_transfer(ctx) : 0;
-	vmb_populate(ctx->local.addr, ctx->size);
+	return vmb_swing_home(ctx, ctx->params.scenario == VMB_SCATTER ? move_segments : move);
+}
+
+static int dup_part(struct vmb_ctx *ctx, size_t to, size_t from, size_t size)
+{
+	if (mremap(ctx->src_slot + from, 0, size, MREMAP_MAYMOVE | MREMAP_FIXED, ctx->slot + to) !=
+	    ctx->slot + to)
+		return vmb_fail(-errno, "mremap of old size 0");
 	return 0;
 }
 
 static int dup_to_slot(struct vmb_ctx *ctx)
 {
-	if (mremap(ctx->src_slot, 0, ctx->size, MREMAP_MAYMOVE | MREMAP_FIXED, ctx->slot) !=
-	    ctx->slot)
-		return vmb_fail(-errno, "mremap of old size 0");
-	return 0;
+	return dup_part(ctx, 0, 0, ctx->size);
+}
+
+static int dup_scatter(struct vmb_ctx *ctx)
+{
+	return vmb_each_segment(ctx, dup_part);
 }
 
 static int dup_setup(struct vmb_ctx *ctx)
@@ -70,6 +93,7 @@ const struct vmb_mech vmb_mech_mremap = {
 	.memory = VMB_ANON,
 	.isolation = VMB_COPIES,
 	.transfer = mremap_transfer,
+	.scatter = mremap_scatter,
 	.attach = mremap_attach,
 	.release = vmb_release_slot,
 	.rearm = mremap_rearm,
@@ -83,6 +107,7 @@ const struct vmb_mech vmb_mech_mremap_dup = {
 	.isolation = VMB_SHARES,
 	.setup = dup_setup,
 	.transfer = dup_to_slot,
+	.scatter = dup_scatter,
 	.attach = dup_to_slot,
 	.release = vmb_release_slot,
 };

@@ -18,6 +18,9 @@
  *   transfer	The bare operation, on ctx->size bytes: from ctx->remote_src of
  *		process ctx->other to ctx->dst. With VMB_SOURCE_ACTS it is called
  *		in the source: from ctx->src to ctx->remote_dst of ctx->other.
+ *   scatter	scatter only, instead of transfer: the same bytes in the segments of
+ *		segments.c, by one call that takes them all or by a call for each.
+ *		NULL: not in this scenario; matrix/rules.py then has the reason.
  *   send	With VMB_BOTH_ACT: the source's half, while transfer, in the
  *		receiver, takes what comes. Both go through ctx->channel.
  *   attach	deliver only: map the destination, or the source's memory, at
@@ -28,6 +31,9 @@
  *   release	deliver only: unmap what attach mapped.
  *   rearm	Not timed, after a delivery and after the last transfer of a
  *		value: make the source whole again, where the operation took it away.
+ *   reply	pingpong only, on both sides, the receiver's first: what it takes
+ *		to send the other way too. With VMB_TALKS the other hooks are
+ *		called on either side, on a struct vmb_ctx of that way.
  *   run	Instead of all the timed hooks above, where the common loops of
  *		loops.c can't express the mechanism (see mech_fork.c).
  *   verify	Instead of the common check of verify.c. Comes with run.
@@ -56,9 +62,10 @@ static int null_setup(struct vmb_ctx *ctx)
 const struct vmb_mech vmb_mech_null = {
 	.name = "null",
 	.description = "no operation: what the timed loop itself costs",
-	.flags = VMB_LOCAL | VMB_IN_PLACE,
+	.flags = VMB_LOCAL | VMB_IN_PLACE | VMB_TALKS,
 	.memory = VMB_ANON,
 	.isolation = VMB_MOVES_NOTHING,
 	.setup = null_setup,
 	.transfer = null_transfer,
+	.scatter = null_transfer,
 };

@@ -14,6 +14,16 @@ static int map_private(struct vmb_ctx *ctx)
 	return vmb_map_over(ctx, MAP_PRIVATE, ctx->fd);
 }
 
+static int map_part(struct vmb_ctx *ctx, size_t to, size_t from, size_t size)
+{
+	return vmb_map_part(ctx, MAP_PRIVATE, to, from, size);
+}
+
+static int private_scatter(struct vmb_ctx *ctx)
+{
+	return vmb_each_segment(ctx, map_part);
+}
+
 const struct vmb_mech vmb_mech_memfd_private = {
 	.name = "memfd-private",
 	.description = "MAP_PRIVATE of a sealed memfd: copy-on-write, nothing copied at first",
@@ -21,6 +31,7 @@ const struct vmb_mech vmb_mech_memfd_private = {
 	.memory = VMB_SEALED,
 	.isolation = VMB_COW,
 	.transfer = map_private,
+	.scatter = private_scatter,
 	.attach = map_private,
 	.release = vmb_release_slot,
 };

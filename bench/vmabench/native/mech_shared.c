@@ -36,6 +36,8 @@ static int shared_setup(struct vmb_ctx *ctx)
 {
 	int err;
 
+	if (ctx->mech->flags & VMB_IN_PLACE && ctx->params.scenario == VMB_SCATTER)
+		return 0; /* it is the mappings that are timed, at the slot */
 	if (ctx->mech->flags & VMB_IN_PLACE)
 		ctx->view = ctx->src_slot;
 	if (vmb_delivers(ctx))
@@ -72,13 +74,25 @@ static int inplace_transfer(struct vmb_ctx *ctx)
 	return 0;
 }
 
+static int map_part(struct vmb_ctx *ctx, size_t to, size_t from, size_t size)
+{
+	return vmb_map_part(ctx, MAP_SHARED, to, from, size);
+}
+
+static int inplace_scatter(struct vmb_ctx *ctx)
+{
+	return vmb_each_segment(ctx, map_part);
+}
+
 const struct vmb_mech vmb_mech_memfd = {
 	.name = "memfd",
 	.description = "shared memfd, copied out by the receiver",
+	.flags = VMB_TALKS,
 	.memory = VMB_MEMFD,
 	.isolation = VMB_COPIES,
 	.setup = shared_setup,
 	.transfer = copied_transfer,
+	.scatter = vmb_copy_segments,
 	.attach = copied_attach,
 	.deliver = copied_transfer,
 	.release = copied_release,
@@ -87,10 +101,12 @@ const struct vmb_mech vmb_mech_memfd = {
 const struct vmb_mech vmb_mech_shm = {
 	.name = "shm",
 	.description = "POSIX shared memory, copied out by the receiver",
+	.flags = VMB_TALKS,
 	.memory = VMB_SHM,
 	.isolation = VMB_COPIES,
 	.setup = shared_setup,
 	.transfer = copied_transfer,
+	.scatter = vmb_copy_segments,
 	.attach = copied_attach,
 	.deliver = copied_transfer,
 	.release = copied_release,
@@ -99,10 +115,12 @@ const struct vmb_mech vmb_mech_shm = {
 const struct vmb_mech vmb_mech_sysv = {
 	.name = "sysv",
 	.description = "System V shared memory, copied out by the receiver",
+	.flags = VMB_TALKS,
 	.memory = VMB_SYSV,
 	.isolation = VMB_COPIES,
 	.setup = shared_setup,
 	.transfer = copied_transfer,
+	.scatter = vmb_copy_segments,
 	.attach = copied_attach,
 	.deliver = copied_transfer,
 	.release = copied_release,
@@ -111,11 +129,12 @@ const struct vmb_mech vmb_mech_sysv = {
 const struct vmb_mech vmb_mech_memfd_inplace = {
 	.name = "memfd-inplace",
 	.description = "shared memfd, every byte read where it lies, nothing copied",
-	.flags = VMB_IN_PLACE,
+	.flags = VMB_IN_PLACE | VMB_TALKS,
 	.memory = VMB_MEMFD,
 	.isolation = VMB_SHARES,
 	.setup = shared_setup,
 	.transfer = inplace_transfer,
+	.scatter = inplace_scatter,
 	.attach = map_source,
 	.release = unmap_source,
 };

@@ -11,7 +11,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include "core.h"
+#include "control.h"
 
 #define BUFFER_BYTES (1 << 20)
 /* Of seqpacket. A message has to fit into the buffer, and is one piece of kernel memory. */
@@ -24,7 +24,9 @@ static int pipe_setup(struct vmb_ctx *ctx)
 	if (pipe2(ends, O_CLOEXEC))
 		return vmb_fail(-errno, "pipe2");
 	ctx->channel = ends[0];
-	size = fcntl(ends[1], F_SETPIPE_SZ, BUFFER_BYTES);
+	/* A message needs no more than what a pipe is born with, which a user has many of. */
+	size = ctx->params.scenario == VMB_PINGPONG ? fcntl(ends[1], F_GETPIPE_SZ)
+						    : fcntl(ends[1], F_SETPIPE_SZ, BUFFER_BYTES);
 	if (size < 0) {
 		err = vmb_fail(-errno, "fcntl(F_SETPIPE_SZ, %d)", BUFFER_BYTES);
 	} else {
@@ -33,6 +35,21 @@ static int pipe_setup(struct vmb_ctx *ctx)
 	}
 	/* The source has the only one now: when it goes, the pipe ends. */
 	close(ends[1]);
+	return err;
+}
+
+/* pingpong: a second pipe, whose other end the source has. */
+static int pipe_reply(struct vmb_ctx *ctx)
+{
+	int ends[2], err;
+
+	if (!ctx->pair)
+		return vmb_fd_receive(VMB_SOCKET_FD, &ctx->reply);
+	if (pipe2(ends, O_CLOEXEC))
+		return vmb_fail(-errno, "pipe2");
+	ctx->reply = ends[1];
+	err = vmb_pair_send_fd(ctx->pair, ends[0]);
+	close(ends[0]);
 	return err;
 }
 
@@ -145,12 +162,13 @@ static int seqpacket_send(struct vmb_ctx *ctx)
 const struct vmb_mech vmb_mech_pipe = {
 	.name = "pipe",
 	.description = "write() and read() of a 1M pipe, both sides at once",
-	.flags = VMB_BOTH_ACT,
+	.flags = VMB_BOTH_ACT | VMB_TALKS,
 	.memory = VMB_ANON,
 	.isolation = VMB_COPIES,
 	.setup = pipe_setup,
 	.source_setup = vmb_take_channel,
 	.send = pipe_send,
+	.reply = pipe_reply,
 	.transfer = stream_receive,
 	.attach = vmb_attach_fresh,
 	.release = vmb_release_slot,
@@ -159,12 +177,13 @@ const struct vmb_mech vmb_mech_pipe = {
 const struct vmb_mech vmb_mech_vmsplice = {
 	.name = "vmsplice",
 	.description = "vmsplice() of the source's pages into a 1M pipe, read() by the receiver",
-	.flags = VMB_BOTH_ACT,
+	.flags = VMB_BOTH_ACT | VMB_TALKS,
 	.memory = VMB_ANON,
 	.isolation = VMB_COPIES,
 	.setup = pipe_setup,
 	.source_setup = vmb_take_channel,
 	.send = vmsplice_send,
+	.reply = pipe_reply,
 	.transfer = stream_receive,
 	.attach = vmb_attach_fresh,
 	.release = vmb_release_slot,
@@ -173,12 +192,13 @@ const struct vmb_mech vmb_mech_vmsplice = {
 const struct vmb_mech vmb_mech_vmsplice_gift = {
 	.name = "vmsplice-gift",
 	.description = "vmsplice() with SPLICE_F_GIFT: the pages are given away",
-	.flags = VMB_BOTH_ACT,
+	.flags = VMB_BOTH_ACT | VMB_TALKS,
 	.memory = VMB_ANON,
 	.isolation = VMB_COPIES,
 	.setup = pipe_setup,
 	.source_setup = vmb_take_channel,
 	.send = vmsplice_gift_send,
+	.reply = pipe_reply,
 	.transfer = stream_receive,
 	.attach = vmb_attach_fresh,
 	.release = vmb_release_slot,
@@ -187,7 +207,7 @@ const struct vmb_mech vmb_mech_vmsplice_gift = {
 const struct vmb_mech vmb_mech_socket = {
 	.name = "socket",
 	.description = "AF_UNIX stream socket, both sides at once",
-	.flags = VMB_BOTH_ACT,
+	.flags = VMB_BOTH_ACT | VMB_TALKS,
 	.memory = VMB_ANON,
 	.isolation = VMB_COPIES,
 	.setup = stream_setup,
@@ -201,7 +221,7 @@ const struct vmb_mech vmb_mech_socket = {
 const struct vmb_mech vmb_mech_socket_seqpacket = {
 	.name = "socket-seqpacket",
 	.description = "AF_UNIX seqpacket socket, messages of 64K, both sides at once",
-	.flags = VMB_BOTH_ACT,
+	.flags = VMB_BOTH_ACT | VMB_TALKS,
 	.memory = VMB_ANON,
 	.isolation = VMB_COPIES,
 	.setup = seqpacket_setup,

@@ -92,13 +92,13 @@ static int copy_transfer(struct vmb_ctx *ctx)
 	return 0;
 }
 
-static int move(struct vmb_ctx *ctx, const char *from, char *to)
+static int move_range(const struct vmb_ctx *ctx, const char *from, const char *to, size_t size)
 {
-	for (size_t done = 0; done < ctx->size;) {
+	for (size_t done = 0; done < size;) {
 		struct move_request request = {
 			.dst = (uintptr_t)to + done,
 			.src = (uintptr_t)from + done,
-			.len = ctx->size - done,
+			.len = size - done,
 			.mode = UFFDIO_COPY_MODE_DONTWAKE,
 		};
 
@@ -107,8 +107,24 @@ static int move(struct vmb_ctx *ctx, const char *from, char *to)
 		if (request.moved > 0)
 			done += (size_t)request.moved;
 	}
-	ctx->view = to;
 	return 0;
+}
+
+static int move(struct vmb_ctx *ctx, char *from, char *to)
+{
+	ctx->view = to;
+	return move_range(ctx, from, to, ctx->size);
+}
+
+static int move_segments(struct vmb_ctx *ctx, char *from, char *to)
+{
+	size_t size = vmb_segment_bytes(ctx);
+	int err = 0;
+
+	ctx->view = to;
+	for (size_t i = 0; i * size < ctx->size && !err; i++)
+		err = move_range(ctx, from + vmb_segment_from(ctx, i) * size, to + i * size, size);
+	return err;
 }
 
 /* Without a pair: is it there at all? */
@@ -137,10 +153,12 @@ static int move_setup(struct vmb_ctx *ctx)
 
 static int move_transfer(struct vmb_ctx *ctx)
 {
-	char *from = ctx->moved ? ctx->slot : ctx->local.addr;
+	return vmb_swing(ctx, move);
+}
 
-	ctx->moved = !ctx->moved;
-	return move(ctx, from, from == ctx->slot ? ctx->local.addr : ctx->slot);
+static int move_scatter(struct vmb_ctx *ctx)
+{
+	return vmb_swing(ctx, move_segments);
 }
 
 static int move_deliver(struct vmb_ctx *ctx)
@@ -150,10 +168,7 @@ static int move_deliver(struct vmb_ctx *ctx)
 
 static int move_rearm(struct vmb_ctx *ctx)
 {
-	if (ctx->params.scenario == VMB_TRANSFER)
-		return ctx->moved ? move_transfer(ctx) : 0;
-	vmb_populate(ctx->local.addr, ctx->size);
-	return 0;
+	return vmb_swing_home(ctx, ctx->params.scenario == VMB_SCATTER ? move_segments : move);
 }
 
 const struct vmb_mech vmb_mech_uffd_copy = {
@@ -178,6 +193,7 @@ const struct vmb_mech vmb_mech_uffd_move = {
 	.probe = move_probe,
 	.setup = move_setup,
 	.transfer = move_transfer,
+	.scatter = move_scatter,
 	.attach = attach_expecting,
 	.deliver = move_deliver,
 	.release = vmb_release_slot,

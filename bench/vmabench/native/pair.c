@@ -25,6 +25,8 @@ struct vmb_pair {
 	int socket;
 	unsigned int patience_ms;
 	uint32_t number; /* of the last request */
+	char *program;
+	int one_cpu; /* both sides have to take turns */
 	struct vmb_control *control;
 	struct vmb_region source;      /* addr is an address in the source process */
 	struct vmb_region destination; /* populated, shared by the transfer cases */
@@ -46,6 +48,21 @@ const struct vmb_region *vmb_pair_source(const struct vmb_pair *pair)
 	return &pair->source;
 }
 
+struct vmb_control *vmb_pair_control(struct vmb_pair *pair)
+{
+	return pair->control;
+}
+
+const char *vmb_pair_program(const struct vmb_pair *pair)
+{
+	return pair->program;
+}
+
+int vmb_pair_on_one_cpu(const struct vmb_pair *pair)
+{
+	return pair->one_cpu;
+}
+
 pid_t vmb_pair_pid(const struct vmb_pair *pair)
 {
 	return pair->pid;
@@ -55,6 +72,11 @@ pid_t vmb_pair_pid(const struct vmb_pair *pair)
 void vmb_pair_set_patience(struct vmb_pair *pair, unsigned int ms)
 {
 	pair->patience_ms = ms;
+}
+
+uint64_t vmb_pair_patience_ns(const struct vmb_pair *pair)
+{
+	return pair->patience_ms * 1000000ull;
 }
 
 /* -ESRCH once the source process is dead, each time with how it died. */
@@ -202,10 +224,32 @@ int vmb_follow_parent(int parent)
 	return 0;
 }
 
-static int pin(int cpu)
+/* What this process might run on before it was pinned; forked children inherit it. */
+static cpu_set_t allowed;
+
+static void note_allowed(void)
+{
+	if (!CPU_COUNT(&allowed) && sched_getaffinity(0, sizeof(allowed), &allowed))
+		CPU_SET(0, &allowed);
+}
+
+/* The CPUs in turn, from the first again behind the last. */
+int vmb_cpu_at(unsigned int index)
+{
+	int cpu = 0;
+
+	note_allowed();
+	index %= (unsigned int)CPU_COUNT(&allowed);
+	for (;; cpu++)
+		if (CPU_ISSET((size_t)cpu, &allowed) && !index--)
+			return cpu;
+}
+
+int vmb_pin(int cpu)
 {
 	cpu_set_t set;
 
+	note_allowed();
 	CPU_ZERO(&set);
 	CPU_SET((size_t)cpu, &set);
 	if (sched_setaffinity(0, sizeof(set), &set))
@@ -223,7 +267,9 @@ struct vmb_pair *vmb_pair_open(const char *program, int source_cpu, int receiver
 	pair->socket = -1;
 	pair->source = pair->destination = pair->local = VMB_NO_REGION;
 	pair->patience_ms = FIRST_PATIENCE_MS;
-	if (pin(receiver_cpu) || connect_source(pair, program))
+	pair->one_cpu = source_cpu == receiver_cpu;
+	pair->program = strdup(program);
+	if (vmb_pin(receiver_cpu) || connect_source(pair, program))
 		goto fail;
 	/* yama 1 lets descendants of the tracer be read: the source needs our word. */
 	prctl(PR_SET_PTRACER, pair->pid, 0, 0, 0);
@@ -254,33 +300,35 @@ void vmb_pair_close(struct vmb_pair *pair)
 		close(pair->socket);
 	if (pair->control)
 		munmap(pair->control, sizeof(*pair->control));
+	free(pair->program);
 	free(pair);
 }
 
-/* Makes and populates the memory that the cases of this pair transfer. */
-int vmb_pair_source_make(struct vmb_pair *pair, enum vmb_memory memory, size_t page, int hugetlb,
-			 size_t size, struct vmb_proof *ret)
+/*
+ * Makes and populates the memory that the cases of this pair transfer: of wanted
+ * count memory, page, hugetlb, unadvised and size. The receiver's own memory is
+ * advised as the source's is.
+ */
+int vmb_pair_source_make(struct vmb_pair *pair, const struct vmb_region *wanted,
+			 struct vmb_proof *ret)
 {
 	struct vmb_request *request = &pair->control->request;
 	int err;
 
-	request->memory = memory;
-	request->page = page;
-	request->hugetlb = (uint32_t)hugetlb;
-	request->size = size;
+	request->memory = wanted->memory;
+	request->page = wanted->page;
+	request->hugetlb = (uint32_t)wanted->hugetlb;
+	request->unadvised = (uint32_t)wanted->unadvised;
+	request->size = wanted->size;
+	vmb_advise(wanted->unadvised);
 	err = vmb_pair_call(pair, VMB_CMD_MAP);
 	if (err)
 		return err;
-	pair->source = (struct vmb_region){
-		.addr = (char *)(uintptr_t)pair->control->answer.addr,
-		.size = size,
-		.page = page,
-		.hugetlb = hugetlb,
-		.memory = memory,
-		.fd = -1,
-		.remote_fd = pair->control->answer.fd,
-		.shmid = pair->control->answer.shmid,
-	};
+	pair->source = *wanted;
+	pair->source.addr = (char *)(uintptr_t)pair->control->answer.addr;
+	pair->source.fd = -1;
+	pair->source.remote_fd = pair->control->answer.fd;
+	pair->source.shmid = pair->control->answer.shmid;
 	*ret = pair->control->answer.proof;
 	return vmb_pair_renew_object(pair);
 }

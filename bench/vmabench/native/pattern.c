@@ -43,11 +43,18 @@ void vmb_pattern_fill(char *addr, size_t size, uint32_t seed, uint64_t generatio
 /* -EBADMSG names the first page that is wrong. */
 int vmb_pattern_check(const char *addr, size_t size, uint32_t seed, uint64_t generation)
 {
+	return vmb_pattern_check_from(addr, size, seed, generation, 0);
+}
+
+/* The bytes at addr are those of the pattern from its page first on. */
+int vmb_pattern_check_from(const char *addr, size_t size, uint32_t seed, uint64_t generation,
+			   size_t first)
+{
 	size_t base_page = vmb_base_page(), words = base_page / sizeof(uint64_t);
 
 	for (size_t page = 0; page < size / base_page; page++) {
 		const uint64_t *from = vmb_word((char *)addr, page, base_page, 0);
-		uint64_t base = page_base(seed, generation, page), wrong = 0;
+		uint64_t base = page_base(seed, generation, first + page), wrong = 0;
 
 		for (size_t i = 0; i < words; i++)
 			wrong |= from[i] ^ (base + i * WORD_STEP);

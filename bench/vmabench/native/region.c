@@ -140,11 +140,22 @@ static unsigned int huge_size_flag(size_t page)
 	return (unsigned int)__builtin_ctzl(page) << MAP_HUGE_SHIFT;
 }
 
+/*
+ * All memory of a process is advised or none of it: what a case finds is that of
+ * a program which does so, or which knows nothing of huge pages.
+ */
+static int no_advice;
+
+void vmb_advise(int unadvised)
+{
+	no_advice = unadvised;
+}
+
 static int advise(char *addr, size_t size, size_t page, int hugetlb)
 {
 	int advice = page > vmb_base_page() ? MADV_HUGEPAGE : MADV_NOHUGEPAGE;
 
-	if (hugetlb)
+	if (hugetlb || no_advice)
 		return 0;
 	/* EINVAL: a kernel without THP, whose pages are small anyway. */
 	if (madvise(addr, size, advice) && (errno != EINVAL || advice == MADV_HUGEPAGE))
@@ -187,6 +198,13 @@ int vmb_shared_map(char *slot, size_t size, size_t page, int hugetlb, int fd)
 int vmb_map_over(const struct vmb_ctx *ctx, int flags, int fd)
 {
 	return map_at(ctx->slot, ctx->size, ctx->page, ctx->hugetlb, flags | MAP_FIXED, fd, 0);
+}
+
+/* A part of the case's file at a place in the slot, over whatever is mapped there. */
+int vmb_map_part(const struct vmb_ctx *ctx, int flags, size_t to, size_t from, size_t size)
+{
+	return map_at(ctx->slot + to, size, ctx->page, ctx->hugetlb, flags | MAP_FIXED, ctx->fd,
+		      from);
 }
 
 int vmb_sysv_map(char *slot, size_t size, size_t page, int hugetlb, int shmid)
@@ -333,10 +351,9 @@ static int map_sealed(const struct vmb_region *region, size_t offset, size_t siz
 	return err;
 }
 
-/* A sealed object is never written again, so each generation is an object of its own. */
-static int fill_sealed(struct vmb_region *region, uint32_t seed, uint64_t generation)
+/* What is to be sealed later: an object of its own, which its owner can write to so far. */
+static int fill_open(struct vmb_region *region, uint32_t seed, uint64_t generation)
 {
-	const int seals = F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL;
 	int err;
 
 	if (region->fd >= 0)
@@ -346,13 +363,40 @@ static int fill_sealed(struct vmb_region *region, uint32_t seed, uint64_t genera
 	if (!err)
 		err = map_at(region->addr, region->size, region->page, region->hugetlb,
 			     MAP_SHARED | MAP_FIXED, region->fd, 0);
+	if (!err)
+		vmb_pattern_fill(region->addr, region->size, seed, generation);
+	return err;
+}
+
+static int add_seals(const struct vmb_region *region)
+{
+	const int seals = F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL;
+
+	return fcntl(region->fd, F_ADD_SEALS, seals) ? vmb_fail(-errno, "fcntl(F_ADD_SEALS)") : 0;
+}
+
+/* A sealed object is never written again, so each generation is an object of its own. */
+static int fill_sealed(struct vmb_region *region, uint32_t seed, uint64_t generation)
+{
+	int err = fill_open(region, seed, generation);
+
 	if (err)
 		return err;
-	vmb_pattern_fill(region->addr, region->size, seed, generation);
 	munmap(region->addr, region->size);
-	if (fcntl(region->fd, F_ADD_SEALS, seals))
-		return vmb_fail(-errno, "fcntl(F_ADD_SEALS)");
-	return map_sealed(region, 0, region->size);
+	err = add_seals(region);
+	return err ? err : map_sealed(region, 0, region->size);
+}
+
+/*
+ * What the owner of a memfd does when its data is to be a snapshot: it goes on with
+ * private copies, which it gets page by page as it writes. Nothing is populated.
+ */
+int vmb_region_seal(const struct vmb_region *region)
+{
+	int err = map_at(region->addr, region->size, region->page, region->hugetlb,
+			 MAP_PRIVATE | MAP_FIXED, region->fd, 0);
+
+	return err ? err : add_seals(region);
 }
 
 /* Folios between base page and PMD, which a table of 8-byte entries reaches. */
@@ -384,6 +428,22 @@ int vmb_region_fill(struct vmb_region *region, uint32_t seed, uint64_t generatio
 		return err;
 	vmb_pattern_fill(region->addr, region->size, seed, generation);
 	return 0;
+}
+
+/* New data in new memory that nobody shares; what is to be sealed can be written to so far. */
+int vmb_region_remake(struct vmb_region *region, uint32_t seed, uint64_t generation)
+{
+	int err = 0;
+
+	if (region->memory == VMB_SEALED)
+		return fill_open(region, seed, generation);
+	if (region->memory == VMB_ANON) {
+		munmap(region->addr, region->size);
+		err = vmb_fresh_map(region->addr, region->size, region->page, region->hugetlb);
+	}
+	if (!err)
+		vmb_pattern_fill(region->addr, region->size, seed, generation);
+	return err;
 }
 
 /*

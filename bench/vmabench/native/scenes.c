@@ -6,12 +6,25 @@
  */
 #include "core.h"
 
-static const struct vmb_scene scenes[VMB_NR_SCENARIOS] = {
-	[VMB_TRANSFER] = { 0 },
-	[VMB_DELIVER] = { 0 },
+extern const struct vmb_scene vmb_scene_pingpong, vmb_scene_contention, vmb_scene_snapshot;
+
+static const struct vmb_scene transfer = { .flags = VMB_REUSES };
+static const struct vmb_scene deliver;
+
+static const struct vmb_scene *const scenes[VMB_NR_SCENARIOS] = {
+	[VMB_TRANSFER] = &transfer,	      [VMB_SCATTER] = &transfer,
+	[VMB_DELIVER] = &deliver,
+	[VMB_PINGPONG] = &vmb_scene_pingpong, [VMB_CONTENTION] = &vmb_scene_contention,
+	[VMB_SNAPSHOT] = &vmb_scene_snapshot,
 };
 
 const struct vmb_scene *vmb_scene_of(const struct vmb_ctx *ctx)
 {
-	return &scenes[ctx->params.scenario];
+	return scenes[ctx->params.scenario];
+}
+
+/* Whether the receiver's memory is fresh for each operation, in phases. */
+int vmb_delivers(const struct vmb_ctx *ctx)
+{
+	return !(vmb_scene_of(ctx)->flags & VMB_REUSES);
 }

@@ -28,6 +28,11 @@ static int do_start(const struct vmb_request *request, struct vmb_answer *answer
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != request->receiver)
 		_exit(1);
+	/*
+	 * The receiver may read its child anyway, but the processes that it forks may
+	 * not under yama 1: this names them too.
+	 */
+	prctl(PR_SET_PTRACER, request->receiver, 0, 0, 0);
 	/* A source that was started with other credentials could not read its own /proc. */
 	prctl(PR_SET_DUMPABLE, 1);
 	CPU_ZERO(&set);
@@ -50,6 +55,7 @@ static int do_map(const struct vmb_request *request, struct vmb_answer *answer)
 	int err;
 
 	vmb_region_unmap(&vmb_source_region);
+	vmb_advise((int)request->unadvised);
 	wanted.memory = request->memory;
 	wanted.page = request->page;
 	wanted.hugetlb = (int)request->hugetlb;
@@ -70,7 +76,9 @@ static int do_map(const struct vmb_request *request, struct vmb_answer *answer)
 
 static int do_fill(const struct vmb_request *request, struct vmb_answer *answer)
 {
-	int err = vmb_region_fill(&vmb_source_region, ctx.params.seed, request->generation);
+	const struct vmb_scene *scene = vmb_scene_of(&ctx);
+	int err = (scene->source_fill ? scene->source_fill : vmb_region_fill)(
+		&vmb_source_region, ctx.params.seed, request->generation);
 
 	answer->fd = -1;
 	if (err || vmb_source_region.memory != VMB_SEALED)
@@ -116,11 +124,13 @@ static int do_close(const struct vmb_request *request, struct vmb_answer *answer
 {
 	(void)request;
 	(void)answer;
+	if (ctx.mech && vmb_scene_of(&ctx)->source_close)
+		vmb_scene_of(&ctx)->source_close(&ctx);
 	if (ctx.mech && ctx.mech->source_teardown)
 		ctx.mech->source_teardown(&ctx);
 	if (ctx.mech && ctx.channel >= 0)
 		close(ctx.channel);
-	ctx = (struct vmb_ctx){ .channel = -1 };
+	ctx = VMB_NO_CTX;
 	return 0;
 }
 
@@ -142,14 +152,29 @@ static int do_open(const struct vmb_request *request, struct vmb_answer *answer)
 		.fd = vmb_source_region.fd,
 		.shmid = vmb_source_region.shmid,
 		.channel = -1,
+		.reply = -1,
+		.events = { -1, -1 },
 	};
 	err = ctx.mech->source_setup ? ctx.mech->source_setup(&ctx) : 0;
 	answer->token = ctx.token;
 	return err;
 }
 
+static int do_ready(const struct vmb_request *request, struct vmb_answer *answer)
+{
+	(void)request;
+	(void)answer;
+	return vmb_scene_of(&ctx)->source_open(&ctx);
+}
+
 static int do_run(const struct vmb_request *request, struct vmb_answer *answer)
 {
+	const struct vmb_scene *scene = vmb_scene_of(&ctx);
+
+	if (scene->source_run) {
+		answer->sample = (struct vmb_sample){ .loops = request->loops };
+		return scene->source_run(&ctx, request->loops, &answer->sample);
+	}
 	return vmb_loop(&ctx, request->loops, &answer->sample);
 }
 
@@ -166,10 +191,11 @@ static int do_exit(const struct vmb_request *request, struct vmb_answer *answer)
 }
 
 static int (*const commands[VMB_NR_COMMANDS])(const struct vmb_request *, struct vmb_answer *) = {
-	[VMB_CMD_START] = do_start,   [VMB_CMD_MAP] = do_map,	  [VMB_CMD_FILL] = do_fill,
-	[VMB_CMD_PROVE] = do_prove,   [VMB_CMD_LOOK] = do_look,	  [VMB_CMD_SCRIBBLE] = do_scribble,
-	[VMB_CMD_RENEW] = do_renew,   [VMB_CMD_OPEN] = do_open,	  [VMB_CMD_RUN] = do_run,
-	[VMB_CMD_VERIFY] = do_verify, [VMB_CMD_CLOSE] = do_close, [VMB_CMD_EXIT] = do_exit,
+	[VMB_CMD_START] = do_start, [VMB_CMD_MAP] = do_map,	  [VMB_CMD_FILL] = do_fill,
+	[VMB_CMD_PROVE] = do_prove, [VMB_CMD_LOOK] = do_look,	  [VMB_CMD_SCRIBBLE] = do_scribble,
+	[VMB_CMD_RENEW] = do_renew, [VMB_CMD_OPEN] = do_open,	  [VMB_CMD_RUN] = do_run,
+	[VMB_CMD_READY] = do_ready, [VMB_CMD_VERIFY] = do_verify, [VMB_CMD_CLOSE] = do_close,
+	[VMB_CMD_EXIT] = do_exit,
 };
 
 static void obey(uint32_t number)

@@ -22,11 +22,11 @@ static struct places choose_places(const struct vmb_ctx *ctx, uint64_t generatio
 	return (struct places){ first, (first + pages / 2) % pages };
 }
 
-static int fill_source(struct vmb_ctx *ctx, uint64_t generation)
+int vmb_fill_source(struct vmb_ctx *ctx, uint64_t generation)
 {
 	int err;
 
-	if (ctx->mech->flags & VMB_LOCAL) {
+	if (ctx->local.addr) {
 		vmb_pattern_fill(ctx->local.addr, ctx->size, ctx->params.seed, generation);
 		return 0;
 	}
@@ -55,8 +55,8 @@ static int operate(struct vmb_ctx *ctx)
 	}
 	if (ctx->mech->flags & VMB_BOTH_ACT)
 		return vmb_stream(ctx, 1, &unused_ns);
-	if (ctx->params.scenario == VMB_TRANSFER)
-		return ctx->mech->transfer(ctx);
+	if (!vmb_delivers(ctx))
+		return vmb_operation(ctx)(ctx);
 	return ctx->mech->deliver ? ctx->mech->deliver(ctx) : 0;
 }
 
@@ -72,12 +72,12 @@ int vmb_judge_isolation(enum vmb_isolation isolation, int seen, const char *writ
 	return 0;
 }
 
-static int look_at_source(struct vmb_ctx *ctx, uint64_t generation, size_t page)
+int vmb_look_at_source(struct vmb_ctx *ctx, uint64_t generation, size_t page)
 {
 	struct vmb_request *request = vmb_pair_request(ctx->pair);
 	int changed;
 
-	request->offset = page * ctx->base_page;
+	request->offset = vmb_source_page(ctx, page) * ctx->base_page;
 	request->generation = generation;
 	changed = vmb_pair_call(ctx->pair, VMB_CMD_LOOK);
 	if (changed && changed != -EBADMSG)
@@ -88,7 +88,8 @@ static int look_at_source(struct vmb_ctx *ctx, uint64_t generation, size_t page)
 static int look_at_receiver(struct vmb_ctx *ctx, uint64_t generation, size_t page)
 {
 	uint64_t expected = vmb_pattern_word(ctx->params.seed, generation, page, 2);
-	uint64_t found = *(volatile uint64_t *)vmb_word(ctx->view, page, ctx->base_page, 2);
+	size_t here = vmb_source_page(ctx, page);
+	uint64_t found = *(volatile uint64_t *)vmb_word(ctx->view, here, ctx->base_page, 2);
 
 	return vmb_judge_isolation(ctx->mech->isolation, found != expected, "source", "receiver");
 }
@@ -102,7 +103,7 @@ static int check_isolation(struct vmb_ctx *ctx, uint64_t generation)
 	int err;
 
 	*mine = ~*mine;
-	err = look_at_source(ctx, generation, at.receiver_page);
+	err = vmb_look_at_source(ctx, generation, at.receiver_page);
 	if (err)
 		return err;
 	request->offset = at.source_page * ctx->base_page + 2 * sizeof(uint64_t);
@@ -112,7 +113,7 @@ static int check_isolation(struct vmb_ctx *ctx, uint64_t generation)
 	return err;
 }
 
-static int read_page_tables(struct vmb_ctx *ctx, uint64_t *ret)
+int vmb_read_page_tables(struct vmb_ctx *ctx, uint64_t *ret)
 {
 	uint64_t here, there;
 	int err;
@@ -129,9 +130,9 @@ static int check_delivered(struct vmb_ctx *ctx, uint64_t generation, struct vmb_
 {
 	int err;
 
-	err = vmb_pattern_check(ctx->view, ctx->size, ctx->params.seed, generation);
+	err = vmb_check_segments(ctx, generation);
 	if (!err)
-		err = read_page_tables(ctx, &ret->page_table_bytes);
+		err = vmb_read_page_tables(ctx, &ret->page_table_bytes);
 	if (!err)
 		err = vmb_prove(ctx->view, ctx->size, &ret->dst);
 	if (!err && !(ctx->mech->flags & VMB_LOCAL))
@@ -177,7 +178,7 @@ static int verify(struct vmb_ctx *ctx, uint64_t generation, struct vmb_evidence 
 	ret->channel_bytes = ctx->channel_bytes;
 	if (ctx->mech->verify)
 		return verify_in_source(ctx, generation, ret);
-	err = fill_source(ctx, generation);
+	err = vmb_fill_source(ctx, generation);
 	if (!err)
 		err = operate(ctx);
 	if (!err)
@@ -210,7 +211,8 @@ int vmb_case_prove(struct vmb_ctx *ctx, struct vmb_evidence *ret)
 	int err;
 
 	*ret = (struct vmb_evidence){ 0 };
-	if (ctx->mech->isolation == VMB_MOVES_NOTHING)
+	if (ctx->mech->isolation == VMB_MOVES_NOTHING || vmb_scene_of(ctx)->flags & VMB_WRITTEN ||
+	    (vmb_scene_of(ctx)->flags & VMB_APART && !vmb_shares_source(ctx)))
 		return 0;
 	if (flags & VMB_LOCAL) {
 		err = vmb_prove(ctx->local.addr, ctx->size, &ret->src);
@@ -218,7 +220,7 @@ int vmb_case_prove(struct vmb_ctx *ctx, struct vmb_evidence *ret)
 		err = vmb_pair_call(ctx->pair, VMB_CMD_PROVE);
 		ret->src = vmb_pair_answer(ctx->pair)->proof;
 	}
-	if (!err && ctx->params.scenario == VMB_TRANSFER && !(flags & VMB_IN_PLACE))
+	if (!err && !vmb_delivers(ctx) && !(flags & VMB_IN_PLACE))
 		err = vmb_prove(ctx->dst, ctx->size, &ret->dst);
 	return err && vmb_pair_check(ctx->pair) ? -ESRCH : err;
 }

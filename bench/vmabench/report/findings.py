@@ -10,7 +10,6 @@ import pandas as pd
 from vmabench.analysis import levels
 from vmabench.analysis.crossover import Crossover, crossovers
 from vmabench.analysis.stats import ratio_of_cases
-from vmabench.matrix.case import Case
 from vmabench.report.touch import touch_findings
 from vmabench.report.words import approximate_size, bracketed, label, listed, subject, three_digits
 from vmabench.units import format_rate, format_size, format_time, parse_size
@@ -26,7 +25,22 @@ _SHOWN = 4
 
 
 def findings(frame: pd.DataFrame, summary: pd.DataFrame) -> list[str]:
-    """One sentence each, the most important first; empty where nothing was measured."""
+    """One sentence each, the most important first; empty where nothing was measured.
+
+    Of several settings of THP each has its own, which begin with it.
+    """
+    measured = summary.loc[summary["median_ns"].notna(), "thp"]
+    settings = list(dict.fromkeys(measured.dropna().astype(str)))
+    if len(settings) < 2:
+        return _findings(frame, summary)
+    return [
+        f"THP {thp}: {text}"
+        for thp in settings
+        for text in _findings(frame[frame["thp"] == thp], summary[summary["thp"] == thp])
+    ]
+
+
+def _findings(frame: pd.DataFrame, summary: pd.DataFrame) -> list[str]:
     found = [sentence(one) for one in main_crossovers(frame) if one.answer != "unmeasured"]
     found += [text for name in SHARING if (text := _effect_of_pages(frame, summary, name))]
     found += _fastest_copies(summary)
@@ -107,7 +121,8 @@ def _effect_of_pages(frame: pd.DataFrame, summary: pd.DataFrame, mechanism: str)
     if not common:
         return None
     size_bytes = int(max(common))
-    ids = [str(Case(mechanism, "transfer", page, size_bytes)) for page in (small, large)]
+    at_size = mine[mine["size_bytes"] == size_bytes].set_index("page")["case_id"]
+    ids = [str(at_size[page]) for page in (small, large)]
     ratio, lo, hi = ratio_of_cases(frame, *ids)
     verb, ratio, lo, hi = (
         ("faster", ratio, lo, hi) if ratio >= 1 else ("slower", 1 / ratio, 1 / hi, 1 / lo)

@@ -54,13 +54,14 @@ def findings(lengths: pd.DataFrame) -> list[str]:
 def tables(lengths: pd.DataFrame) -> Iterator[str]:
     """A table for each set of conditions and phase: a call, an entry, a KiB."""
     shown = lengths[lengths["phase"].isin(_PHASES)]
+    varying = ("thp",) if lengths["thp"].nunique() > 1 else ()
     for key, rows in shown.groupby(list(_TABLE), observed=True):
         of_table = dict(zip(_TABLE, cast(tuple[Any, ...], key), strict=True))
         if not (rows["per_call"] > 0).any():
             continue
         scenario, page = of_table["scenario"], of_table["page"]
         which = "" if scenario == "transfer" else f"; {of_table['phase']}"
-        head = f"{scenario}, {page} pages{condition_words(of_table)}{which}: instructions"
+        head = f"{scenario}, {page} pages{condition_words(of_table, varying)}{which}: instructions"
         yield f"{head}\n{_table(rows)}"
 
 

@@ -23,10 +23,24 @@ _NULL = "null"
 
 def latency_tables(summary: pd.DataFrame) -> Iterator[str]:
     """The whole operation: a table for each set of conditions."""
-    for (scenario, page, words), rows in _tables(summary[summary["phase"] == "total"]):
+    whole = (summary["phase"] == "total") & (summary["scenario"] != "scatter")
+    for (scenario, page, words), rows in _tables(summary[whole]):
         if _has_numbers(rows):
             head = f"{scenario}, {page} pages{words}: time of one operation"
             yield f"{head}\n{_by_mechanism(rows, time_cell)}"
+
+
+def scatter_tables(summary: pd.DataFrame) -> Iterator[str]:
+    """A table for each size, page and setting: segments down, mechanisms across."""
+    rows = summary[(summary["scenario"] == "scatter") & (summary["phase"] == "total")]
+    places = [name for name in (*CONDITIONS, "size_bytes") if name != "segments"]
+    for key, of_table in rows.groupby(places, observed=True):
+        conditions = dict(zip(places, cast(tuple[Any, ...], key), strict=True))
+        if _has_numbers(of_table):
+            words = condition_words(conditions | {"segments": 1}, _varying(summary))
+            size = format_size(conditions["size_bytes"])
+            head = f"scatter, {conditions['page']} pages{words}, {size}: time of all segments"
+            yield f"{head}\n{_by_mechanism(of_table, time_cell, 'segments')}"
 
 
 def rate_tables(summary: pd.DataFrame) -> Iterator[str]:
@@ -70,22 +84,32 @@ def rate_cell(row: Row) -> str:
 def _tables(summary: pd.DataFrame) -> Iterator[tuple[tuple[str, str, str], pd.DataFrame]]:
     bare_null = (summary["mechanism"] == _NULL) & (summary["scenario"] == "transfer")
     without_null = summary[~bare_null]
+    varying = _varying(summary)
     for key, rows in without_null.groupby(list(CONDITIONS), observed=True):
         of_table = dict(zip(CONDITIONS, cast(tuple[Any, ...], key), strict=True))
-        yield (of_table["scenario"], of_table["page"], condition_words(of_table)), rows
+        yield (of_table["scenario"], of_table["page"], condition_words(of_table, varying)), rows
 
 
-def _by_mechanism(rows: pd.DataFrame, cell: Cell) -> str:
-    """The product of the sizes and of the mechanisms that have a number in it; ``-`` is no case."""
+def _varying(summary: pd.DataFrame) -> tuple[str, ...]:
+    measured = summary.loc[summary["median_ns"].notna(), "thp"]
+    return ("thp",) if measured.nunique() > 1 else ()
+
+
+def _by_mechanism(rows: pd.DataFrame, cell: Cell, axis: str = "size") -> str:
+    """The product of the sizes, or of another axis, and of the mechanisms with a number in it.
+
+    ``-`` is no case.
+    """
     numbers = set(rows.loc[rows["median_ns"].notna(), "mechanism"])
     order = levels.with_strangers(levels.MECHANISMS, map(str, numbers))
     mechanisms = [name for name in order if name in numbers]
-    cells = {(row["size_bytes"], row["mechanism"]): cell(row) for row in _dicts(rows)}
+    column, write = ("size_bytes", format_size) if axis == "size" else (axis, str)
+    cells = {(row[column], row["mechanism"]): cell(row) for row in _dicts(rows)}
     lines = [
-        [format_size(int(size)), *(cells.get((size, name), "-") for name in mechanisms)]
-        for size in sorted(rows["size_bytes"].unique())
+        [write(int(value)), *(cells.get((value, name), "-") for name in mechanisms)]
+        for value in sorted(rows[column].unique())
     ]
-    return layout(["size", *map(label, mechanisms)], lines)
+    return layout([axis, *map(label, mechanisms)], lines)
 
 
 def _by_phase(rows: pd.DataFrame) -> str:

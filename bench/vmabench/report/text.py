@@ -10,7 +10,8 @@ from vmabench.analysis.disturbance import disturbances
 from vmabench.analysis.intervals import fewest_for_interval
 from vmabench.report import paths
 from vmabench.report.findings import findings, sizes_between
-from vmabench.report.tables import latency_tables, phase_tables, rate_tables
+from vmabench.report.scenarios import OWN_TABLES, scenario_tables
+from vmabench.report.tables import latency_tables, phase_tables, rate_tables, scatter_tables
 from vmabench.report.touch import MAP_NOTE, map_tables
 from vmabench.report.words import kernel_line, label, listed, machine_line, wrapped
 from vmabench.store.format import Result
@@ -30,10 +31,11 @@ _NAMED = 2
 def text_report(result: Result, frame: pd.DataFrame, summary: pd.DataFrame) -> str:
     """The whole report; ``frame`` and ``summary`` are those of ``result``."""
     # of touch, the maps say in a few lines what a table for each share would say in many
-    others = summary[summary["scenario"] != "touch"]
-    tables = [*latency_tables(others), *rate_tables(others), *phase_tables(others)]
-    tables += [*map_tables(frame)]
-    if len(others) < len(summary):
+    others = summary[~summary["scenario"].isin(["touch", *OWN_TABLES])]
+    tables = [*latency_tables(others), *scatter_tables(others)]
+    tables += [*rate_tables(others), *phase_tables(others)]
+    tables += [*scenario_tables(result, frame), *map_tables(frame)]
+    if (summary["scenario"] == "touch").any():
         tables.append(MAP_NOTE)
     return _joined(header(result), _found(frame, summary), *tables, *_end(summary))
 

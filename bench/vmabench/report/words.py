@@ -3,22 +3,15 @@
 
 import math
 import textwrap
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
+from vmabench.matrix.table import TABLE
 from vmabench.store.format import Result
 from vmabench.store.reader import machine_facts
 from vmabench.units import format_size
 
 WIDTH = 100
-
-#: what stands in for clone or move on a stock kernel, and no reader may miss it
-LABELS = {
-    "fork": "fork (proxy)",
-    "mremap": "mremap (proxy)",
-    "mremap-dup": "mremap-dup (proxy)",
-    "uffd-move": "uffd-move (proxy)",
-}
 
 #: what a mechanism does, as the subject of a sentence
 SUBJECTS = {
@@ -28,7 +21,9 @@ SUBJECTS = {
 
 
 def label(mechanism: str) -> str:
-    return LABELS.get(mechanism, mechanism)
+    """Its name; no reader may miss what stands in for clone or move on a stock kernel."""
+    row = TABLE.get(mechanism)
+    return f"{mechanism} (proxy)" if row and row.proxy else mechanism
 
 
 def subject(mechanism: str) -> str:
@@ -58,11 +53,12 @@ def bracketed(lo: str, hi: str) -> str:
     return f"[{lo}..{hi}]"
 
 
-def condition_words(conditions: Mapping[str, Any]) -> str:
+def condition_words(conditions: Mapping[str, Any], varying: Collection[str] = ()) -> str:
     """What sets a case apart from a plain one, to go on with after its scenario and page.
 
     ``, then read 10 %, 2 receivers``; empty for a plain one. ``conditions``: column of
-    ``analysis.frame.CONDITIONS`` -> value.
+    ``analysis.frame.CONDITIONS`` -> value. THP's setting is named where it is ``varying``: the head
+    of a report has the machine's.
     """
     words = []
     if conditions["touch_mode"] != "none":
@@ -70,8 +66,18 @@ def condition_words(conditions: Mapping[str, Any]) -> str:
         words.append(f"then {conditions['touch_mode']} {conditions['touch_pct']} %{order}")
     if conditions["swapped_pct"]:
         words.append(f"{conditions['swapped_pct']} % of it swapped out")
+    if "thp" in varying:
+        words.append(f"THP {conditions['thp']}")
+    if conditions["segments"] > 1:
+        words.append(f"{conditions['segments']} segments")
     if conditions["receivers"] > 1:
         words.append(f"{conditions['receivers']} receivers")
+    if conditions["pairs"] > 1:
+        words.append(f"{conditions['pairs']} pairs")
+    if conditions["wait"] != "none":
+        words.append(f"wait {conditions['wait']}")
+    if conditions["rate"] != "none":
+        words.append(f"writing {conditions['rate']} pages/s")
     return "".join(f", {word}" for word in words)
 
 

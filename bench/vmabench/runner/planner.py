@@ -29,10 +29,14 @@ MARGIN = 0.94
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What one case was found to cost: one operation, and what is not timed around it."""
+    """What one case was found to cost: one operation, and what is not timed around it.
+
+    ``most_loops``: so many operations a value, and no more.
+    """
 
     op_ns: float
     overhead_ns: float
+    most_loops: int = MOST_LOOPS
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +50,10 @@ class Effort:
         return self.values * self.loops * op_ns
 
 
-def effort_for(op_ns: float, value_ns: float) -> Effort:
+def effort_for(op_ns: float, value_ns: float, most_loops: int = MOST_LOOPS) -> Effort:
     """The effort for values of about ``value_ns``; an operation that is longer is done once."""
     op_ns = max(op_ns, 0.1)
-    loops = min(MOST_LOOPS, max(1, round(value_ns / op_ns)))
+    loops = min(most_loops, max(1, round(value_ns / op_ns)))
     values = MOST_VALUES if op_ns <= value_ns else max(1, int(MOST_VALUES * value_ns / op_ns))
     return Effort(min(values, MOST_VALUES), loops)
 
@@ -62,7 +66,10 @@ def plan_round(costs: Mapping[str, Cost], timed_ns: float) -> dict[str, Effort]:
     """
 
     def total_ns(value_ns: float) -> float:
-        return sum(effort_for(cost.op_ns, value_ns).timed_ns(cost.op_ns) for cost in costs.values())
+        efforts = (
+            (cost, effort_for(cost.op_ns, value_ns, cost.most_loops)) for cost in costs.values()
+        )
+        return sum(effort.timed_ns(cost.op_ns) for cost, effort in efforts)
 
     low, high = SHORTEST_VALUE_NS, LONGEST_VALUE_NS
     if total_ns(high) <= timed_ns:
@@ -73,30 +80,35 @@ def plan_round(costs: Mapping[str, Cost], timed_ns: float) -> dict[str, Effort]:
             low = middle
         else:
             high = middle
-    return {case: effort_for(cost.op_ns, low) for case, cost in costs.items()}
+    return {case: effort_for(cost.op_ns, low, cost.most_loops) for case, cost in costs.items()}
 
 
-def counted_effort(op: float) -> Effort:
+def counted_effort(op: float, most_loops: int = MOST_LOOPS) -> Effort:
     """The effort for an operation of ``op`` instructions. It does not depend on any budget.
 
     A count repeats itself, so more of it would not be better.
     """
-    loops = max(1, round(COUNTED_VALUE / max(op, 1.0)))
+    loops = min(most_loops, max(1, round(COUNTED_VALUE / max(op, 1.0))))
     affordable = int(COUNTED_CASE / max(op, COUNTED_VALUE))
     return Effort(min(COUNTED_VALUES, max(FEWEST_COUNTED_VALUES, affordable)), loops)
 
 
 @dataclass(frozen=True, slots=True)
 class Clockwork:
-    """How the rest of a budget is divided among the rounds that are still to come."""
+    """How the rest of a budget is divided among the rounds that are still to come.
+
+    ``reserve_ns`` of the budget is left for rounds beyond the wanted ones.
+    """
 
     budget_ns: float
     rounds: int
+    reserve_ns: float = 0.0
 
     def timed_ns(self, spent_ns: float, rounds_done: int, overhead_ns: float) -> float:
         """Time for the timed parts of the next round; may be negative."""
         rounds_left = max(1, self.rounds - rounds_done)
-        return MARGIN * (self.budget_ns - spent_ns) / rounds_left - overhead_ns
+        left_ns = self.budget_ns - self.reserve_ns - spent_ns
+        return MARGIN * left_ns / rounds_left - overhead_ns
 
     def room_for(self, spent_ns: float, round_ns: float) -> bool:
         """Whether one more round of that length ends within the budget."""

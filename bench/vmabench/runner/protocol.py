@@ -27,7 +27,7 @@ class CaseJob:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Cases that share one source: the same kind of memory, page and size.
+    """Cases that share one source: the same kind of memory, page, size and setting of THP.
 
     The rivals of one comparison run next to each other, on the same pages.
     """
@@ -36,6 +36,7 @@ class Block:
     page: str
     size_bytes: int
     cases: tuple[CaseJob, ...]
+    thp: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,16 +5,18 @@ import os
 import random
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Protocol
 
-from vmabench.matrix.case import Case
+from vmabench.matrix.case import SCENARIOS, Case
+from vmabench.mechanisms import SLOWEST_BYTES_PER_S
 from vmabench.runner.bisection import next_cases
 from vmabench.runner.planner import Clockwork, Cost, Effort, counted_effort, plan_round
 from vmabench.runner.process import Worker, WorkerLostError
 from vmabench.runner.protocol import CALIBRATE, Block, CaseJob, Job, Message
 from vmabench.runner.signals import uninterrupted
+from vmabench.runner.tightness import RESERVE, Judge, worth_repeating
 
 #: no case is started on a machine on which the setting up of a worker takes longer
 FIRST_LIMIT_S = 30.0
@@ -41,6 +43,9 @@ class Setup:
 
     ``pinning`` are the mechanisms that pin pages of the source.
     ``counted``: the clock counts instructions, so there is no budget and no more rounds than asked.
+    ``once``: each case is done once, without a calibration, to see what can run.
+    ``is_loose``: whether the medians of a case's rounds are too far apart for what the plan is
+    after; None where the plan has no such target, and then the whole budget is spent.
     ``explain`` makes a reason of the error number and the sentence of a case that can't be set up.
     """
 
@@ -52,8 +57,10 @@ class Setup:
     source_cpu: int
     receiver_cpu: int
     counted: bool = False
+    once: bool = False
     pinning: Collection[str] = ()
     delays_ns: tuple[tuple[str, int], ...] = ()
+    is_loose: Judge | None = None
     explain: Callable[[int, str], str] = lambda _error, detail: detail
 
 
@@ -95,17 +102,18 @@ def blocks_of(
     page that a fork or a clone shares from then on (MMF_HAS_PINNED), and who comes after whom
     would decide by how much it is dearer.
     """
-    groups: dict[tuple[str, str, int], list[CaseJob]] = {}
+    groups: dict[tuple[str, str, int, str], list[CaseJob]] = {}
     for job in cases:
         case = Case.parse(job.case)
-        key = memories[case.mechanism], case.page, case.size_bytes
+        key = memories[case.mechanism], case.page, case.region_bytes, case.thp
         groups.setdefault(key, []).append(job)
     blocks = []
     for key in sorted(groups):
+        memory, page, size_bytes, thp = key
         members = groups[key]
         order.shuffle(members)
         members.sort(key=lambda job: Case.parse(job.case).mechanism in pinning)
-        blocks.append(Block(*key, cases=tuple(members)))
+        blocks.append(Block(memory, page, size_bytes, tuple(members), thp))
     order.shuffle(blocks)
     return blocks
 
@@ -124,6 +132,9 @@ class Run:
     def execute(self) -> Outcome:
         if not self.setup.cases:
             return self.outcome
+        if self.setup.once:
+            self._measure_once()
+            return self.outcome
         costs = self._calibrate(self.setup.cases)
         if self.setup.counted:
             self._count(costs)
@@ -131,6 +142,14 @@ class Run:
             self._bisect(costs)
             self._fill_budget(costs)
         return self.outcome
+
+    def _measure_once(self) -> None:
+        """One operation of each case, whatever it takes: the calibration would be as long."""
+        costs = {
+            str(case): Cost(case.size_bytes / SLOWEST_BYTES_PER_S * 1e9, 0.0)
+            for case in self.setup.cases
+        }
+        self._measure(costs, dict.fromkeys(costs, Effort(values=1, loops=1)))
 
     def _bisect(self, costs: dict[str, Cost]) -> None:
         """Adds what halves the brackets of break-evens, by what is known of each case so far."""
@@ -147,14 +166,18 @@ class Run:
             costs |= self._calibrate(added)
 
     def _count(self, costs: Mapping[str, Cost]) -> None:
-        efforts = {case: counted_effort(cost.op_ns) for case, cost in costs.items()}
+        efforts = {
+            case: counted_effort(cost.op_ns, cost.most_loops) for case, cost in costs.items()
+        }
         for _ in range(self.setup.rounds if costs else 0):
             self._measure(costs, efforts)
 
     def _fill_budget(self, costs: dict[str, Cost]) -> None:
-        clockwork = Clockwork(self.setup.budget_s * 1e9, self.setup.rounds)
+        budget_ns = self.setup.budget_s * 1e9
+        reserve = RESERVE if self.setup.is_loose else 0.0
+        clockwork = Clockwork(budget_ns, self.setup.rounds, reserve * budget_ns)
         overhead_ns = sum(cost.overhead_ns for cost in costs.values())
-        while costs:
+        while costs and not (self.setup.is_loose and self.outcome.rounds >= self.setup.rounds):
             timed_ns = clockwork.timed_ns(self._spent_ns(), self.outcome.rounds, overhead_ns)
             efforts = plan_round(costs, timed_ns)
             round_ns = overhead_ns + sum(
@@ -166,6 +189,30 @@ class Run:
             known = len(costs)
             self._bisect(costs)
             overhead_ns = result.overhead_ns * len(costs) / known
+        if self.setup.is_loose and costs and self.outcome.rounds >= self.setup.rounds:
+            self._tighten(costs, efforts, clockwork, overhead_ns / len(costs))
+
+    def _tighten(
+        self,
+        costs: Mapping[str, Cost],
+        efforts: Mapping[str, Effort],
+        clockwork: Clockwork,
+        overhead_ns: float,
+    ) -> None:
+        """More rounds for what is not tight, as long as there are such cases and time for them.
+
+        ``overhead_ns`` is what a case takes beside its timed part.
+        """
+        assert self.setup.is_loose
+        while True:
+            samples = {case: self._op_ns.get(case, []) for case in costs if case in efforts}
+            chosen = {case: costs[case] for case in worth_repeating(samples, self.setup.is_loose)}
+            timed_ns = sum(efforts[case].timed_ns(cost.op_ns) for case, cost in chosen.items())
+            round_ns = timed_ns + overhead_ns * len(chosen)
+            if not chosen or not clockwork.room_for(self._spent_ns(), round_ns):
+                return
+            result = self._measure(chosen, efforts)
+            overhead_ns = max(overhead_ns, result.overhead_ns / len(chosen))
 
     def _spent_ns(self) -> int:
         return time.monotonic_ns() - self._started_ns
@@ -191,17 +238,18 @@ class Run:
         for order, message in enumerate(result.cases):
             case = message["case"]
             if message["outcome"] == "ok":
-                cost = Cost(message["op_ns"], message["wall_ns"] - message["timed_ns"] + share_ns)
+                cost = Cost(
+                    message["op_ns"],
+                    message["wall_ns"] - message["timed_ns"] + share_ns,
+                    SCENARIOS[Case.parse(case).scenario].most_loops,
+                )
                 costs[case] = cost
                 records.append(
                     {"kind": "calibration", "case": case, "op_ns": cost.op_ns}
                     | {"overhead_ns": cost.overhead_ns}
                 )
             elif message["outcome"] == "blocked":
-                reason = message["reason"]
-                if not message.get("setting"):
-                    reason = self.setup.explain(message["errno"], reason)
-                records.append({"kind": "skipped", "case": case, "reason": reason})
+                records.append(self._skipped_record(message))
             else:
                 records.append(self._case_record(message, 0, order))
         return records, costs
@@ -224,7 +272,15 @@ class Run:
 
     def _keep(self, number: int, result: RoundResult) -> None:
         records = [
-            self._case_record(message, number, order) for order, message in enumerate(result.cases)
+            self._skipped_record(message)
+            if self.setup.once and message["outcome"] == "blocked"
+            else self._case_record(message, number, order)
+            for order, message in enumerate(result.cases)
+        ]
+        records += [
+            {"kind": "latency", "round": number, "case": message["case"]} | message["latency"]
+            for message in result.cases
+            if "latency" in message
         ]
         records.append(
             {
@@ -240,13 +296,19 @@ class Run:
         self.sink.append(records)
         self.outcome.rounds += result.complete
 
+    def _skipped_record(self, message: Message) -> Record:
+        reason = message["reason"]
+        if not message.get("setting"):
+            reason = self.setup.explain(message["errno"], reason)
+        return {"kind": "skipped", "case": message["case"], "reason": reason}
+
     def _case_record(self, message: Message, number: int, order: int) -> Record:
         if message["outcome"] == "blocked":  # what the calibration could set up fails by that
             message = message | {"outcome": "failed"}
         if message["outcome"] == "failed":
             self.outcome.failures[message["case"]] = message["reason"]
         record: Record = {"kind": "case", "round": number, "order": order}
-        kept = ("case", "outcome", "reason", "loops", "values", "proof")
+        kept = ("case", "outcome", "reason", "loops", "values", "proof", "lock_wait")
         return record | {key: message[key] for key in kept if key in message}
 
     def _work(self, jobs: Sequence[CaseJob], number: int, result: RoundResult) -> None:
@@ -311,7 +373,7 @@ def _rest(blocks: Sequence[Block], done: set[str]) -> list[Block]:
     for block in blocks:
         left = tuple(case for case in block.cases if case.case not in done)
         if left:
-            rest.append(Block(block.memory, block.page, block.size_bytes, left))
+            rest.append(replace(block, cases=left))
     return rest
 
 
@@ -322,7 +384,8 @@ def _timed_ns(message: Message) -> int:
 
 def _limit_s(job: CaseJob) -> float:
     """How long a case may take: generous, since it only has to catch what hangs."""
-    size_bytes = Case.parse(job.case).size_bytes
+    case = Case.parse(job.case)
+    size_bytes = case.region_bytes * max(case.receivers, case.pairs)
     return FIRST_LIMIT_S + size_bytes / 5e6 + 10 * job.values * job.loops * job.op_ns / 1e9
 
 

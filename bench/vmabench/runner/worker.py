@@ -13,12 +13,21 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
 
 from vmabench.errors import MachineError, NativeError
-from vmabench.machine.facts import read_facts
-from vmabench.machine.pages import BorrowedPages, Page, changes, thp_settings, thp_state
-from vmabench.matrix.case import Case
+from vmabench.machine.facts import MachineFacts, read_facts
+from vmabench.machine.pages import (
+    BorrowedPages,
+    Page,
+    changes,
+    is_advised,
+    settings_under,
+    thp_settings,
+    thp_state,
+)
+from vmabench.matrix.case import SCENARIOS, Case
 from vmabench.mechanisms import (
     SLOWEST_BYTES_PER_S,
     Evidence,
@@ -29,6 +38,7 @@ from vmabench.mechanisms import (
     follow_parent,
     now_ns,
 )
+from vmabench.runner.lockwait import lock_wait
 from vmabench.runner.protocol import CALIBRATE, Block, CaseJob, Job, Message
 from vmabench.units import format_size
 
@@ -85,13 +95,19 @@ def _switch_pages(block: Block) -> tuple[Message, dict[Path, str]]:
     """Lets the kernel give the block its pages; what was set, or else the outcome of its cases."""
     page = Page(block.page)
     plain = page.hugetlb or page.size_bytes == base_page_bytes()
-    facts = None if plain else read_facts()
+    facts = read_facts() if block.thp or not plain else None
     try:
-        BorrowedPages().switch(thp_settings(page, block.memory, facts) if facts else [])
+        BorrowedPages().switch(_settings(block, page, facts) if facts else [])
     except MachineError as error:
         blocked = {"outcome": "blocked", "reason": str(error), "errno": errno.EPERM}
         return blocked | {"setting": True}, {}
-    return {}, thp_state(page, facts) if facts else {}
+    return {}, thp_state(page, facts, block.thp) if facts else {}
+
+
+def _settings(block: Block, page: Page, facts: MachineFacts) -> list[tuple[Path, str]]:
+    if block.thp:
+        return settings_under(block.thp, page, facts)
+    return thp_settings(page, block.memory, facts)
 
 
 def _make_pair(stack: ExitStack, job: Job, block: Block) -> tuple[Pair | None, Message]:
@@ -99,7 +115,14 @@ def _make_pair(stack: ExitStack, job: Job, block: Block) -> tuple[Pair | None, M
     try:
         pair = stack.enter_context(Pair(job.source_cpu, job.receiver_cpu))
         page = Page(block.page)
-        pair.make_source(block.memory, page.size_bytes, block.size_bytes, hugetlb=page.hugetlb)
+        advised = not block.thp or is_advised(block.thp, page, read_facts())
+        pair.make_source(
+            block.memory,
+            page.size_bytes,
+            block.size_bytes,
+            hugetlb=page.hugetlb,
+            advised=advised,
+        )
     except NativeError as error:
         return None, _error("blocked", error)
     return pair, {}
@@ -133,12 +156,18 @@ def _run_opened(opened: OpenCase, case: Case, job: Job, case_job: CaseJob) -> Me
     if case_job.values and case_job.loops == CALIBRATE:
         return {"outcome": "ok", "proof": proof} | calibrate(opened, case)
     expected_s = case_job.loops * case_job.op_ns / 1e9
+    opened.forget_latency()
     values = [measure(opened, case_job.loops, expected_s) for _ in range(case_job.values)]
+    latency = opened.latency()
+    waits = lock_wait(opened, opened.source_pid) if case.scenario == "contention" else {}
     try:
         check_afterwards(opened, case)
     except WrongMemoryError as error:
         return {"outcome": "failed", "reason": f"after the timed part, {error}", "proof": proof}
-    return {"outcome": "ok", "proof": proof, "loops": case_job.loops, "values": values}
+    kept: Message = {"latency": asdict(latency)} if latency else {}
+    if waits:
+        kept["lock_wait"] = waits
+    return {"outcome": "ok", "proof": proof, "loops": case_job.loops, "values": values} | kept
 
 
 def check_afterwards(opened: OpenCase, case: Case) -> None:
@@ -214,22 +243,26 @@ def measure(opened: OpenCase, loops: int, expected_s: float) -> Message:
     sample = opened.run(loops, expected_s)
     passed_ns = now_ns() - at_ns
     if sample.time_ns["total"] > passed_ns:
-        value = f"{sample.time_ns['total']} ns were timed within {passed_ns} ns"
-        raise NativeError(errno.EIO, f"the clock has jumped: {value}")
-    return {"time_ns": sample.time_ns, "at_ns": at_ns} | sample.counts
+        what = f"{sample.time_ns['total']} ns were timed within {passed_ns} ns"
+        raise NativeError(errno.EIO, f"the clock has jumped: {what}")
+    value: Message = {"time_ns": sample.time_ns, "at_ns": at_ns} | sample.counts | sample.writer
+    if sample.receiver_ns:
+        value["receiver_ns"] = sample.receiver_ns
+    return value
 
 
 def calibrate(opened: OpenCase, case: Case) -> Message:
     """Nanoseconds of one operation, from as few as a useful figure takes."""
     loops, timed_ns, op_ns = 1, 0, case.size_bytes / SLOWEST_BYTES_PER_S * 1e9
+    most_loops = min(MOST_LOOPS, SCENARIOS[case.scenario].most_loops)
     while True:
         total_ns = opened.run(loops, loops * op_ns / 1e9).time_ns["total"]
         timed_ns += total_ns
         op_ns = total_ns / loops
-        if total_ns >= CALIBRATION_NS or loops >= MOST_LOOPS:
+        if total_ns >= CALIBRATION_NS or loops >= most_loops:
             break
         wanted = int(1.2 * CALIBRATION_NS / max(op_ns, 0.1))
-        loops = min(MOST_LOOPS, max(2 * loops, min(16 * loops, wanted)))
+        loops = min(most_loops, max(2 * loops, min(16 * loops, wanted)))
     return {"op_ns": op_ns, "timed_ns": timed_ns}
 
 

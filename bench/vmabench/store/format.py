@@ -3,7 +3,8 @@
 
 A result directory holds ``plan.toml`` (the plan as run), ``machine.json`` (facts and doctor's
 findings), ``samples.jsonl.gz`` (everything measured), ``suite.json.gz`` (the same in pyperf's
-format) and ``report/`` (derived, regenerable).
+format) and ``report/`` (derived, regenerable). Where single operations were timed there is
+``histograms/latency.jsonl.gz`` beside it.
 
 ``samples.jsonl.gz`` is the truth. It consists of gzip members, one for each finished round, so
 a run that was cut off can be read up to there. Each line is one JSON object with a ``kind``:
@@ -25,12 +26,20 @@ a run that was cut off can be read up to there. Each line is one JSON object wit
     One case in one round: ``round`` (from 1; 0 for a case that failed when it was calibrated and
     was left out of the rounds), ``order`` (position in the round), ``case``,
     ``outcome`` (``ok``, ``skipped`` or ``failed``), ``reason`` (of an outcome that is not ok),
+    ``lock_wait`` (of ``contention``, where tracing is permitted: ``acquires``, ``wait_ns`` and
+    ``longest_ns`` of all receivers for the mmap_lock, in one more operation that is traced and not
+    timed),
     ``loops`` (operations a value), ``values``: a list with one object for each value, in the
     order in which they were taken: ``time_ns`` (an object phase -> nanoseconds of all loops
     together, phases as in matrix.case), ``at_ns`` (CLOCK_MONOTONIC_RAW at its start), and the
     counters that the machine has, over all loops: ``minor_faults``, ``major_faults``,
     ``context_switches``, ``preemptions`` (of both processes), ``swap_in_bytes``,
-    ``swap_out_bytes``, ``steal_ns`` (of the machine); and ``proof``:
+    ``swap_out_bytes``, ``steal_ns`` (of the machine); in ``contention`` ``receiver_ns`` (a list:
+    the time of each receiver, while the total is until the last one is done); in ``snapshot`` what
+    the writing source did beside the snapshots: ``writes``, ``write_ns`` (in them),
+    ``writer_faults`` (minor ones), ``plain_writes`` and ``plain_write_ns`` (of it, just before),
+    ``stall_ns`` (the longest time between the ends of two writes), ``checked_pages`` and
+    ``torn_pages`` (of the snapshots; torn: not of the snapshot's moment); and ``proof``:
     ``moved_bytes`` (what arrived at the receiver and was compared whole, since format 3),
     ``src_backed_pct``, ``dst_backed_pct`` (share of the bytes that huge pages map; 0 is right
     for base pages), ``page_table_bytes`` (both processes), absent where not measured.
@@ -41,13 +50,28 @@ a run that was cut off can be read up to there. Each line is one JSON object wit
 ``end``
     Ends a run that was not killed: ``status`` (``done``, ``interrupted`` or ``failed``),
     ``rounds`` (the finished ones), ``wall_ns``, ``timed_ns``, ``peak_rss_bytes`` (the parent).
+
+``histograms/latency.jsonl.gz`` is written as the samples are, a member a round. Its lines are of
+one kind:
+
+``latency``
+    The single operations of one case in one round, all values together: the round trips of
+    ``pingpong``; of ``snapshot`` the times between the ends of two writes of the source. ``round``,
+    ``case``, ``count``, ``sum_ns``, ``max_ns`` (exact), ``buckets``: an object index -> count.
+    Below 2^LATENCY_BITS the index is the time in ns; above, index ``i`` holds the times from
+    ``(i - k * 2^LATENCY_BITS) << k`` on, with ``k = i // 2^LATENCY_BITS - 1``, up to where the next
+    bucket begins: a bucket is 2^-LATENCY_BITS as wide as its times, at most, so a percentile is
+    known to 0.8 %. ``stride``, ``chart_max_ns``, ``chart_mean_ns``: the run chart, a point for each
+    ``stride`` operations in the order in which they were done, the longest and the mean of them;
+    the last point may have fewer.
 """
 
 from dataclasses import dataclass, field
 from typing import Any
 
 #: Newest first. A change that makes old results incomparable stands in CHANGELOG too.
-#: 3: counters of swap, context switches and steal time; names of cases with more axes.
+#: 3: counters of swap, context switches and steal time; names of cases with more axes;
+#:    histograms of single operations.
 #: 2: the header's clock may be ``instructions``.
 #: 1: the first.
 FORMAT_VERSION = 3
@@ -59,6 +83,12 @@ PLAN = "plan.toml"
 MACHINE = "machine.json"
 SUITE = "suite.json.gz"
 REPORT = "report"
+LATENCY = "histograms/latency.jsonl.gz"
+
+#: a bucket of a histogram is 2^-LATENCY_BITS as wide as its times
+LATENCY_BITS = 7
+#: kinds of records that lie in LATENCY, not in SAMPLES
+LATENCY_KINDS = ("latency",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +97,7 @@ class Result:
 
     ``complete`` is false for a run that was cut off: its last line is no ``end`` record, or one
     that says so. ``records`` are in the order of the file; a damaged tail is left out and
-    ``damage`` says where.
+    ``damage`` says where. ``latencies`` are the records of LATENCY.
     """
 
     directory: str
@@ -77,6 +107,7 @@ class Result:
     records: list[Record] = field(repr=False)
     complete: bool
     damage: str | None = None
+    latencies: list[Record] = field(default_factory=list, repr=False)
 
     def of_kind(self, kind: str) -> list[Record]:
         return [record for record in self.records if record["kind"] == kind]

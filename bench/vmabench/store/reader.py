@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from vmabench.errors import FormatError, UsageError
-from vmabench.store.format import FORMAT_VERSION, MACHINE, PLAN, SAMPLES, Record, Result
+from vmabench.store.format import FORMAT_VERSION, LATENCY, MACHINE, PLAN, SAMPLES, Record, Result
 
 #: what a record of each kind can't do without; kinds that are not named here are kept as read
 _REQUIRED: dict[str, tuple[str, ...]] = {
@@ -19,6 +19,7 @@ _REQUIRED: dict[str, tuple[str, ...]] = {
     "case": ("round", "case", "outcome"),
     "round": ("round", "complete"),
     "end": ("status",),
+    "latency": ("case", "round", "count", "max_ns", "buckets"),
 }
 
 #: a damaged stream gives back what came before it in pieces of this size
@@ -38,7 +39,9 @@ def read(directory: Path | str) -> Result:
     samples = base / SAMPLES
     if not samples.is_file():
         raise UsageError(f"{base} is no result directory: there is no {SAMPLES} in it")
-    records, damage = _read_samples(samples)
+    records, damage = _read_records(samples)
+    _check_header(samples, records[0])
+    latencies, no_latencies = _read_latencies(base / LATENCY)
     machine, no_machine = _read_beside(base / MACHINE, json.loads)
     plan, no_plan = _read_beside(base / PLAN, tomllib.loads)
     last = records[-1]
@@ -49,7 +52,9 @@ def read(directory: Path | str) -> Result:
         header=records[0],
         records=records,
         complete=not damage and last["kind"] == "end" and last["status"] == "done",
-        damage="; ".join(text for text in (damage, no_machine, no_plan) if text) or None,
+        damage="; ".join(text for text in (damage, no_latencies, no_machine, no_plan) if text)
+        or None,
+        latencies=latencies,
     )
 
 
@@ -69,8 +74,18 @@ def refuse_injected(result: Result) -> None:
         )
 
 
-def _read_samples(path: Path) -> tuple[list[Record], str | None]:
-    """The records, at least a header, and where the file is damaged."""
+def _read_latencies(path: Path) -> tuple[list[Record], str | None]:
+    """The records of single operations, which not every result has."""
+    if not path.is_file():
+        return [], None
+    try:
+        return _read_records(path)
+    except (FormatError, UsageError) as error:  # the samples are no worse for it
+        return [], str(error)
+
+
+def _read_records(path: Path) -> tuple[list[Record], str | None]:
+    """The records, at least one, and where the file is damaged."""
     data, broken = _decompress(_bytes_of(path))
     records: list[Record] = []
     lines = data.split(b"\n")
@@ -79,17 +94,15 @@ def _read_samples(path: Path) -> tuple[list[Record], str | None]:
     for number, line in enumerate(lines, start=1):
         record, fault = _parse(line)
         if record is None:
-            damage = f"{SAMPLES} is damaged at line {number} ({fault}): the rest is left out"
+            damage = f"{path.name} is damaged at line {number} ({fault}): the rest is left out"
             break
-        if number == 1:
-            _check_header(path, record)
         records.append(record)
     if not records:
         fault = damage or broken or "it is empty"
         raise FormatError(f"{path} holds no result: {fault}")
     if not damage and (broken or unended):
         fault = broken or "it does not end"
-        damage = f"{SAMPLES} is damaged after line {len(records)} ({fault}): the rest is left out"
+        damage = f"{path.name} is damaged after line {len(records)} ({fault}): the rest is left out"
     return records, damage
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import tomli_w
 
 from vmabench.errors import MachineError, UsageError
-from vmabench.store.format import MACHINE, PLAN, SAMPLES, Record
+from vmabench.store.format import LATENCY, LATENCY_KINDS, MACHINE, PLAN, SAMPLES, Record
 
 
 class Writer:
@@ -37,11 +37,17 @@ class Writer:
 
     def append(self, records: Sequence[Record]) -> None:
         """Adds records; raises MachineError, and then leaves the file as it was before."""
+        self._append(SAMPLES, [one for one in records if one["kind"] not in LATENCY_KINDS])
+        self._append(LATENCY, [one for one in records if one["kind"] in LATENCY_KINDS])
+
+    def _append(self, name: str, records: Sequence[Record]) -> None:
         if not records:
             return
         lines = "".join(json.dumps(record, separators=(",", ":")) + "\n" for record in records)
         member = gzip.compress(lines.encode())
-        with (self.directory / SAMPLES).open("ab", buffering=0) as file:
+        path = self.directory / name
+        path.parent.mkdir(exist_ok=True)
+        with path.open("ab", buffering=0) as file:
             before = file.tell()
             try:
                 if file.write(member) != len(member):

@@ -44,7 +44,9 @@ _STYLE: Any = STYLE | {
     "axes.facecolor": "none",
 }
 _THEME = {INK: "currentColor", GRID: "var(--line)", PAPER: "var(--paper)"}
-_LONG_NUMBER = re.compile(r"(\d+\.\d{2})\d+")
+#: a tenth of a pixel is more than anybody sees; small numbers may be shares
+_LONG_NUMBER = re.compile(r"(\b\d{2,}\.\d|\b\d\.\d\d)\d+")
+_INDENT = re.compile(r"\n\s*")
 _PROLOGUE = re.compile(r"^.*?(?=<svg)|<metadata>.*?</metadata>", re.DOTALL)
 
 
@@ -152,7 +154,13 @@ def phase_keys() -> list[tuple[str, str]]:
 def _rate(
     rows: pd.DataFrame, family: str | None, crossovers: Sequence[Crossover], axes: Axes
 ) -> None:
-    throughput(rows, axes, family)
+    mine = rows
+    if family is not None:  # the others would be most of the file; what stays is their scale
+        mine = rows[rows["mechanism"].isin(by_family(rows["mechanism"].astype(str))[family])]
+    throughput(mine, axes)
+    rate = rows["bytes_per_s"].astype("float64") / 1e9
+    axes.set_ylim(rate.min() / 1.5, rate.max() * 1.5)
+    axes.set_xlim(rows["size_bytes"].min() / 1.4, rows["size_bytes"].max() * 1.4)
     axes.set_xlabel("size")
     axes.set_ylabel(measure("GB/s", "higher"))
     for level, found in enumerate(crossovers):
@@ -204,7 +212,7 @@ def _element(figure: Figure, title: str, theme: Mapping[str, str]) -> Markup:
     drawn = _PROLOGUE.sub("", text.getvalue())
     for colour, name in theme.items():
         drawn = drawn.replace(colour, name)
-    drawn = _LONG_NUMBER.sub(r"\1", drawn)
+    drawn = _INDENT.sub("\n", _LONG_NUMBER.sub(r"\1", drawn))
     prefix = f"f{zlib.crc32(title.encode('utf-8', 'replace')):x}-"
     drawn = re.sub(r'\b(id="|href="#|url\(#)(?=\w)', rf"\1{prefix}", drawn)
     drawn = drawn.replace("<svg ", f'<svg role="img" aria-label="{escape(title)}" ', 1)

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Has every cell of the matrix a value or a reason? Of a result, or of a run of the plan matrix.
+
+A cell is one mechanism on one kind of page at one size. Cells that failed have a reason as well,
+but not one that anybody foresaw: they are listed, and the check fails.
+"""
+
+import argparse
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from itertools import product
+from pathlib import Path
+
+from vmabench.machine.facts import MachineFacts
+from vmabench.matrix.case import Case
+from vmabench.matrix.table import ROWS
+from vmabench.store.format import Result
+from vmabench.store.reader import machine_facts, read
+from vmabench.units import parse_size
+
+DONE, UNSTABLE = 0, 2
+
+
+def cells_of(result: Result) -> list[Case]:
+    """Every mechanism on every page of that machine, at each size that the plan names."""
+    facts = MachineFacts(**machine_facts(result))
+    sizes = dict.fromkeys(size for sweep in result.plan["sweep"] for size in sweep["size"])
+    return [
+        Case(row.name, "transfer", page, parse_size(size))
+        for row, page, size in product(ROWS, facts.all_pages, sizes)
+    ]
+
+
+def states(result: Result) -> dict[str, str]:
+    """Case -> ``value``, ``reason``, or ``failed: why``; what is not here is a gap."""
+    found: dict[str, str] = {}
+    for record in result.records:
+        if record["kind"] == "skipped" and record.get("reason"):
+            found.setdefault(record["case"], "reason")
+        elif record["kind"] == "case" and record["outcome"] == "ok" and record["values"]:
+            found.setdefault(record["case"], "value")
+        elif record["kind"] == "case" and record.get("reason"):
+            found[record["case"]] = f"failed: {record['reason']}"
+    return found
+
+
+def check(result: Result, cells: Sequence[Case]) -> list[str]:
+    """What is wrong, a line each; empty where every cell has a value or a reason."""
+    found = states(result)
+    gaps = [str(cell) for cell in cells if str(cell) not in found]
+    failed = [f"{name}: {state}" for name, state in found.items() if state.startswith("failed")]
+    counts = Counter(found.get(str(cell), "gap").partition(":")[0] for cell in cells)
+    words = ", ".join(f"{number} {kind}" for kind, number in sorted(counts.items()))
+    print(f"{len(cells)} cells: {words}")
+    return [*(f"gap: {name}" for name in gaps), *failed]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("directory", nargs="?", help="a result; without it the plan is run")
+    parser.add_argument("--guest", action="store_true", help="run it in the guest, smaller sizes")
+    parser.add_argument("-o", "--output", default="results/matrix", help="where a run goes")
+    args = parser.parse_args()
+    directory = Path(args.directory or args.output)
+    if not args.directory:
+        command = [sys.executable, "-m", "vmabench", "run", "matrix", "-o", str(directory)]
+        if args.guest:
+            command += ["--guest", "--memory", "4G"]
+        status = subprocess.run(command, check=False).returncode
+        if status not in (DONE, UNSTABLE):
+            return status
+    result = read(directory)
+    wrong = check(result, cells_of(result))
+    print("\n".join(wrong))
+    return 1 if wrong or not result.complete else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What Python says of each mechanism, once: the order of lists and legends, its way, its needs.
+
+Results of other machines and other versions are read without the C core, so these rows can't ask
+it. A test holds them against the table in C; a name that is not here is a stranger and comes last.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+#: ``clone`` copies page-table entries, ``copy`` moves bytes from one process to another, ``share``
+#: uses the source's pages where they are, ``own`` is what a process can do with mappings of its
+#: own, ``baseline`` is no way from one process to another
+Way = Literal["clone", "copy", "share", "own", "baseline"]
+
+_STREAM = "a stream has no addresses: its segments are calls of write(), and the bytes the same"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """``buffers`` of the case's size exist at once, the source's own included, before a write.
+
+    ``unscattered`` is why there is no scenario ``scatter`` of it; empty where there is one.
+    """
+
+    name: str
+    way: Way
+    buffers: int
+    proxy: bool = False
+    unscattered: str = ""
+
+
+ROWS = (
+    Row("clone", "clone", 1),
+    Row("fork", "clone", 1, proxy=True, unscattered="fork() takes all mappings there are"),
+    Row("readv", "copy", 2),
+    Row("writev", "copy", 2),
+    Row("procmem-read", "copy", 2),
+    Row("procmem-write", "copy", 2),
+    Row(
+        "uffd-copy", "copy", 2,
+        unscattered="UFFDIO_COPY fills fresh memory alone, and scatter reuses its own",
+    ),
+    Row("pipe", "copy", 2, unscattered=_STREAM),
+    Row("vmsplice", "copy", 2, unscattered=_STREAM),
+    Row("vmsplice-gift", "copy", 2, unscattered=_STREAM),
+    Row("socket", "copy", 2, unscattered=_STREAM),
+    Row("socket-seqpacket", "copy", 2, unscattered=_STREAM),
+    Row("memfd", "copy", 2),
+    Row("memfd-inplace", "share", 1),
+    Row("memfd-private", "share", 2),  # while new data is made, the object before it is still used
+    Row(
+        "memfd-getfd", "share", 1,
+        unscattered="once the file is taken its mappings are those of memfd-inplace",
+    ),
+    Row("shm", "copy", 2),
+    Row("sysv", "copy", 2),
+    Row(
+        "xpmem", "share", 1,
+        unscattered="an attachment of xpmem is a device mapping of its own, which nothing merges",
+    ),
+    Row("mremap", "own", 2, proxy=True),
+    Row("mremap-dup", "own", 1, proxy=True),
+    Row("uffd-move", "own", 2, proxy=True),
+    Row("memcpy", "baseline", 3),
+    Row("null", "baseline", 1),
+)  # fmt: skip
+
+TABLE = {row.name: row for row in ROWS}
+
+
+def names_of(way: Way) -> tuple[str, ...]:
+    return tuple(row.name for row in ROWS if row.way == way)

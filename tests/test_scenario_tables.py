@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What several at once reach and what a writer suffers, of records with known answers."""
+
+import math
+from typing import Any
+
+import pytest
+
+from tests import synthetic
+from vmabench.analysis.contention import scaling
+from vmabench.analysis.frame import tidy
+from vmabench.analysis.snapshots import stalls
+from vmabench.matrix.case import Case
+from vmabench.report.scenarios import contention_tables, snapshot_tables
+from vmabench.store.format import Record, Result
+
+ALONE = Case("readv", "contention", "4K", 1 << 20)
+TWO = Case("readv", "contention", "4K", 1 << 20, receivers=2)
+SNAP = Case("readv", "snapshot", "4K", 1 << 20, rate="max")
+
+
+def result_of(times_ns: dict[Case, list[int]], extra: dict[Case, dict[str, Any]]) -> Result:
+    """A value of one loop for each case and round; round 1 has the first times."""
+    records: list[Record] = []
+    for case, times in times_ns.items():
+        for number, time_ns in enumerate(times, start=1):
+            value = {"time_ns": {"total": time_ns}, "at_ns": 0} | extra.get(case, {})
+            records.append(
+                {"kind": "case", "round": number, "order": 0, "case": str(case), "outcome": "ok"}
+                | {"loops": 1, "values": [value], "proof": {}}
+            )
+    return synthetic.result([dict(synthetic.HEADER), *records])
+
+
+def test_the_speedup_is_paired_with_the_round_of_the_one_alone() -> None:
+    alone = [100_000, 200_000, 400_000, 800_000, 100_000, 200_000]
+    slower = [int(1.25 * time_ns) for time_ns in alone]
+    result = result_of({ALONE: alone, TWO: slower}, {TWO: {"receiver_ns": [90_000, 110_000]}})
+    single, both = scaling(tidy(result)).to_dict("records")
+    assert single["speedup"] == 1
+    assert both["speedup"] == pytest.approx(2 / 1.25)
+    assert both["lo_speedup"] == pytest.approx(both["hi_speedup"])
+    assert both["slowest_bytes_per_s"] == pytest.approx((1 << 20) / 110e-6)
+    assert both["fastest_bytes_per_s"] == pytest.approx((1 << 20) / 90e-6)
+    assert math.isnan(both["lock_wait_ns"])
+    (table,) = contention_tables(tidy(result))
+    assert "x1.60 (9.53)" in table
+
+
+def test_copies_are_what_writes_took_beyond_plain_ones() -> None:
+    writer = {
+        "writes": 100, "write_ns": 50_000, "writer_faults": 90, "plain_writes": 1000,
+        "plain_write_ns": 100_000, "stall_ns": 7000, "checked_pages": 256, "torn_pages": 64,
+    }  # fmt: skip
+    result = result_of({SNAP: [1000, 3000, 2000]}, {SNAP: writer})
+    (row,) = stalls(result, tidy(result)).to_dict("records")
+    assert (row["time_ns"], row["stall_ns"], row["writer_faults"]) == (2000, 7000, 90)
+    assert row["cow_ns"] == 50_000 - 100 * 100
+    assert row["torn_pct"] == 25
+    (table,) = snapshot_tables(result, tidy(result))
+    assert "25.0 %" in table
+    assert "40.0us" in table

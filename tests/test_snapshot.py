@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""snapshot: a source that goes on writing while it is copied, forked or sealed."""
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from tests.needs import needs
+from vmabench.errors import NativeError
+from vmabench.machine.facts import read_facts
+from vmabench.matrix.case import Case
+from vmabench.matrix.rules import why_not
+from vmabench.mechanisms import MECHANISMS, Pair
+from vmabench.runner.rounds import choose_cpus
+
+FACTS = read_facts()
+CPUS = choose_cpus(FACTS.cpus)
+BASE, HUGE = FACTS.pages
+TRAITS = {name: mechanism.traits for name, mechanism in MECHANISMS.items()}
+HERE = [name for name in MECHANISMS if name not in ("clone", "xpmem")]
+SIZE_BYTES = 4 << 20
+
+pytestmark = pytest.mark.skipif(len(FACTS.cpus) < 2, reason="needs a CPU for each side")
+
+
+@pytest.fixture
+def pair() -> Iterator[Pair]:
+    with Pair(*CPUS) as opened:
+        yield opened
+
+
+def make_case(mechanism: str, rate: str = "max", size_bytes: int = SIZE_BYTES) -> Case:
+    return Case(mechanism, "snapshot", BASE, size_bytes, rate=rate)
+
+
+def make_source(pair: Pair, case: Case) -> None:
+    pair.make_source(MECHANISMS[case.mechanism].memory, case.page_bytes, case.size_bytes)
+
+
+def has_part(mechanism: str) -> bool:
+    return why_not(make_case(mechanism), FACTS, {}, TRAITS) is None
+
+
+@pytest.mark.parametrize("mechanism", HERE)
+def test_a_snapshot_is_of_one_moment_or_its_torn_pages_are_counted(
+    pair: Pair, mechanism: str
+) -> None:
+    case = make_case(mechanism)
+    make_source(pair, case)
+    if not has_part(mechanism):
+        with pytest.raises(NativeError, match="takes no snapshot"), pair.open(case, seed=7):
+            pass
+        return
+    with pair.open(case, seed=7) as opened:
+        evidence = opened.verify(generation=1)
+        opened.forget_latency()
+        sample = opened.run(loops=1, expected_s=1)
+        latency = opened.latency()
+    writer, pages = sample.writer, SIZE_BYTES // case.page_bytes
+    assert writer["plain_writes"] >= 2
+    assert latency and latency.count == writer["writes"] > 0
+    assert latency.max_ns == writer["stall_ns"]
+    if mechanism == "null":
+        assert writer["checked_pages"] == 0
+        return
+    assert evidence.src and evidence.dst
+    assert evidence.dst.present_bytes == SIZE_BYTES
+    assert writer["checked_pages"] == pages
+    if mechanism in ("fork", "memfd-private", "writev", "procmem-write", "uffd-copy"):
+        assert writer["torn_pages"] == 0
+
+
+def test_copying_a_writer_that_runs_tears(pair: Pair) -> None:
+    """With 64 MiB the copy takes milliseconds, and many writes happen meanwhile."""
+    case = make_case("procmem-read", size_bytes=64 << 20)
+    make_source(pair, case)
+    with pair.open(case, seed=7) as opened:
+        opened.verify(generation=1)
+        torn = [opened.run(loops=1, expected_s=1).writer["torn_pages"] for _ in range(5)]
+    assert max(torn) > 0
+
+
+def test_what_shares_pages_pays_with_faults_of_the_writer(pair: Pair) -> None:
+    pages = SIZE_BYTES // Case("", "", BASE, 1).page_bytes
+    faults = {}
+    for mechanism in ("null", "fork"):
+        case = make_case(mechanism)
+        make_source(pair, case)
+        with pair.open(case, seed=7) as opened:
+            opened.verify(generation=1)
+            sample = opened.run(loops=1, expected_s=1)
+        faults[mechanism] = sample.writer["writer_faults"] / sample.writer["writes"]
+        if mechanism == "fork" and sample.writer["writes"] >= pages:
+            assert sample.writer["writer_faults"] >= pages
+    assert faults["null"] < 0.1 < faults["fork"]
+
+
+def test_the_rate_is_a_limit(pair: Pair) -> None:
+    case = make_case("null", rate="1000", size_bytes=1 << 20)
+    make_source(pair, case)
+    with pair.open(case, seed=7) as opened:
+        opened.verify(generation=1)
+        opened.forget_latency()
+        sample = opened.run(loops=1, expected_s=1)
+        latency = opened.latency()
+    assert latency
+    # a fifth of a second at 1 ms a write, and the one that ends it
+    assert sample.writer["writes"] <= 202
+    assert latency.sum_ns / latency.count >= 0.95e6
+
+
+@needs("thp")
+@pytest.mark.parametrize("mechanism", ["fork", "readv"])
+def test_huge_pages_are_whole_before_each_snapshot(pair: Pair, mechanism: str) -> None:
+    huge_bytes = Case("", "", HUGE, 1).page_bytes
+    case = Case(mechanism, "snapshot", HUGE, 2 * huge_bytes, rate="max")
+    make_source(pair, case)
+    with pair.open(case, seed=7) as opened:
+        for generation in (1, 2):
+            evidence = opened.verify(generation)
+            assert evidence.src
+            assert evidence.src.huge_pct == 100
+
+
+def test_a_source_that_dies_while_it_writes_fails_the_case(pair: Pair) -> None:
+    case = make_case("readv")
+    make_source(pair, case)
+    with pair.open(case, seed=7) as opened:
+        opened.verify(generation=1)
+        threading.Timer(0.1, os.kill, (pair.source_pid, signal.SIGKILL)).start()
+        with pytest.raises(NativeError, match="killed by signal 9"):
+            for _ in range(1000):
+                opened.run(loops=1, expected_s=1)
+
+
+@pytest.mark.parametrize(
+    ("mechanism", "reason"),
+    [
+        ("memfd-inplace", "nothing that stays as it was"),
+        ("memcpy", "within one process"),
+        ("pipe", "the source stops writing"),
+    ],
+)
+def test_what_has_no_meaning_has_a_reason(mechanism: str, reason: str) -> None:
+    assert reason in str(why_not(make_case(mechanism), FACTS, {}, TRAITS))
+    alone = replace(FACTS, cpus=FACTS.cpus[:1])
+    assert "a CPU of its own" in str(why_not(make_case("readv"), alone, {}, TRAITS))
