@@ -268,7 +268,8 @@ TEST_F_TIMEOUT(depth, each_allocation, 600)
 		}
 	}
 	EXPECT_TRUE(done);
-	EXPECT_GT(failed, 3);
+	/* shared memory is found again by faults: no page table is filled */
+	EXPECT_GT(failed, is_shared(variant->kind) ? 1 : 3);
 	TH_LOG("%ld allocations failed the call", failed);
 	/* the counters of a process are kept by CPU, in batches */
 	EXPECT_LE(labs(status_kb(getpid(), "RssAnon") - anon), 2048);
