@@ -21,7 +21,9 @@ HEADER = (
     "swapped_pct,receivers,process,value_index,loops,time_ns,outcome,reason,src_backed_pct,"
     "dst_backed_pct,minor_faults,major_faults,swap_in_bytes,swap_out_bytes,page_table_bytes,"
     "peak_bytes,clock,instructions,touch_order,context_switches,preemptions,steal_ns,"
-    "moved_bytes,disturbed"
+    "moved_bytes,disturbed,swap_device,limit_bytes,swap_device_read_bytes,"
+    "swap_device_written_bytes,call_swap_in_bytes,call_swap_out_bytes,use_swap_in_bytes,"
+    "use_swap_out_bytes,rss_bytes,pss_bytes,anon_huge_bytes,peak_how"
 )
 TRANSFER = Case("readv", "transfer", "4K", 16384)
 DELIVER = Case("memfd-inplace", "deliver", "2M", 4 << 20, "write", 10)

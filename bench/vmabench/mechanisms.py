@@ -3,15 +3,15 @@
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from vmabench.errors import NativeError
-from vmabench.matrix.case import PHASES, Case
+from vmabench.matrix.case import SCENARIOS, Case
 from vmabench.native._core import ffi, lib
 
 #: The program of the source process. The variable is for packagers, and for tests that
@@ -28,6 +28,9 @@ _SCENARIOS = {
     "transfer": lib.VMB_TRANSFER,
     "deliver": lib.VMB_DELIVER,
     "touch": lib.VMB_DELIVER,
+    "swapped": lib.VMB_SWAPPED,
+    "handoff": lib.VMB_HANDOFF,
+    "pageserver": lib.VMB_PAGESERVER,
 }
 _TOUCHES = {"none": lib.VMB_TOUCH_NONE, "read": lib.VMB_TOUCH_READ, "write": lib.VMB_TOUCH_WRITE}
 MEMORIES = {
@@ -42,6 +45,9 @@ _MEMORY_NAMES = {number: name for name, number in MEMORIES.items()}
 #: No machine is slower than this at what the source does on a command.
 SLOWEST_BYTES_PER_S = 20e6
 FIRST_PATIENCE_S = 4.0
+
+#: what paging out, or a server that thrashes, may take beside that
+ONCE_PATIENCE_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +76,11 @@ class Mechanism:
 #: the names of enum vmb_counter, in its order
 COUNTERS = tuple(
     ffi.string(lib.vmb_counter_name(index)).decode() for index in range(lib.VMB_NR_COUNTERS)
+)
+
+#: the names of enum vmb_phase, in its order
+PHASE_NAMES = tuple(
+    ffi.string(lib.vmb_phase_name(index)).decode() for index in range(lib.VMB_NR_PHASES)
 )
 
 
@@ -130,25 +141,32 @@ class Proof:
 class Evidence:
     """What the check before the timed part found; the proofs are None for ``null``.
 
-    ``channel_bytes``: the buffer of a pipe or socket, as the kernel gave it.
+    ``channel_bytes``: the buffer of a pipe or socket, as the kernel gave it. ``use``: name ->
+    bytes of RSS, PSS and AnonHugePages of both processes while the data is delivered; empty where
+    they could not be read.
     """
 
     src: Proof | None
     dst: Proof | None
     page_table_bytes: int | None
     channel_bytes: int = 0
+    use: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
     """One value, over all loops: nanoseconds of each phase, and what was counted beside them.
 
-    ``counts`` has the counters of ``COUNTERS`` that this machine knows.
+    ``counts`` has the counters of ``COUNTERS`` that this machine knows. ``peak_bytes`` is that of
+    the cgroup that ``watch_peak`` names, or where ``peak_sampled`` the most PSS that was seen;
+    None where neither is known.
     """
 
     loops: int
     time_ns: dict[str, int]
     counts: dict[str, int]
+    peak_bytes: int | None = None
+    peak_sampled: bool = False
 
 
 def check(result: int) -> None:
@@ -169,6 +187,21 @@ def base_page_bytes() -> int:
 def follow_parent(pid: int) -> None:
     """Lets the kernel kill this process when its parent ``pid`` ends."""
     check(lib.vmb_follow_parent(pid))
+
+
+def read_counters(on: bool) -> None:
+    """Whether counters are read beside each value of this process; they are at first."""
+    lib.vmb_counters_enable(on)
+
+
+def watch_swap_device(stat: Path | None) -> None:
+    """The file below /sys with the counters of the device that swap goes to."""
+    lib.vmb_swap_device_set(bytes(stat) if stat else b"")
+
+
+def watch_peak(file: Path | None) -> None:
+    """The file with the peak of the cgroup that this process is in; NativeError."""
+    check(lib.vmb_peak_watch(bytes(file) if file else b""))
 
 
 def now_ns() -> int:
@@ -242,6 +275,9 @@ class Pair:
                 "touch_random": case.touch_order == "random",
                 "seed": seed & 0xFFFFFFFF,
                 "delay_ns": delay_ns,
+                "swapped_pct": case.swapped_pct,
+                "receivers": case.receivers,
+                "held_bytes": case.size_bytes,
             },
         )
         context = ffi.new("struct vmb_ctx **")
@@ -263,7 +299,7 @@ class OpenCase:
 
     def verify(self, generation: int) -> Evidence:
         """Delivers new data once, compares it whole and tests the isolation of the two sides."""
-        self._pair.be_patient(self._case.size_bytes / SLOWEST_BYTES_PER_S)
+        self._pair.be_patient(self._case.size_bytes / SLOWEST_BYTES_PER_S + self._untimed_s)
         evidence = ffi.new("struct vmb_evidence *")
         check(lib.vmb_case_verify(self._context, generation, evidence))
         if not evidence.src.size_bytes:
@@ -273,7 +309,12 @@ class OpenCase:
             _proof(evidence.dst),
             evidence.page_table_bytes,
             evidence.channel_bytes,
+            _use(evidence.use),
         )
+
+    @property
+    def _untimed_s(self) -> float:
+        return ONCE_PATIENCE_S if SCENARIOS[self._case.scenario].once else 0.0
 
     def prove(self) -> tuple[Proof | None, Proof | None]:
         """The source, and the destination where it lasts, as they are now."""
@@ -287,10 +328,10 @@ class OpenCase:
 
     def run(self, loops: int, expected_s: float) -> Sample:
         """One value of ``loops`` operations, which should take ``expected_s`` seconds."""
-        self._pair.be_patient(10 * expected_s)
+        self._pair.be_patient(10 * expected_s + self._untimed_s)
         sample = ffi.new("struct vmb_sample *")
         check(lib.vmb_case_run(self._context, loops, sample))
-        times = zip(PHASES, sample.time_ns, strict=True)
+        times = zip(PHASE_NAMES, sample.time_ns, strict=True)
         phases = self._case.phases
         return Sample(
             loops=sample.loops,
@@ -300,7 +341,15 @@ class OpenCase:
                 for index, name in enumerate(COUNTERS)
                 if sample.counts.known >> index & 1
             },
+            peak_bytes=sample.peak_bytes if sample.peak_how else None,
+            peak_sampled=sample.peak_how == lib.VMB_PEAK_SAMPLED,
         )
+
+
+def _use(use: CData) -> dict[str, int]:
+    names = ("rss_bytes", "pss_bytes", "anon_huge_bytes")
+    both = use.known == len(("source", "receiver"))
+    return {name: getattr(use, name) for name in names} if both else {}
 
 
 def _proof(proof: CData) -> Proof:

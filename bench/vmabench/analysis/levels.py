@@ -5,7 +5,8 @@ import re
 from collections.abc import Iterable
 
 from vmabench.matrix.axes import TOUCH_MODES, TOUCH_ORDERS
-from vmabench.matrix.case import PHASES, SCENARIOS
+from vmabench.matrix.case import ALL_PHASES as PHASES
+from vmabench.matrix.case import SCENARIOS
 from vmabench.units import parse_size
 
 #: the order of the table of mechanisms in C, which this module can't ask; a test compares them

@@ -54,14 +54,18 @@ _ENTRIES = {
 
 
 def doctor(args: argparse.Namespace) -> int:
-    from vmabench.doctor import examine
+    from vmabench.doctor import examine, examine_memory
+    from vmabench.machine.cgroup import MemoryGroups
     from vmabench.machine.pages import BorrowedPages
+    from vmabench.machine.swap import SwapDevices
     from vmabench.mechanisms import MECHANISMS
     from vmabench.runner.lock import only_run
 
     facts = read_facts()
     with only_run(), BorrowedPages() as borrowed:
         findings = examine(facts, tuple(MECHANISMS), facts.all_pages, borrowed)
+        with MemoryGroups() as groups, SwapDevices() as swap:
+            findings += examine_memory(swap, groups)
     if args.json:
         say_json(
             [

@@ -7,13 +7,19 @@
 
 #include "control.h"
 
+/* Scenarios in which a buffer that nobody needs would be in the result. */
+static int counts_memory(const struct vmb_ctx *ctx)
+{
+	return ctx->params.scenario == VMB_HANDOFF || ctx->params.scenario == VMB_PAGESERVER;
+}
+
 /* Where the receiver's bytes go: a populated buffer, or a free range for fresh memory. */
 static int prepare_destination(struct vmb_ctx *ctx)
 {
 	const struct vmb_region *region;
 
 	if (vmb_delivers(ctx) || ctx->mech->flags & VMB_IN_PLACE) {
-		if (ctx->hugetlb) /* a pool is small */
+		if (ctx->hugetlb || counts_memory(ctx)) /* a pool is small */
 			vmb_pair_drop_destination(ctx->pair);
 		return 0;
 	}
@@ -29,7 +35,7 @@ static int prepare_local(struct vmb_ctx *ctx)
 	const struct vmb_region *region;
 
 	if (!(ctx->mech->flags & VMB_LOCAL) || ctx->mech->isolation == VMB_MOVES_NOTHING) {
-		if (ctx->hugetlb)
+		if (ctx->hugetlb || counts_memory(ctx))
 			vmb_pair_drop_local(ctx->pair);
 		return 0;
 	}
@@ -79,6 +85,8 @@ static int prepare(struct vmb_ctx *ctx)
 	int err;
 
 	err = ctx->mech->probe ? ctx->mech->probe() : 0;
+	if (!err && ctx->params.scenario == VMB_PAGESERVER) /* all of it is in the source */
+		return open_in_source(ctx);
 	if (!err)
 		err = prepare_destination(ctx);
 	if (!err)
@@ -168,13 +176,21 @@ static int run_uncounted(struct vmb_ctx *ctx, uint64_t loops, struct vmb_sample 
 	const struct vmb_scene *scene = vmb_scene_of(ctx);
 	unsigned int flags = ctx->mech->flags;
 
-	if (scene->run) {
-		*ret = (struct vmb_sample){ .loops = loops };
+	*ret = (struct vmb_sample){ .loops = loops };
+	if (scene->run)
 		return scene->run(ctx, loops, ret);
-	}
 	if (flags & VMB_SOURCE_ACTS && (ctx->mech->run || ctx->params.scenario == VMB_TRANSFER))
 		return run_in_source(ctx, loops, ret);
 	return vmb_loop(ctx, loops, ret);
+}
+
+/* What the scene has counted itself is of the timed part alone, and stays. */
+static void keep_counts(const struct vmb_counts *around, struct vmb_counts *counts)
+{
+	for (int i = 0; i < VMB_NR_COUNTERS; i++)
+		if (!(counts->known >> i & 1))
+			counts->count[i] = around->count[i];
+	counts->known |= around->known;
 }
 
 /* One value. The counters are read outside the timed part, around it. */
@@ -184,13 +200,15 @@ int vmb_case_run(struct vmb_ctx *ctx, uint64_t loops, struct vmb_sample *ret)
 	int err;
 
 	err = vmb_counts_read(ctx->other, &before);
+	vmb_peak_begin();
 	if (!err)
 		err = run_uncounted(ctx, loops, ret);
+	vmb_peak_end(ret);
 	if (!err)
 		err = vmb_counts_read(ctx->other, &after);
 	if (err) /* a dead source explains any other error */
 		return vmb_pair_check(ctx->pair) ? -ESRCH : err;
 	vmb_counts_since(&before, &after);
-	ret->counts = after;
+	keep_counts(&after, &ret->counts);
 	return vmb_pair_check(ctx->pair);
 }

@@ -6,12 +6,17 @@
  */
 #include "core.h"
 
-static const struct vmb_scene scenes[VMB_NR_SCENARIOS] = {
-	[VMB_TRANSFER] = { 0 },
-	[VMB_DELIVER] = { 0 },
+static const struct vmb_scene common;
+
+static const struct vmb_scene *const scenes[VMB_NR_SCENARIOS] = {
+	[VMB_TRANSFER] = &common,
+	[VMB_DELIVER] = &common,
+	[VMB_SWAPPED] = &vmb_scene_swapped,
+	[VMB_HANDOFF] = &vmb_scene_handoff,
+	[VMB_PAGESERVER] = &vmb_scene_pageserver,
 };
 
 const struct vmb_scene *vmb_scene_of(const struct vmb_ctx *ctx)
 {
-	return &scenes[ctx->params.scenario];
+	return scenes[ctx->params.scenario];
 }

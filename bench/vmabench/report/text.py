@@ -10,6 +10,7 @@ from vmabench.analysis.disturbance import disturbances
 from vmabench.analysis.intervals import fewest_for_interval
 from vmabench.report import paths
 from vmabench.report.findings import findings, sizes_between
+from vmabench.report.memory import memory_tables
 from vmabench.report.tables import latency_tables, phase_tables, rate_tables
 from vmabench.report.touch import MAP_NOTE, map_tables
 from vmabench.report.words import kernel_line, label, listed, machine_line, wrapped
@@ -32,7 +33,7 @@ def text_report(result: Result, frame: pd.DataFrame, summary: pd.DataFrame) -> s
     # of touch, the maps say in a few lines what a table for each share would say in many
     others = summary[summary["scenario"] != "touch"]
     tables = [*latency_tables(others), *rate_tables(others), *phase_tables(others)]
-    tables += [*map_tables(frame)]
+    tables += [*memory_tables(frame), *map_tables(frame)]
     if len(others) < len(summary):
         tables.append(MAP_NOTE)
     return _joined(header(result), _found(frame, summary), *tables, *_end(summary))

@@ -70,8 +70,12 @@ def condition_words(conditions: Mapping[str, Any]) -> str:
         words.append(f"then {conditions['touch_mode']} {conditions['touch_pct']} %{order}")
     if conditions["swapped_pct"]:
         words.append(f"{conditions['swapped_pct']} % of it swapped out")
+    if conditions["swap_device"]:
+        words.append(f"swap in {conditions['swap_device']}")
     if conditions["receivers"] > 1:
         words.append(f"{conditions['receivers']} receivers")
+    if conditions["limit_bytes"]:
+        words.append(f"limit {format_size(int(conditions['limit_bytes']))}")
     return "".join(f", {word}" for word in words)
 
 

@@ -5,19 +5,23 @@ import os
 import random
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Protocol
 
-from vmabench.matrix.case import Case
+from vmabench.machine.cgroup import MemoryGroup
+from vmabench.matrix.case import SCENARIOS, Case
 from vmabench.runner.bisection import next_cases
-from vmabench.runner.planner import Clockwork, Cost, Effort, counted_effort, plan_round
+from vmabench.runner.planner import ONE, Clockwork, Cost, Effort, counted_effort, plan_round
 from vmabench.runner.process import Worker, WorkerLostError
 from vmabench.runner.protocol import CALIBRATE, Block, CaseJob, Job, Message
 from vmabench.runner.signals import uninterrupted
 
 #: no case is started on a machine on which the setting up of a worker takes longer
 FIRST_LIMIT_S = 30.0
+
+#: what paging out, or a server that thrashes, may take beside that
+ONCE_LIMIT_S = 120.0
 
 Record = dict[str, object]
 
@@ -41,6 +45,8 @@ class Setup:
 
     ``pinning`` are the mechanisms that pin pages of the source.
     ``counted``: the clock counts instructions, so there is no budget and no more rounds than asked.
+    ``group`` is the memory cgroup of the run. ``counters`` off is for who wants to see what reading
+    them costs.
     ``explain`` makes a reason of the error number and the sentence of a case that can't be set up.
     """
 
@@ -54,6 +60,8 @@ class Setup:
     counted: bool = False
     pinning: Collection[str] = ()
     delays_ns: tuple[tuple[str, int], ...] = ()
+    group: MemoryGroup | None = None
+    counters: bool = True
     explain: Callable[[int, str], str] = lambda _error, detail: detail
 
 
@@ -95,17 +103,19 @@ def blocks_of(
     page that a fork or a clone shares from then on (MMF_HAS_PINNED), and who comes after whom
     would decide by how much it is dearer.
     """
-    groups: dict[tuple[str, str, int], list[CaseJob]] = {}
+    groups: dict[tuple[str, str, int, str, str], list[CaseJob]] = {}
     for job in cases:
         case = Case.parse(job.case)
-        key = memories[case.mechanism], case.page, case.size_bytes
+        apart = case.scenario if SCENARIOS[case.scenario].apart else ""
+        key = memories[case.mechanism], case.page, case.size_bytes, apart, case.swap_device
         groups.setdefault(key, []).append(job)
     blocks = []
     for key in sorted(groups):
         members = groups[key]
         order.shuffle(members)
         members.sort(key=lambda job: Case.parse(job.case).mechanism in pinning)
-        blocks.append(Block(*key, cases=tuple(members)))
+        memory, page, size_bytes, apart, swap = key
+        blocks.append(Block(memory, page, size_bytes, tuple(members), apart, swap))
     order.shuffle(blocks)
     return blocks
 
@@ -147,7 +157,10 @@ class Run:
             costs |= self._calibrate(added)
 
     def _count(self, costs: Mapping[str, Cost]) -> None:
-        efforts = {case: counted_effort(cost.op_ns) for case, cost in costs.items()}
+        efforts = {
+            case: ONE if _is_once(case) else counted_effort(cost.op_ns)
+            for case, cost in costs.items()
+        }
         for _ in range(self.setup.rounds if costs else 0):
             self._measure(costs, efforts)
 
@@ -156,7 +169,7 @@ class Run:
         overhead_ns = sum(cost.overhead_ns for cost in costs.values())
         while costs:
             timed_ns = clockwork.timed_ns(self._spent_ns(), self.outcome.rounds, overhead_ns)
-            efforts = plan_round(costs, timed_ns)
+            efforts = _efforts(costs, timed_ns)
             round_ns = overhead_ns + sum(
                 efforts[case].timed_ns(costs[case].op_ns) for case in costs
             )
@@ -279,6 +292,9 @@ class Run:
             receiver_cpu=setup.receiver_cpu,
             blocks=tuple(blocks),
             delays_ns=setup.delays_ns,
+            group=str(setup.group.path) if setup.group else "",
+            group_version=setup.group.version if setup.group else 0,
+            counters=setup.counters,
         )
         limits = {case.case: _limit_s(case) for block in blocks for case in block.cases}
         current = blocks[0].cases[0].case
@@ -299,6 +315,18 @@ class Run:
                 result.cases.append(lost)
 
 
+def _is_once(case: str) -> bool:
+    return SCENARIOS[Case.parse(case).scenario].once
+
+
+def _efforts(costs: Mapping[str, Cost], timed_ns: float) -> dict[str, Effort]:
+    """As planned, but for what is done once: its time comes off first."""
+    once = {case: ONE for case in costs if _is_once(case)}
+    others = {case: cost for case, cost in costs.items() if case not in once}
+    spent_ns = sum(costs[case].op_ns for case in once)
+    return plan_round(others, timed_ns - spent_ns) | once
+
+
 def _op_ns(message: Message) -> float | None:
     """The median over the values of what one operation took; None where there is no value."""
     totals = [value["time_ns"]["total"] for value in message.get("values", ())]
@@ -311,7 +339,7 @@ def _rest(blocks: Sequence[Block], done: set[str]) -> list[Block]:
     for block in blocks:
         left = tuple(case for case in block.cases if case.case not in done)
         if left:
-            rest.append(Block(block.memory, block.page, block.size_bytes, left))
+            rest.append(replace(block, cases=left))
     return rest
 
 
@@ -322,8 +350,12 @@ def _timed_ns(message: Message) -> int:
 
 def _limit_s(job: CaseJob) -> float:
     """How long a case may take: generous, since it only has to catch what hangs."""
-    size_bytes = Case.parse(job.case).size_bytes
-    return FIRST_LIMIT_S + size_bytes / 5e6 + 10 * job.values * job.loops * job.op_ns / 1e9
+    case = Case.parse(job.case)
+    size_bytes = case.size_bytes
+    untimed_s = ONCE_LIMIT_S if SCENARIOS[case.scenario].once else 0
+    return (
+        untimed_s + FIRST_LIMIT_S + size_bytes / 5e6 + 10 * job.values * job.loops * job.op_ns / 1e9
+    )
 
 
 def _silence(last: Message | None, limits: Mapping[str, float]) -> float:
