@@ -8,7 +8,7 @@ SOURCES := setup.py $(NATIVE) $(wildcard kernel/uapi/*.h)
 # vmabench-source and the module are the last things that a build writes
 BUILT := bench/vmabench/native/vmabench-source
 
-.PHONY: help bench bench-host test lint typecheck crosscheck check-run check-aa check-sensitivity check-coverage check-analysis \
+.PHONY: help bench bench-host test lint typecheck crosscheck check-run check-counters check-aa check-sensitivity check-coverage check-analysis \
 	path-lengths kernel-check sanitize format clean
 
 help: ## this list
@@ -47,6 +47,9 @@ crosscheck: $(VENV)/.bench $(BUILT) ## the core against a bare C loop and perf b
 
 check-run: $(VENV)/.bench $(BUILT) ## what the quick plan promises, on two runs: takes four quiet minutes
 	@$(BIN)/python bench/crosscheck/check_run.py
+
+check-counters: $(VENV)/.bench $(BUILT) ## does reading counters cost time? takes two quiet minutes
+	@$(BIN)/python bench/crosscheck/check_counters.py
 
 check-aa: $(VENV)/.bench $(BUILT) ## one kernel twice: who gets a verdict? takes four quiet minutes
 	@$(BIN)/python bench/crosscheck/check_aa.py $(if $(NEIGHBOUR),--neighbour)
