@@ -147,7 +147,8 @@ def make_swap(cases: Sequence[Case], swap: SwapDevices) -> dict[str, str]:
     lacking = {}
     for kind, size_bytes in wanted.items():
         try:
-            swap.make(kind, size_bytes)
+            with uninterrupted():  # also its commands, which a Ctrl-C would end half way
+                swap.make(kind, size_bytes)
         except MachineError as error:
             lacking[kind] = str(error)
     return lacking

@@ -7,8 +7,10 @@ was killed has left.
 """
 
 import contextlib
+import errno
 import os
 import subprocess
+import time
 from pathlib import Path
 
 from vmabench.errors import MachineError
@@ -27,6 +29,8 @@ PAGE_CLUSTER = Path("/proc/sys/vm/page-cluster")
 _SWAPS = Path("/proc/swaps")
 _CONTROL = Path("/sys/class/zram-control")
 _BLOCK = Path("/sys/block")
+
+_BUSY_LIMIT_S = 5.0
 
 
 def file_directory() -> Path:
@@ -164,8 +168,22 @@ def _unmake(entry: Entry) -> str | None:
 
 def _remove_zram(name: str) -> None:
     if (_BLOCK / name).exists():
-        (_BLOCK / name / "reset").write_text("1")
+        _reset(_BLOCK / name / "reset")
         (_CONTROL / "hot_remove").write_text(name.removeprefix("zram"))
+
+
+def _reset(file: Path) -> None:
+    """The kernel lets go of a device a moment after swapoff has ended, and till then it is busy."""
+    deadline = time.monotonic() + _BUSY_LIMIT_S
+    while True:
+        try:
+            file.write_text("1")
+        except OSError as error:
+            if error.errno != errno.EBUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 def _unclaimed(before: list[str]) -> list[str]:
