@@ -9,7 +9,7 @@ SOURCES := setup.py $(NATIVE) $(wildcard kernel/uapi/*.h)
 BUILT := bench/vmabench/native/vmabench-source
 
 .PHONY: help bench bench-host test lint typecheck crosscheck check-run check-counters check-aa check-sensitivity \
-	check-coverage check-analysis check-report path-lengths kernel-check sanitize format clean
+	check-coverage check-analysis check-report path-lengths kernel-check audit audit-mutants sanitize format clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -75,6 +75,13 @@ path-lengths: $(VENV)/.bench $(BUILT) ## has a path of the series grown? WRITE=1
 kernel-check: $(VENV)/.bench ## is the series fit to be sent? applies, lints, compiles it in many ways
 	@bench/bootstrap.sh kernel-check
 	@$(BIN)/python kernel/check $(STEPS)
+
+audit: $(VENV)/.test $(BUILT) ## the questions of the 2019 review, on the debug kernel; AUDIT_MINUTES=20, SHORT=1
+	@$(BIN)/vmabench guest audit $(if $(SHORT),--short) $(if $(AUDIT_MINUTES),--minutes $(AUDIT_MINUTES)) \
+		$(if $(SEED),--seed $(SEED)) $(PROGRAMS)
+
+audit-mutants: $(VENV)/.test $(BUILT) ## does the audit catch deliberate faults in the series? takes an hour
+	@$(BIN)/vmabench guest mutants $(if $(OUTPUT),-o $(OUTPUT)) $(MUTANTS)
 
 format: $(VENV)/.test ## rewrite the sources in the project's form
 	@$(BIN)/ruff check -q --fix-only .

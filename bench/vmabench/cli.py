@@ -158,6 +158,8 @@ def _add_guest(guest: argparse.ArgumentParser) -> None:
     bench.add_argument("--accel", choices=_ACCELS, default="auto", help=_ACCEL_HELP)
     bench.set_defaults(output=None, budget=None, seed=None, memory=None, cpus=None, append="")
     bench.set_defaults(**{axis: [] for axis in (*SWEEP_AXES, *AXES)})
+    _add_audit(actions.add_parser("audit", help="the questions of the review, put to it"))
+    _add_mutants(actions.add_parser("mutants", help="does the audit catch deliberate faults?"))
     for action in (build, run, test, shell):
         action.add_argument(
             "--flavour",
@@ -181,6 +183,23 @@ def _add_guest(guest: argparse.ArgumentParser) -> None:
     for action in (run, test):
         action.add_argument("--timeout", metavar="TIME", default="30m", help="default: 30m")
     run.add_argument("words", nargs=argparse.REMAINDER, metavar="-- COMMAND")
+
+
+def _add_audit(audit: argparse.ArgumentParser) -> None:
+    audit.add_argument("names", metavar="PROGRAM", nargs="*", help="only these of audit.toml")
+    audit.add_argument("--flavour", default="debug", help="default: debug")
+    audit.add_argument("--minutes", type=float, default=20.0, help="of soaking (default: 20)")
+    audit.add_argument("--short", action="store_true", help="what fits into a CI run")
+    audit.add_argument("--seed", type=int, help="of the programs that go by chance")
+    audit.add_argument("--accel", choices=_ACCELS, default="auto", help=_ACCEL_HELP)
+    audit.add_argument("--verbose", action="store_true", help="all that the programs print")
+
+
+def _add_mutants(mutants: argparse.ArgumentParser) -> None:
+    mutants.add_argument("names", metavar="MUTANT", nargs="*", help="only these")
+    mutants.add_argument("--flavour", default="debug", help="default: debug")
+    mutants.add_argument("-o", "--output", metavar="FILE", help="a table in Markdown")
+    mutants.add_argument("--accel", choices=_ACCELS, default="auto", help=_ACCEL_HELP)
 
 
 #: text for a mail to the list
@@ -264,6 +283,10 @@ def _tune(args: argparse.Namespace) -> int:
 
 
 def _guest(args: argparse.Namespace) -> int:
+    if args.action in {"audit", "mutants"}:
+        from vmabench.commands import audit
+
+        return audit.audit(args) if args.action == "audit" else audit.mutants(args)
     from vmabench.commands import guest
 
     return guest.ACTIONS[args.action](args)

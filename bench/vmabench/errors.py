@@ -37,9 +37,12 @@ class KernelBuildError(VmabenchError):
 class LostGuest(VmabenchError):  # noqa: N818 - it is the guest that is lost
     """The guest panicked, hung or vanished: no result, neither good nor bad.
 
-    ``log_tail`` is the end of its console log.
+    ``log`` is its console log, ``log_tail`` the end of that, ``stdout`` what the command had
+    printed.
     """
 
-    def __init__(self, message: str, log_tail: str = "") -> None:
+    def __init__(self, message: str, log_tail: str = "", log: str = "", stdout: str = "") -> None:
         super().__init__(message)
         self.log_tail = log_tail
+        self.log = log
+        self.stdout = stdout

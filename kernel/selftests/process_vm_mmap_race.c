@@ -248,22 +248,13 @@ FIXTURE_VARIANT_ADD(unwind, replace) { .kind = BASE, .replace = true };
 FIXTURE_VARIANT_ADD(unwind, thp) { .kind = THP };
 FIXTURE_VARIANT_ADD(unwind, file) { .kind = PRIVATE_FILE };
 
-static const char *const inject[][2] = {
-	{ "/sys/kernel/debug/failslab/ignore-gfp-wait", "N" },
-	{ "/sys/kernel/debug/fail_page_alloc/ignore-gfp-wait", "N" },
-	{ "/sys/kernel/debug/fail_page_alloc/ignore-gfp-highmem", "N" },
-	{ "/sys/kernel/debug/fail_page_alloc/min-order", "0" },
-};
-
 FIXTURE_SETUP(unwind)
 {
-	char path[64];
-
 	if (clone_map(0, 0, 0, 0, -1UL) == -ENOSYS)
 		SKIP(return, "no process_vm_mmap()");
-	for (unsigned int i = 0; i < ARRAY_SIZE(inject); i++)
-		if (write_file(inject[i][0], inject[i][1]))
-			SKIP(return, "no fault injection");
+	self->nth = open_fail_nth();
+	if (self->nth < 0)
+		SKIP(return, "no fault injection");
 	if (!thp_borrow(&self->thp, variant->kind)) {
 		thp_restore(&self->thp);
 		SKIP(return, "the sizes of huge pages can't be set");
@@ -275,37 +266,12 @@ FIXTURE_SETUP(unwind)
 	ASSERT_GT(self->src, 0);
 	self->dst = reserve(self->len + PMD) +
 		    (variant->kind == THP ? page_size() : 0);
-	snprintf(path, sizeof(path), "/proc/self/task/%ld/fail-nth",
-		 syscall(SYS_gettid));
-	self->nth = open(path, O_RDWR);
-	if (self->nth < 0)
-		SKIP(return, "no fail-nth");
 }
 
 FIXTURE_TEARDOWN(unwind)
 {
 	peer_stop(&self->peer);
 	thp_restore(&self->thp);
-}
-
-/* The call with its n-th allocation failing; *done if there is no n-th. */
-static long clone_failing(int fd, int nth, bool *done, pid_t pid,
-			  unsigned long src, unsigned long len, unsigned long dst)
-{
-	char text[16];
-	long ret;
-
-	snprintf(text, sizeof(text), "%d", nth);
-	if (write(fd, text, strlen(text)) < 0)
-		return -EBADF;
-	ret = clone_map(pid, src, len, dst, PVMMAP_FIXED);
-	memset(text, 0, sizeof(text));
-	if (pread(fd, text, sizeof(text) - 1, 0) < 0)
-		return -EBADF;
-	*done = atoi(text) != 0;
-	if (write(fd, "0", 1) < 0)
-		return -EBADF;
-	return ret;
 }
 
 TEST_F_TIMEOUT(unwind, every_depth, 300)
@@ -327,7 +293,7 @@ TEST_F_TIMEOUT(unwind, every_depth, 300)
 			mmap((void *)self->dst, self->len, PROT_READ | PROT_WRITE,
 			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
 		ret = clone_failing(self->nth, nth, &done, self->peer.pid,
-				    self->src, self->len, self->dst);
+				    self->src, self->len, self->dst, PVMMAP_FIXED);
 		if (ret == (long)self->dst) {
 			ASSERT_EQ(0, check(self->dst, self->len, 7, 0));
 			munmap((void *)self->dst, self->len);

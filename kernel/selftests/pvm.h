@@ -315,6 +315,49 @@ static inline void peer_stop(struct peer *peer)
 	peer->pid = 0;
 }
 
+/*
+ * Failing allocations, on a kernel that can: the file to write the number of the
+ * one to fail to, or -1.
+ */
+static inline int open_fail_nth(void)
+{
+	static const char *const settings[][2] = {
+		{ "/sys/kernel/debug/failslab/ignore-gfp-wait", "N" },
+		{ "/sys/kernel/debug/fail_page_alloc/ignore-gfp-wait", "N" },
+		{ "/sys/kernel/debug/fail_page_alloc/ignore-gfp-highmem", "N" },
+		{ "/sys/kernel/debug/fail_page_alloc/min-order", "0" },
+		/* a trace of each to a serial console takes longer than the call */
+		{ "/sys/kernel/debug/failslab/verbose", "0" },
+		{ "/sys/kernel/debug/fail_page_alloc/verbose", "0" },
+	};
+
+	for (unsigned int i = 0; i < sizeof(settings) / sizeof(*settings); i++)
+		if (write_file(settings[i][0], settings[i][1]))
+			return -1;
+	return open("/proc/thread-self/fail-nth", O_RDWR);
+}
+
+/* The call with its n-th allocation failing; *done if there is no n-th. */
+static inline long clone_failing(int fd, int nth, bool *done, pid_t pid,
+				 unsigned long src, unsigned long len,
+				 unsigned long dst, unsigned long flags)
+{
+	char text[16];
+	long ret;
+
+	snprintf(text, sizeof(text), "%d", nth);
+	if (write(fd, text, strlen(text)) < 0)
+		return -EBADF;
+	ret = clone_map(pid, src, len, dst, flags);
+	memset(text, 0, sizeof(text));
+	if (pread(fd, text, sizeof(text) - 1, 0) < 0)
+		return -EBADF;
+	*done = atoi(text) != 0;
+	if (write(fd, "0", 1) < 0)
+		return -EBADF;
+	return ret;
+}
+
 /* The sizes of huge pages that a test wants, borrowed until thp_restore(). */
 #define THP_DIR "/sys/kernel/mm/transparent_hugepage/"
 

@@ -140,11 +140,11 @@ def _measure(args: argparse.Namespace) -> tuple[int, Path]:
     return _status(outcome), directory
 
 
-def obtain(flavour: str) -> guest.Kernel:
+def obtain(flavour: str, extra: Sequence[Path] = ()) -> guest.Kernel:
     """The kernel of this checkout; a build shows how far it is."""
     progress = make_build_progress(sys.stderr)
     try:
-        return guest.build(flavour, say=warn, progress=progress.made)
+        return guest.build(flavour, extra=extra, say=warn, progress=progress.made)
     finally:
         progress.close()
 

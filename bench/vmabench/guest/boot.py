@@ -204,7 +204,8 @@ def _outcome(
     log = _read(directory / "console")
     status = _status(directory)
     if status is None:
-        raise LostGuest(_why_lost(directory, log, ended, timeout), tail(log))
+        why = _why_lost(directory, log, ended, timeout)
+        raise LostGuest(why, tail(log), log, _read(directory / "stdout"))
     return Outcome(
         status=status,
         stdout=_read(directory / "stdout"),

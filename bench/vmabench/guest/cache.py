@@ -27,6 +27,11 @@ class Kernel:
     compiler: str
     config_sha256: str
 
+    @property
+    def types(self) -> Path:
+        """An object with debug information of the kernel's types, where there is one."""
+        return self.image.with_name("types.o")
+
 
 def root() -> Path:
     """The directory of the cache, made if it is not there."""
@@ -59,12 +64,20 @@ def look_up(name: str, directory: Path) -> Kernel | None:
 _FACTS = ("key", "flavour", "release", "compiler", "config_sha256")
 
 
-def publish(image: Path, config: Path, facts: dict[str, str], directory: Path) -> Kernel:
+def publish(
+    image: Path,
+    config: Path,
+    facts: dict[str, str],
+    directory: Path,
+    types: Path | None = None,
+) -> Kernel:
     """Copy a build into the cache: it is there under its key all at once, by a rename."""
     final = directory / facts["key"]
     partial = Path(tempfile.mkdtemp(prefix="partial-", dir=directory))
     shutil.copyfile(image, partial / "bzImage")
     shutil.copyfile(config, partial / "config")
+    if types:
+        shutil.copyfile(types, partial / "types.o")
     kernel = Kernel(final / "bzImage", final / "config", **{name: facts[name] for name in _FACTS})
     stored = {name: value for name, value in asdict(kernel).items() if name in _FACTS}
     (partial / "build.json").write_text(json.dumps(stored, indent=2) + "\n")

@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from vmabench.errors import KernelBuildError, MachineError
@@ -16,6 +16,7 @@ from vmabench.guest import cache, kconfig, series
 Say = Callable[[str], None]
 Progress = Callable[[int, int | None], None]  # objects made so far, and of how many
 
+_DIR, _NAME = "mm", "rmap"  # includes what the audit looks at
 _OBJECT = re.compile(r"^\s+(?:CC|AS|LD|AR)\s")
 
 
@@ -37,44 +38,60 @@ def build(
     flavour: str = "bench",
     *,
     ksrc: str | None = None,
+    extra: Sequence[Path] = (),
     say: Say = silent,
     progress: Progress | None = None,
 ) -> cache.Kernel:
-    """The kernel of this checkout: from the cache if it is there, built otherwise."""
-    found = _already_built(flavour, ksrc)
+    """The kernel of this checkout: from the cache if it is there, built otherwise.
+
+    ``extra`` are patches that go on top of the series and of what the flavour has itself.
+    """
+    found = _already_built(flavour, ksrc, extra)
     if found:
         return found
     base_of.check_tools(install=base_of.apt_install)  # xz, for the sources, is one of them
     source = base_of.find(ksrc, install=base_of.apt_install)
     kernel_dir, directory = project_kernel(), cache.root()
-    facts = _facts(source, kernel_dir, flavour)
+    patches = all_patches(kernel_dir, flavour, extra)
+    facts = _facts(source, kernel_dir, flavour, patches)
     with cache.lock(directory, say):
         found = cache.look_up(facts["key"], directory)
         if found:  # made while this one waited
             return found
         cache.clean_up(directory)
-        return _build_locked(source, kernel_dir, directory, facts, say, progress)
+        return _build_locked(source, patches, directory, facts, say, progress)
 
 
-def _already_built(flavour: str, ksrc: str | None) -> cache.Kernel | None:
+def all_patches(kernel_dir: Path, flavour: str, extra: Sequence[Path] = ()) -> list[Path]:
+    """The series, what is in ``patches/FLAVOUR`` on top of it, and ``extra``."""
+    own = sorted((kernel_dir / "patches" / flavour).glob("*.patch"))
+    return [*series.patches(kernel_dir / "patches"), *own, *extra]
+
+
+def _already_built(flavour: str, ksrc: str | None, extra: Sequence[Path]) -> cache.Kernel | None:
     """For what is in the cache already no tool is missed."""
     try:
-        return cached(flavour, ksrc=ksrc)
+        return cached(flavour, ksrc=ksrc, extra=extra)
     except (MachineError, FileNotFoundError):  # no sources, no compiler
         return None
 
 
-def cached(flavour: str = "bench", *, ksrc: str | None = None) -> cache.Kernel | None:
+def cached(
+    flavour: str = "bench", *, ksrc: str | None = None, extra: Sequence[Path] = ()
+) -> cache.Kernel | None:
     """The kernel of this checkout if it has been built already, at no cost."""
-    source = base_of.find(ksrc)
-    return cache.look_up(_facts(source, project_kernel(), flavour)["key"], cache.root())
+    source, kernel_dir = base_of.find(ksrc), project_kernel()
+    patches = all_patches(kernel_dir, flavour, extra)
+    return cache.look_up(_facts(source, kernel_dir, flavour, patches)["key"], cache.root())
 
 
-def _facts(source: base_of.Base, kernel_dir: Path, flavour: str) -> dict[str, str]:
+def _facts(
+    source: base_of.Base, kernel_dir: Path, flavour: str, patches: list[Path]
+) -> dict[str, str]:
     compiler = _output(["gcc", "--version"]).splitlines()[0]
     parts = {
         "base": source.identity,
-        "series": _hash(series.patches(kernel_dir / "patches")),
+        "series": _hash(patches),
         "config": _hash(kconfig.fragments(kernel_dir / "config", flavour)),
         "compiler": compiler,
     }
@@ -83,33 +100,44 @@ def _facts(source: base_of.Base, kernel_dir: Path, flavour: str) -> dict[str, st
 
 def _build_locked(  # noqa: PLR0913, PLR0917 - one step after the other
     source: base_of.Base,
-    kernel_dir: Path,
+    patches: list[Path],
     directory: Path,
     facts: dict[str, str],
     say: Say,
     progress: Progress | None,
 ) -> cache.Kernel:
     flavour = facts["flavour"]
-    tree, objects = directory / f"tree-{source.identity}", directory / f"objects-{flavour}"
+    tree, pristine = _trees(directory, source, flavour)
+    objects = directory / f"objects-{flavour}"
     if not tree.exists() or not objects.exists():
         base_of.check_space(directory, flavour)
     if not tree.exists():
         say(f"unpacking {source.path} ({base_of.UNPACKED_GB} GB)")
         base_of.unpack(source, tree)
-    pristine = directory / f"pristine-{source.identity}"
     pristine.mkdir(exist_ok=True)
-    changed = series.apply(series.patches(kernel_dir / "patches"), tree, pristine)
+    changed = series.apply(patches, tree, pristine)
     say(f"series applied ({changed} files changed), building the {flavour} kernel")
     objects.mkdir(exist_ok=True)
-    _configure(tree, objects, kconfig.fragments(kernel_dir / "config", flavour))
+    _configure(tree, objects, kconfig.fragments(project_kernel() / "config", flavour))
     _compile(tree, objects, facts["key"], progress)
+    types = _compile_types(objects) if flavour != "bench" else None
     config = objects / ".config"
     facts = {
         **facts,
         "release": (objects / "include/config/kernel.release").read_text().strip(),
         "config_sha256": hashlib.sha256(config.read_bytes()).hexdigest(),
     }
-    return cache.publish(objects / "arch/x86/boot/bzImage", config, facts, directory)
+    return cache.publish(objects / "arch/x86/boot/bzImage", config, facts, directory, types)
+
+
+def _trees(directory: Path, source: base_of.Base, flavour: str) -> tuple[Path, Path]:
+    """The tree of a flavour, and the pristine text of what is patched in it.
+
+    Each flavour has its own: patches that only one of them has, of a header maybe, would else
+    make all of the other one old.
+    """
+    name = source.identity if flavour == "bench" else f"{source.identity}-{flavour}"
+    return directory / f"tree-{name}", directory / f"pristine-{name}"
 
 
 def _configure(tree: Path, objects: Path, fragments: list[Path]) -> None:
@@ -152,6 +180,26 @@ def _compile(tree: Path, objects: Path, key: str, progress: Progress | None) -> 
     if expected is None:
         count_file.write_text(str(done))
     (objects / "vmabench-key").write_text(key)
+
+
+def _compile_types(objects: Path) -> Path:
+    """One object of mm/ with debug information: what a debugger needs to know of its types.
+
+    Debug information for all of the kernel would take three times the room and half of the time
+    again, for the same few structures.
+    """
+    saved = (objects / f"{_DIR}/.{_NAME}.o.cmd").read_text()
+    match = re.search(rf"^savedcmd_\S+ := (.*? -o ){_DIR}/{_NAME}\.o (\S+)", saved, re.MULTILINE)
+    if not match:
+        raise KernelBuildError(f"no command for {_DIR}/{_NAME}.o in {objects}")
+    target = objects / "vmabench-types.o"
+    command = f"{match[1]}{target} -g -gdwarf-4 {match[2]}"
+    done = subprocess.run(
+        ["sh", "-c", command], cwd=objects, capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        raise KernelBuildError(f"types for the debugger: {first_error(done.stderr)}")
+    return target
 
 
 def first_error(log: str) -> str:

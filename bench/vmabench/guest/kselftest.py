@@ -2,13 +2,11 @@
 """Build the selftests of the call, run them in a guest, and judge what they and the kernel say."""
 
 import shlex
-import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from vmabench.errors import KernelBuildError
-from vmabench.guest import boot, cache, kbuild, qemu, splats, tap
+from vmabench.guest import boot, cache, kbuild, programs, qemu, splats, tap
 
 PROGRAMS = (
     "process_vm_mmap",
@@ -45,8 +43,8 @@ class Selftests:
 def run(kernel: cache.Kernel, *, accel: str = "auto", timeout: float = 1800.0) -> Selftests:
     """Run all programs in one guest; raises LostGuest if that dies."""
     with tempfile.TemporaryDirectory(prefix="vmabench-selftests-") as directory:
-        programs = build(Path(directory))
-        script = "; ".join(f"echo '{_MARK}{p.name}'; {shlex.quote(str(p))}" for p in programs)
+        paths = build(Path(directory))
+        script = "; ".join(f"echo '{_MARK}{p.name}'; {shlex.quote(str(p))}" for p in paths)
         outcome = boot.run(
             ["sh", "-c", f"{script}; true"],
             kernel,
@@ -59,15 +57,8 @@ def run(kernel: cache.Kernel, *, accel: str = "auto", timeout: float = 1800.0) -
 
 def build(directory: Path) -> list[Path]:
     """Build the programs out of tree, against the sources that the kernel was built from."""
-    trees = sorted(cache.root().glob("tree-*"))
-    if not trees:
-        raise KernelBuildError("no unpacked sources in the cache: build a kernel first")
     source = kbuild.project_kernel() / "selftests"
-    command = ["make", "-C", str(source), f"KSRC={trees[-1]}", f"OUTPUT={directory}"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise KernelBuildError(f"the selftests: {kbuild.first_error(done.stdout + done.stderr)}")
-    return [directory / name for name in PROGRAMS]
+    return list(programs.compile_all(source, PROGRAMS, directory).values())
 
 
 def split(stdout: str) -> dict[str, tap.Report]:

@@ -116,6 +116,9 @@ def _append(machine: Machine, init: Path, interactive: bool) -> str:
     options = [
         "console=ttyS0",
         "panic=-1",
+        # on a busy host an emulated timer may be too late for the check of its wiring, which
+        # then complains of a bug of the BIOS
+        "no_timer_check",
         "root=/dev/root rootfstype=9p ro",
         "rootflags=trans=virtio,version=9p2000.L,msize=262144,cache=loose",
         f"init={init}",
