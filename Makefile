@@ -8,8 +8,8 @@ SOURCES := setup.py $(NATIVE) $(wildcard kernel/uapi/*.h)
 # vmabench-source and the module are the last things that a build writes
 BUILT := bench/vmabench/native/vmabench-source
 
-.PHONY: help bench bench-host test lint typecheck crosscheck check-run check-aa check-sensitivity check-coverage check-analysis \
-	check-report path-lengths kernel-check audit audit-mutants sanitize format clean
+.PHONY: help bench bench-host test lint typecheck crosscheck check-run check-counters check-aa check-sensitivity \
+	check-coverage check-analysis check-report path-lengths kernel-check audit audit-mutants sanitize format clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -50,6 +50,9 @@ check-run: $(VENV)/.bench $(BUILT) ## what the quick plan promises, on two runs:
 
 check-matrix: $(VENV)/.bench $(BUILT) ## every mechanism, page and size: a value or a reason? DIR=... of a result; GUEST=1
 	@$(BIN)/python bench/crosscheck/check_matrix.py $(DIR) $(if $(GUEST),--guest)
+
+check-counters: $(VENV)/.bench $(BUILT) ## does reading counters cost time? takes two quiet minutes
+	@$(BIN)/python bench/crosscheck/check_counters.py
 
 check-aa: $(VENV)/.bench $(BUILT) ## one kernel twice: who gets a verdict? takes four quiet minutes
 	@$(BIN)/python bench/crosscheck/check_aa.py $(if $(NEIGHBOUR),--neighbour)

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from vmabench.machine.cgroup import find_hierarchy
+
 THP_ENABLED = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
 
@@ -21,6 +23,10 @@ def checkpatch() -> Path | None:
     trees = [Path(os.environ["KSRC"])] if os.environ.get("KSRC") else []
     found = [tree / "scripts/checkpatch.pl" for tree in [*trees, *sorted(cache.glob("*"))]]
     return next((path for path in found if path.is_file()), None)
+
+
+def _has_swap_tools() -> bool:
+    return os.geteuid() == 0 and all(shutil.which(name) for name in ("mkswap", "swapon"))
 
 
 _NEEDS: dict[str, tuple[Callable[[], bool], str]] = {
@@ -40,6 +46,15 @@ _NEEDS: dict[str, tuple[Callable[[], bool], str]] = {
     "kernel-source": (
         lambda: checkpatch() is not None,
         "needs checkpatch.pl of a kernel: vmabench guest build, or KSRC",
+    ),
+    "swap": (_has_swap_tools, "needs root, mkswap and swapon (util-linux)"),
+    "zram": (
+        lambda: os.geteuid() == 0 and Path("/sys/class/zram-control/hot_add").exists(),
+        "needs root and zram: modprobe zram",
+    ),
+    "memory-cgroup": (
+        lambda: os.geteuid() == 0 and find_hierarchy() is not None,
+        "needs root and a memory cgroup",
     ),
     "setpriv": (lambda: shutil.which("setpriv") is not None, "needs setpriv (util-linux)"),
 }

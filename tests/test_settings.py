@@ -12,7 +12,7 @@ import pytest
 from tests.command import error_line, vmabench
 from tests.needs import needs
 from vmabench.errors import MachineError
-from vmabench.machine import settings as module
+from vmabench.machine import ledger
 from vmabench.machine.settings import Settings, value_of
 from vmabench.machine.tuning import ADVICE, examine
 
@@ -103,7 +103,7 @@ def test_loans_end_with_a_boot(
     settings.borrow(swappiness, "1")
     other = tmp_path / "boot_id"
     other.write_text("another boot\n")
-    monkeypatch.setattr(module, "_BOOT_ID", other)
+    monkeypatch.setattr(ledger, "_BOOT_ID", other)
     assert settings.restore() == []
     assert swappiness.read_text() == "1"
 

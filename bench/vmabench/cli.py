@@ -68,6 +68,8 @@ def build_parser() -> argparse.ArgumentParser:
         help="measure and store; `vmabench report` makes the rest",
     )
     run.add_argument("--budget", metavar="TIME", help="at most this long, as in 90s or 15m")
+    # for `make check-counters` and for tests, not for users
+    run.add_argument("--no-counters", action="store_true", help=argparse.SUPPRESS)
     run.add_argument("--seed", type=int, help="of the data and of the order of the cases")
     # for check-sensitivity; what comes of it is never reported
     run.add_argument("--inject", action="append", default=[], help=argparse.SUPPRESS)

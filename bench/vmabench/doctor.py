@@ -5,8 +5,10 @@ import errno
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from vmabench.errors import MachineError
+from vmabench.machine.cgroup import MemoryGroups
 from vmabench.machine.facts import MachineFacts
 from vmabench.machine.gates import Gate, gate_of, page_gate
 from vmabench.machine.pages import (
@@ -16,6 +18,7 @@ from vmabench.machine.pages import (
     free_in_pool,
     why_not_under,
 )
+from vmabench.machine.swap import KINDS, SwapDevices
 from vmabench.matrix.case import Case
 from vmabench.matrix.rules import Blocked, pool_bytes, why_not_in_pool
 from vmabench.mechanisms import MECHANISMS, self_readv_errno
@@ -24,6 +27,9 @@ from vmabench.runner.protocol import Block, CaseJob, Job, Message
 from vmabench.runner.rounds import choose_cpus
 
 PROBE_LIMIT_S = 30.0
+
+#: of a swap device that is made to see whether it can be
+_SMALL_BYTES = 1 << 20
 
 #: what brings base pages whatever the source has
 BASE_PAGES_ONLY = {"uffd-copy": "UFFDIO_COPY fills memory with base pages, whatever the source has"}
@@ -86,6 +92,24 @@ def examine(
         else _judge(case, messages[str(case)], facts, self_error)
         for case in cases
     ]
+
+
+def examine_memory(swap: SwapDevices, groups: MemoryGroups) -> list[Finding]:
+    """Whether swap devices and a memory cgroup can be made: made, and removed again."""
+    findings = []
+    tries: list[tuple[str, Callable[[], object]]] = [
+        *((f"swap-{kind}", partial(swap.make, kind, _SMALL_BYTES)) for kind in KINDS),
+        ("memory-cgroup", groups.make),
+    ]
+    for name, make in tries:
+        try:
+            make()
+            findings.append(Finding(name, "", "ok"))
+        except MachineError as error:
+            findings.append(Finding(name, "", "blocked", Gate(str(error), "")))
+    swap.restore()
+    groups.restore()
+    return findings
 
 
 def raise_pools(cases: Sequence[Case], borrowed: BorrowedPages) -> dict[str, int]:

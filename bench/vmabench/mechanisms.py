@@ -3,7 +3,7 @@
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from vmabench.errors import NativeError
-from vmabench.matrix.case import PHASES, Case
+from vmabench.matrix.case import SCENARIOS, Case
 from vmabench.native._core import ffi, lib
 
 #: The program of the source process. The variable is for packagers, and for tests that
@@ -32,6 +32,9 @@ _SCENARIOS = {
     "pingpong": lib.VMB_PINGPONG,
     "contention": lib.VMB_CONTENTION,
     "snapshot": lib.VMB_SNAPSHOT,
+    "swapped": lib.VMB_SWAPPED,
+    "handoff": lib.VMB_HANDOFF,
+    "pageserver": lib.VMB_PAGESERVER,
 }
 _WAITS = {
     "none": lib.VMB_WAIT_CHANNEL,
@@ -53,6 +56,9 @@ _MEMORY_NAMES = {number: name for name, number in MEMORIES.items()}
 #: No machine is slower than this at what the source does on a command.
 SLOWEST_BYTES_PER_S = 20e6
 FIRST_PATIENCE_S = 4.0
+
+#: what paging out, or a server that thrashes, may take beside that
+ONCE_PATIENCE_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +98,11 @@ class Mechanism:
 #: the names of enum vmb_counter, in its order
 COUNTERS = tuple(
     ffi.string(lib.vmb_counter_name(index)).decode() for index in range(lib.VMB_NR_COUNTERS)
+)
+
+#: the names of enum vmb_phase, in its order
+PHASE_NAMES = tuple(
+    ffi.string(lib.vmb_phase_name(index)).decode() for index in range(lib.VMB_NR_PHASES)
 )
 
 
@@ -156,13 +167,16 @@ class Proof:
 class Evidence:
     """What the check before the timed part found; the proofs are None for ``null``.
 
-    ``channel_bytes``: the buffer of a pipe or socket, as the kernel gave it.
+    ``channel_bytes``: the buffer of a pipe or socket, as the kernel gave it. ``use``: name ->
+    bytes of RSS, PSS and AnonHugePages of both processes while the data is delivered; empty where
+    they could not be read.
     """
 
     src: Proof | None
     dst: Proof | None
     page_table_bytes: int | None
     channel_bytes: int = 0
+    use: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +185,8 @@ class Sample:
 
     ``counts`` has the counters of ``COUNTERS`` that this machine knows. ``receiver_ns`` are the
     times of the receivers of ``contention``, ``writer`` is what the source of ``snapshot`` did and
-    suffered, by the names of ``WRITER``.
+    suffered, by the names of ``WRITER``. ``peak_bytes`` is that of the cgroup that ``watch_peak``
+    names, or where ``peak_sampled`` the most PSS that was seen; None where neither is known.
     """
 
     loops: int
@@ -179,6 +194,8 @@ class Sample:
     counts: dict[str, int]
     receiver_ns: tuple[int, ...] = ()
     writer: dict[str, int] = field(default_factory=dict)
+    peak_bytes: int | None = None
+    peak_sampled: bool = False
 
 
 #: what is stored of the writing source -> the field of struct vmb_writer
@@ -236,6 +253,21 @@ def open_tracefs() -> int:
     root = int(lib.vmb_tracefs_open())
     check(min(root, 0))
     return root
+
+
+def read_counters(on: bool) -> None:
+    """Whether counters are read beside each value of this process; they are at first."""
+    lib.vmb_counters_enable(on)
+
+
+def watch_swap_device(stat: Path | None) -> None:
+    """The file below /sys with the counters of the device that swap goes to."""
+    lib.vmb_swap_device_set(bytes(stat) if stat else b"")
+
+
+def watch_peak(file: Path | None) -> None:
+    """The file with the peak of the cgroup that this process is in; NativeError."""
+    check(lib.vmb_peak_watch(bytes(file) if file else b""))
 
 
 def now_ns() -> int:
@@ -330,6 +362,8 @@ class Pair:
                 "receivers": case.receivers,
                 "pairs": case.pairs,
                 "rate": int(case.rate) if case.rate.isdigit() else 0,
+                "swapped_pct": case.swapped_pct,
+                "held_bytes": case.size_bytes,
             },
         )
         context = ffi.new("struct vmb_ctx **")
@@ -351,7 +385,7 @@ class OpenCase:
 
     def verify(self, generation: int) -> Evidence:
         """Delivers new data once, compares it whole and tests the isolation of the two sides."""
-        self._pair.be_patient(self._case.size_bytes / SLOWEST_BYTES_PER_S)
+        self._pair.be_patient(self._case.size_bytes / SLOWEST_BYTES_PER_S + self._untimed_s)
         evidence = ffi.new("struct vmb_evidence *")
         check(lib.vmb_case_verify(self._context, generation, evidence))
         if not evidence.src.size_bytes:
@@ -361,7 +395,12 @@ class OpenCase:
             _proof(evidence.dst),
             evidence.page_table_bytes,
             evidence.channel_bytes,
+            _use(evidence.use),
         )
+
+    @property
+    def _untimed_s(self) -> float:
+        return ONCE_PATIENCE_S if SCENARIOS[self._case.scenario].once else 0.0
 
     def prove(self) -> tuple[Proof | None, Proof | None]:
         """The source, and the destination where it lasts, as they are now."""
@@ -375,10 +414,10 @@ class OpenCase:
 
     def run(self, loops: int, expected_s: float) -> Sample:
         """One value of ``loops`` operations, which should take ``expected_s`` seconds."""
-        self._pair.be_patient(10 * expected_s)
+        self._pair.be_patient(10 * expected_s + self._untimed_s)
         sample = ffi.new("struct vmb_sample *")
         check(lib.vmb_case_run(self._context, loops, sample))
-        times = zip(PHASES, sample.time_ns, strict=True)
+        times = zip(PHASE_NAMES, sample.time_ns, strict=True)
         phases = self._case.phases
         return Sample(
             loops=sample.loops,
@@ -392,6 +431,8 @@ class OpenCase:
             writer={name: getattr(sample.writer, field) for name, field in WRITER.items()}
             if self._case.scenario == "snapshot"
             else {},
+            peak_bytes=sample.peak_bytes if sample.peak_how else None,
+            peak_sampled=sample.peak_how == lib.VMB_PEAK_SAMPLED,
         )
 
     @property
@@ -426,6 +467,12 @@ def read_latency(kept: CData) -> Latency | None:
             for total, operations in zip(kept.point_sum_ns[0:points], in_point, strict=False)
         ),
     )
+
+
+def _use(use: CData) -> dict[str, int]:
+    names = ("rss_bytes", "pss_bytes", "anon_huge_bytes")
+    both = use.known == len(("source", "receiver"))
+    return {name: getattr(use, name) for name in names} if both else {}
 
 
 def _proof(proof: CData) -> Proof:

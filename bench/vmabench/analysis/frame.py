@@ -70,6 +70,18 @@ COLUMNS: dict[str, str] = {
     "cow_ns": "Float64",  # what its writes took beyond what they take without a snapshot
     "stall_ns": "Float64",  # the longest time between the ends of two writes
     "torn_pct": "Float64",  # of the snapshot's pages that are not of its moment
+    "swap_device": "category",  # of the suite's own: zram, file; empty where none is on
+    "limit_bytes": "Int64",  # of the memory cgroup of the case; 0: none
+    "swap_device_read_bytes": "Float64",  # of the block device below it, whoever reads it
+    "swap_device_written_bytes": "Float64",
+    "call_swap_in_bytes": "Float64",  # during attach and transfer
+    "call_swap_out_bytes": "Float64",
+    "use_swap_in_bytes": "Float64",  # while the receiver uses the data
+    "use_swap_out_bytes": "Float64",
+    "rss_bytes": "Int64",  # of both processes, all of them, while the data is delivered
+    "pss_bytes": "Int64",
+    "anon_huge_bytes": "Int64",
+    "peak_how": "category",  # cgroup-v1, cgroup-v2, or sampled-pss: at borders of phases
 }
 
 #: what rivals have in common that are compared over sizes: never NA
@@ -83,9 +95,13 @@ AXES = ("kernel", "virt", *CONDITIONS, "size_bytes", "mechanism")
 
 _PER_LOOP = (
     "minor_faults", "major_faults", "swap_in_bytes", "swap_out_bytes",
-    "context_switches", "preemptions", "steal_ns",
+    "context_switches", "preemptions", "steal_ns", "swap_device_read_bytes",
+    "swap_device_written_bytes", "call_swap_in_bytes", "call_swap_out_bytes", "use_swap_in_bytes",
+    "use_swap_out_bytes",
 )  # fmt: skip
-_STATES = ("page_table_bytes", "peak_bytes")
+_STATES = (
+    "page_table_bytes", "peak_bytes", "peak_how", "rss_bytes", "pss_bytes", "anon_huge_bytes",
+)  # fmt: skip
 _BACKING = ("src_backed_pct", "dst_backed_pct", "moved_bytes")
 
 

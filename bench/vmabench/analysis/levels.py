@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 from vmabench.matrix import axes
 from vmabench.matrix.axes import TOUCH_MODES, TOUCH_ORDERS
-from vmabench.matrix.case import PHASES, SCENARIOS
+from vmabench.matrix.case import ALL_PHASES as PHASES
+from vmabench.matrix.case import SCENARIOS
 from vmabench.matrix.table import ROWS, names_of
 from vmabench.units import parse_size
 

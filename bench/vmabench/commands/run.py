@@ -15,12 +15,14 @@ from pathlib import Path
 from vmabench import __version__, doctor
 from vmabench.commands.output import say, say_files, warn
 from vmabench.commands.progress import make_progress
-from vmabench.errors import UsageError
+from vmabench.errors import MachineError, UsageError
+from vmabench.machine.cgroup import MemoryGroup, MemoryGroups
 from vmabench.machine.conditions import read_conditions
 from vmabench.machine.facts import MachineFacts, read_facts
 from vmabench.machine.pages import BorrowedPages
+from vmabench.machine.swap import SwapDevices
 from vmabench.matrix.axes import AXES, SWEEP_AXES
-from vmabench.matrix.case import Case
+from vmabench.matrix.case import SCENARIOS, Case
 from vmabench.matrix.plans import (
     Plan,
     Vocabulary,
@@ -30,7 +32,7 @@ from vmabench.matrix.plans import (
     override,
     scaled,
 )
-from vmabench.matrix.rules import why_not, why_too_large
+from vmabench.matrix.rules import GROUP, needs, swap_bytes, why_not, why_too_large
 from vmabench.mechanisms import MECHANISMS
 from vmabench.runner.lock import only_run
 from vmabench.runner.rounds import Outcome, Run, Setup, choose_cpus
@@ -53,7 +55,17 @@ class Request:
     facts: MachineFacts
     directory: Path
     seed: int
+    counters: bool
     delays_ns: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Borrowed:
+    """What a run takes of the machine and gives back at its end."""
+
+    pages: BorrowedPages
+    swap: SwapDevices
+    groups: MemoryGroups
 
 
 def run(args: argparse.Namespace) -> int:
@@ -66,8 +78,13 @@ def run(args: argparse.Namespace) -> int:
         return run_plan(args)
     request = _request(args)
     with interruptible():
-        with only_run(), BorrowedPages() as borrowed:
-            status = _measure(request, borrowed)
+        with (
+            only_run(),
+            BorrowedPages() as pages,
+            MemoryGroups() as groups,
+            SwapDevices() as swap,
+        ):
+            status = _measure(request, Borrowed(pages, swap, groups))
         return status if args.samples_only or args.inject else finish(request.directory)
 
 
@@ -87,7 +104,7 @@ def _request(args: argparse.Namespace) -> Request:
         raise UsageError(f"{directory} exists already: name another directory with -o")
     seed = args.seed if args.seed is not None else random.SystemRandom().randrange(1 << 32)
     delays_ns = tuple(_injected(text, cases) for text in args.inject)
-    return Request(plan, tuple(cases), facts, directory, seed, delays_ns)
+    return Request(plan, tuple(cases), facts, directory, seed, not args.no_counters, delays_ns)
 
 
 def _injected(text: str, cases: Sequence[Case]) -> tuple[str, int]:
@@ -108,21 +125,55 @@ def _check_memory(cases: Sequence[Case], sizes: Sequence[str], facts: MachineFac
         raise UsageError(str(reasons[0]))
 
 
-def _measure(request: Request, borrowed: BorrowedPages) -> int:
+def make_group(
+    cases: Sequence[Case], groups: MemoryGroups
+) -> tuple[MemoryGroup | None, dict[str, str]]:
+    """The memory cgroup, where a case has use for one, or why there is none."""
+    if not any(SCENARIOS[case.scenario].apart for case in cases):
+        return None, {}
+    try:
+        return groups.make(), {}
+    except MachineError as error:
+        return None, {GROUP: str(error)}
+
+
+def make_swap(cases: Sequence[Case], swap: SwapDevices) -> dict[str, str]:
+    """Makes the devices that the cases take; the reason for each kind that there is not."""
+    wanted: dict[str, int] = {}
+    for case in cases:
+        if case.swap_device:
+            size_bytes = max(swap_bytes(case), wanted.get(case.swap_device, 0))
+            wanted[case.swap_device] = size_bytes
+    lacking = {}
+    for kind, size_bytes in wanted.items():
+        try:
+            with uninterrupted():  # also its commands, which a Ctrl-C would end half way
+                swap.make(kind, size_bytes)
+        except MachineError as error:
+            lacking[kind] = str(error)
+    return lacking
+
+
+def _measure(request: Request, borrowed: Borrowed) -> int:
     facts = request.facts
     whole = [case for case in request.cases if case.size_bytes % case.page_bytes == 0]
     findings = doctor.examine(
         facts,
         _in_order(case.mechanism for case in whole),
         _in_order(case.page for case in whole),
-        borrowed,
+        borrowed.pages,
         _in_order(case.thp for case in whole),
     )
     fits = [case for case in request.cases if why_too_large(case, facts) is None]
-    pools = doctor.raise_pools(fits, borrowed)
+    pools = doctor.raise_pools(fits, borrowed.pages)
+    group, lacking = make_group(fits, borrowed.groups)
+    able = [case for case in fits if not any(need in lacking for need in needs(case))]
+    lacking |= make_swap(able, borrowed.swap)
     blocked = doctor.blocked(findings)
     traits = {name: mechanism.traits for name, mechanism in MECHANISMS.items()}
-    reasons = {case: why_not(case, facts, blocked, traits, pools) for case in request.cases}
+    reasons = {
+        case: why_not(case, facts, blocked, traits, pools, lacking) for case in request.cases
+    }
     runnable = tuple(case for case in request.cases if reasons[case] is None)
     writer = Writer(request.directory, request.plan.to_toml(), _machine(facts, findings))
     setup = Setup(
@@ -136,6 +187,8 @@ def _measure(request: Request, borrowed: BorrowedPages) -> int:
         counted=facts.clock == "instructions",
         once=request.plan.once,
         pinning={name for name, mechanism in MECHANISMS.items() if mechanism.pins},
+        group=group,
+        counters=request.counters,
         explain=doctor.explain(facts),
         delays_ns=request.delays_ns,
         is_loose=_judge_of(request.plan),

@@ -5,7 +5,9 @@ import argparse
 
 from vmabench.commands.output import say, warn
 from vmabench.errors import MachineError
+from vmabench.machine.cgroup import MemoryGroups
 from vmabench.machine.settings import Returned, Settings
+from vmabench.machine.swap import SwapDevices
 from vmabench.machine.tuning import State, examine
 from vmabench.runner.lock import only_run
 
@@ -56,12 +58,12 @@ def _apply() -> int:
 
 
 def _restore() -> int:
-    returned = Settings().restore()
-    if not returned:
-        say("nothing is borrowed")
-    for one in returned:
-        say(_told(one))
-    return NOT_ALL if any(one.outcome.startswith("can't") for one in returned) else DONE
+    lines = [_told(one) for one in Settings().restore()]
+    # what a killed run has made, and nobody removed yet
+    lines += [*SwapDevices().restore(), *MemoryGroups().restore()]
+    for line in lines or ["nothing is borrowed"]:
+        say(line)
+    return NOT_ALL if any(": can't" in line for line in lines) else DONE
 
 
 def _told(returned: Returned) -> str:

@@ -7,18 +7,15 @@ meanwhile is left as it is.
 """
 
 import contextlib
-import fcntl
-import json
-import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vmabench.atomic import replacing
 from vmabench.errors import MachineError
+from vmabench.machine.ledger import Ledger, state_path
 
-_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+__all__ = ["Loan", "Returned", "Settings", "state_path", "value_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +35,6 @@ class Returned:
     outcome: str
 
 
-def state_path() -> Path:
-    """Where loans are kept: in a place that outlives the process, one for each user."""
-    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(base) / "vmabench" / "settings.json"
-
-
 def value_of(path: Path) -> str:
     """What a setting is; of ``always [madvise] never`` the word in brackets. Raises OSError."""
     text = path.read_text().strip()
@@ -55,7 +46,7 @@ class Settings:
     """The loans of this machine; they end with ``restore``, by whichever process."""
 
     def __init__(self, state: Path | None = None) -> None:
-        self._state = state or state_path()
+        self._ledger = Ledger(state or state_path(), "loans")
 
     def borrow(self, path: Path, value: str, *, or_less: bool = False) -> None:
         """Set a setting; the first loan of a path decides what it goes back to.
@@ -63,7 +54,7 @@ class Settings:
         Raises MachineError, and then the setting is as it was. ``or_less``: a number that the
         kernel did not reach is a loan as well.
         """
-        with self._locked():
+        with self._ledger.locked():
             loans = {loan.path: loan for loan in self.loans()}
             now = _read(path)
             if now == value and path not in loans:
@@ -80,7 +71,7 @@ class Settings:
         What is lent as it is wanted is not touched, and the ledger is written once for all: each
         write of it waits for the disk, and some settings stop and start a thread of the kernel.
         """
-        with self._locked():
+        with self._ledger.locked():
             same = {loan.path: loan for loan in self.loans() if wanted.get(loan.path) == loan.lent}
             over = [loan for loan in self.loans() if loan.path not in same]
             loans = same | _unreturned(over)
@@ -123,11 +114,11 @@ class Settings:
 
     def any(self) -> bool:
         """Whether anything may be borrowed, without a look at what."""
-        return self._state.exists()
+        return self._ledger.any()
 
     def restore(self) -> list[Returned]:
         """Give everything back, the last loan first; what can't be given back stays a loan."""
-        with self._locked():
+        with self._ledger.locked():
             loans = self.loans()
             returned = [_give_back(loan) for loan in reversed(loans)]
             self._save(_kept(returned))
@@ -135,21 +126,13 @@ class Settings:
 
     def loans(self) -> list[Loan]:
         """What is borrowed now; loans of a machine that was booted since are over."""
-        try:
-            text = self._state.read_text()
-        except FileNotFoundError:
+        entries, same_boot = self._ledger.load()
+        if not same_boot:
             return []
-        except OSError as error:
-            raise MachineError(f"can't read {self._state}: {error.strerror}") from error
         try:
-            kept = json.loads(text)
-            if kept["boot_id"] != _boot_id():
-                return []
-            return [Loan(Path(k["path"]), str(k["before"]), str(k["lent"])) for k in kept["loans"]]
-        except (ValueError, KeyError, TypeError) as error:
-            raise MachineError(
-                f"{self._state} is damaged ({error}): mend what it names by hand, then remove it"
-            ) from error
+            return [Loan(Path(k["path"]), str(k["before"]), str(k["lent"])) for k in entries]
+        except (KeyError, TypeError) as error:
+            raise self._ledger.damaged(error) from error
 
     def _give_up(self, loans: Mapping[Path, Loan], path: Path, now: str) -> None:
         with contextlib.suppress(OSError):
@@ -157,32 +140,12 @@ class Settings:
         self._save(loans)
 
     def _save(self, loans: Mapping[Path, Loan]) -> None:
-        if not loans:
-            self._state.unlink(missing_ok=True)
-            return
-        data = {
-            "boot_id": _boot_id(),
-            "loans": [
+        self._ledger.save(
+            [
                 {"path": str(loan.path), "before": loan.before, "lent": loan.lent}
                 for loan in loans.values()
-            ],
-        }
-        with replacing(self._state) as unfinished:
-            unfinished.write_text(json.dumps(data, indent=1) + "\n")
-
-    @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
-        """One process at a time; the kernel drops the lock of one that is killed."""
-        try:
-            self._state.parent.mkdir(parents=True, exist_ok=True)
-            file = self._state.with_suffix(".lock").open("a")
-        except OSError as error:
-            raise MachineError(
-                f"can't keep what is borrowed in {self._state.parent}: {error.strerror}"
-            ) from error
-        with file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
+            ]
+        )
 
 
 def _read(path: Path) -> str:
@@ -214,7 +177,3 @@ def _give_back(loan: Loan) -> Returned:
     except OSError as error:
         return Returned(loan, f"can't be restored: {error.strerror}")
     return Returned(loan, "restored")
-
-
-def _boot_id() -> str:
-    return _BOOT_ID.read_text().strip()

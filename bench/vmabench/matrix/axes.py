@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vmabench.errors import UsageError
+from vmabench.units import format_size, parse_size
 
 #: what every case has, and every sweep of a plan names
 SWEEP_AXES = ("mechanism", "scenario", "page", "size")
@@ -17,6 +18,8 @@ SWEEP_AXES = ("mechanism", "scenario", "page", "size")
 TOUCH_MODES = ("none", "read", "write")
 TOUCH_ORDERS = ("sequential", "random")
 THP_SETTINGS = ("always", "madvise", "never")
+SWAP_DEVICES = ("zram", "file")
+MOST_RECEIVERS = 64
 
 #: what one call takes: IOV_MAX
 MOST_SEGMENTS = 1024
@@ -28,6 +31,7 @@ MOST_PAGES_PER_S = 10_000_000
 #: the text of an axis that is left as the machine has it
 CURRENT = "current"
 
+_SWAPPED = re.compile(r"(\d+)-([a-z]+)")
 _TOUCH = re.compile(r"(read|write)-(\d+)(-random)?")
 
 Fields = Mapping[str, Any]
@@ -99,6 +103,24 @@ def _parse_rate(text: str) -> Fields:
     return {"rate": text}
 
 
+def _parse_swapped(text: str) -> Fields:
+    """Share of the source and device of ``90-zram``."""
+    if text == "none":
+        return {"swapped_pct": 0, "swap_device": ""}
+    match = _SWAPPED.fullmatch(text)
+    if not match or int(match[1]) > 100 or match[2] not in SWAP_DEVICES:
+        raise UsageError(f"{text!r} is no share of swapped memory: write 0-zram or 90-file")
+    return {"swapped_pct": int(match[1]), "swap_device": match[2]}
+
+
+def _parse_receivers(text: str) -> Fields:
+    return {"receivers": parse_count(text, "receivers", MOST_RECEIVERS)}
+
+
+def _parse_limit(text: str) -> Fields:
+    return {"limit_bytes": 0 if text == "none" else parse_size(text)}
+
+
 #: name, which is the key in plans and in names of cases -> axis, in the order of names
 AXES: dict[str, Axis] = {
     "touch": Axis(
@@ -137,6 +159,24 @@ AXES: dict[str, Axis] = {
         "none",
         _parse_rate,
         lambda case: case.rate,
+    ),
+    "swapped": Axis(
+        "how much of the source is paged out before, and where to: 0-zram, 90-zram, 100-file",
+        "none",
+        _parse_swapped,
+        lambda case: f"{case.swapped_pct}-{case.swap_device}" if case.swap_device else "none",
+    ),
+    "receivers": Axis(
+        "how many processes receive",
+        "1",
+        _parse_receivers,
+        lambda case: str(case.receivers),
+    ),
+    "limit": Axis(
+        "of the memory of all processes of the case: 64M, or none",
+        "none",
+        _parse_limit,
+        lambda case: format_size(case.limit_bytes) if case.limit_bytes else "none",
     ),
 }
 

@@ -13,6 +13,11 @@ from vmabench.units import format_size, parse_size
 #: the parts of a delivery, in their order; a scenario that times one thing has "total" alone
 PHASES = ("attach", "transfer", "touch", "release", "total")
 
+#: the parts of all scenarios, in the order in which they happen
+ALL_PHASES = (
+    "fill", "attach", "transfer", "ready", "unmap", "first", "touch", "work", "release", "total",
+)  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
@@ -20,12 +25,17 @@ class Scenario:
 
     ``axes``: the optional axes that it has -> what a plan that does not name them gets.
     ``most_loops``: operations in a value, where what surrounds one takes much longer than it.
+    ``apart``: its cases have a source, and a memory cgroup, that no other scenario uses.
+    ``once``: what comes before an operation, untimed, is far more than the operation, which is done
+    once in a round.
     """
 
     description: str
     phases: tuple[str, ...] = ("total",)
     axes: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
     most_loops: int = 1 << 26
+    apart: bool = False
+    once: bool = False
 
 
 _CURRENT_THP: dict[str, tuple[str, ...]] = {"thp": ("current",)}
@@ -66,6 +76,33 @@ SCENARIOS = {
         axes={"rate": ("10000", "max")},
         most_loops=1,
     ),
+    "swapped": Scenario(
+        "deliver, of a source that is paged out in part: what does the call read back?",
+        ("attach", "transfer", "first", "touch", "release", "total"),
+        {
+            "touch": ("read-10",),
+            "swapped": ("0-zram", "50-zram", "90-zram", "100-zram", "100-file"),
+        },
+        once=True,
+    ),
+    "handoff": Scenario(
+        "the source fills memory, hands it over and unmaps it: time, and peak of the pair",
+        ("fill", "attach", "transfer", "unmap", "touch", "release", "total"),
+        {"touch": ("read-100",)},
+        apart=True,
+    ),
+    "pageserver": Scenario(
+        "a server under a memory limit hands each of several processes its share",
+        ("fill", "ready", "work", "release", "total"),
+        {
+            "touch": ("read-50",),
+            "swapped": ("0-zram",),
+            "receivers": ("4",),
+            "limit": ("64M",),
+        },
+        apart=True,
+        once=True,
+    ),
 }
 
 
@@ -77,10 +114,11 @@ class Case:
     named by its size, whatever the architecture's is. ``touch_pct`` is the share of the base pages
     that the receiver uses after each delivery; it is 0 where ``touch_mode`` is ``none``. ``thp`` is
     the setting that the case is measured under; empty leaves what the machine has. ``swapped_pct``
-    is the share of the source that is paged out before each operation, ``receivers`` how many
-    processes receive at once from one source, ``segments`` into how many the data is cut,
-     ``pairs`` how many pairs work side by side. ``wait``
-    is how a side learns of a message, ``rate`` how many pages a second the source writes meanwhile.
+    is the share of the source that is paged out before each operation, to ``swap_device``.
+    ``receivers`` is how many processes receive at once from one source, ``segments`` into how many
+    the data is cut, ``pairs`` how many pairs work side by side. ``wait`` is how a side learns of a
+    message, ``rate`` how many pages a second the source writes meanwhile, and ``limit_bytes`` the
+    limit of the processes' memory cgroup, 0 without one.
     """
 
     mechanism: str
@@ -97,6 +135,8 @@ class Case:
     pairs: int = 1
     wait: str = "none"
     rate: str = "none"
+    swap_device: str = ""
+    limit_bytes: int = 0
 
     @property
     def page_bytes(self) -> int:

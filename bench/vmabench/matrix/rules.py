@@ -27,6 +27,21 @@ KEPT_BUFFERS = 2
 #: of each buffer: the entries that map base pages
 _TABLES = 1 / 512
 
+#: within one process, or of memory that can't be renewed in its place
+_NO_SOURCE = ("memcpy", "mremap", "mremap-dup", "uffd-move", "sysv", "memfd-private", "xpmem")
+
+#: the source's data lies in a shared object, which is dirty again as soon as it is looked at
+_OBJECTS = ("memfd", "memfd-inplace", "memfd-getfd", "shm")
+
+#: by these a server hands out shares to several processes
+SERVED = (
+    "clone", "fork", "readv", "writev", "procmem-read", "memfd", "memfd-inplace", "shm",
+)  # fmt: skip
+_SERVED_LIST = ", ".join(SERVED)
+
+#: what a case with a limit needs beside a swap device
+GROUP = "memory cgroup"
+
 #: What is left to the rest of the machine.
 RESERVE_BYTES = 256 << 20
 
@@ -52,17 +67,19 @@ def needed_bytes(case: Case) -> int:
     return peak_bytes(case) + kept + RESERVE_BYTES
 
 
-def why_not(
+def why_not(  # noqa: PLR0913, PLR0917 - each is another way not to run
     case: Case,
     facts: MachineFacts,
     blocked: Blocked,
     traits: Mapping[str, Traits] = MappingProxyType({}),
     pools: Mapping[str, int] = MappingProxyType({}),
+    lacking: Mapping[str, str] = MappingProxyType({}),
 ) -> str | None:
     """The reason for which a case is skipped, or None.
 
     ``traits`` has what is true of each mechanism, see ``matrix.scenarios``. ``pools`` has the
-    bytes that there are of each page of a pool.
+    bytes that there are of each page of a pool. ``lacking`` has the reason for each kind of swap
+    device, and for the memory cgroup (``GROUP``), that could not be made.
     """
     base_page = facts.pages[0]
     reason = why_no_part(case, traits.get(case.mechanism, ()), len(facts.cpus), base_page)
@@ -72,6 +89,8 @@ def why_not(
         return f"{format_size(case.size_bytes)} is no multiple of the page size {case.page}"
     return (
         _why_not_scattered(case)
+        or _why_unfit(case, facts)
+        or next((lacking[need] for need in needs(case) if need in lacking), None)
         or (case.thp and why_not_under(case.thp, Page(case.page), facts))
         or why_not_in_pool(case, pools)
         or why_too_large(case, facts)
@@ -87,6 +106,36 @@ def _why_not_scattered(case: Case) -> str:
         return f"{format_size(case.size_bytes)} has no {case.segments} segments of whole pages"
     row = TABLE.get(case.mechanism)
     return row.unscattered if row else ""
+
+
+def needs(case: Case) -> list[str]:
+    """The kinds of swap devices that a case takes, and GROUP for one that has a limit."""
+    found = [case.swap_device] if case.swap_device else []
+    return found + ([GROUP] if case.limit_bytes else [])
+
+
+def swap_bytes(case: Case) -> int:
+    """The size of its swap device: over half full, the kernel gives up copies that are clean."""
+    return 4 * case.size_bytes + (64 << 20)
+
+
+def _why_unfit(case: Case, facts: MachineFacts) -> str | None:
+    """Of the scenarios that not every mechanism or page has."""
+    if case.scenario == "swapped" and case.page != facts.pages[0]:
+        return "swapped takes base pages: others come back from the device as such"
+    if case.swapped_pct and case.swap_device == "file" and case.mechanism in _OBJECTS:
+        return "what a shared object has on a disk stays in the swap cache: nothing would be read"
+    if case.scenario in ("swapped", "handoff") and case.mechanism in _NO_SOURCE:
+        return f"{case.mechanism} has no source whose memory could be made anew or paged out"
+    return _why_not_served(case) if case.scenario == "pageserver" else None
+
+
+def _why_not_served(case: Case) -> str | None:
+    if case.mechanism not in SERVED:
+        return f"{case.mechanism} serves one receiver at a time: pageserver takes {_SERVED_LIST}"
+    if case.size_bytes % (case.receivers * case.page_bytes):
+        return f"{format_size(case.size_bytes)} are no whole pages for {case.receivers} receivers"
+    return None
 
 
 def pool_bytes(case: Case) -> int:

@@ -7,10 +7,16 @@
 
 #include "control.h"
 
+/* Scenarios in which a buffer that nobody needs would be in the result. */
+static int counts_memory(const struct vmb_ctx *ctx)
+{
+	return ctx->params.scenario == VMB_HANDOFF || ctx->params.scenario == VMB_PAGESERVER;
+}
+
 /* A pool is small, and so is a machine beside its largest cases. */
 static int is_scarce(const struct vmb_ctx *ctx)
 {
-	return ctx->hugetlb || ctx->size >= VMB_LARGE_BYTES;
+	return ctx->hugetlb || ctx->size >= VMB_LARGE_BYTES || counts_memory(ctx);
 }
 
 /* Where the receiver's bytes go: a populated buffer, or a free range for fresh memory. */
@@ -109,6 +115,8 @@ static int prepare(struct vmb_ctx *ctx, int joins)
 	if (vmb_scene_of(ctx)->flags & VMB_APART)
 		return prepare_apart(ctx);
 	err = ctx->mech->probe ? ctx->mech->probe() : 0;
+	if (!err && ctx->params.scenario == VMB_PAGESERVER) /* all of it is in the source */
+		return open_in_source(ctx);
 	if (!err)
 		err = prepare_destination(ctx);
 	if (!err)
@@ -250,13 +258,21 @@ int vmb_case_run_uncounted(struct vmb_ctx *ctx, uint64_t loops, struct vmb_sampl
 	const struct vmb_scene *scene = vmb_scene_of(ctx);
 	unsigned int flags = ctx->mech->flags;
 
-	if (scene->run) {
-		*ret = (struct vmb_sample){ .loops = loops };
+	*ret = (struct vmb_sample){ .loops = loops };
+	if (scene->run)
 		return scene->run(ctx, loops, ret);
-	}
 	if (flags & VMB_SOURCE_ACTS && (ctx->mech->run || !vmb_delivers(ctx)))
 		return run_in_source(ctx, loops, ret);
 	return vmb_loop(ctx, loops, ret);
+}
+
+/* What the scene has counted itself is of the timed part alone, and stays. */
+static void keep_counts(const struct vmb_counts *around, struct vmb_counts *counts)
+{
+	for (int i = 0; i < VMB_NR_COUNTERS; i++)
+		if (!(counts->known >> i & 1))
+			counts->count[i] = around->count[i];
+	counts->known |= around->known;
 }
 
 /* One value. The counters are read outside the timed part, around it. */
@@ -266,15 +282,15 @@ int vmb_case_run(struct vmb_ctx *ctx, uint64_t loops, struct vmb_sample *ret)
 	int err;
 
 	err = vmb_counts_read(ctx->other, &before);
+	vmb_peak_begin();
 	if (!err)
 		err = vmb_case_run_uncounted(ctx, loops, ret);
+	vmb_peak_end(ret);
 	if (!err)
 		err = vmb_counts_read(ctx->other, &after);
 	if (err) /* a dead source explains any other error */
 		return vmb_pair_check(ctx->pair) ? -ESRCH : err;
 	vmb_counts_since(&before, &after);
-	for (int i = 0; i < VMB_NR_COUNTERS; i++)
-		after.count[i] += ret->counts.count[i];
-	ret->counts = after;
+	keep_counts(&after, &ret->counts);
 	return vmb_pair_check(ctx->pair);
 }

@@ -24,6 +24,10 @@ enum vmb_command {
 	VMB_CMD_READY,	  /* what the scenario needs in the source */
 	VMB_CMD_RUN,	  /* loops of the case, timed here */
 	VMB_CMD_VERIFY,	  /* the mechanism's own check */
+	VMB_CMD_PRODUCE,  /* fresh memory in place of the region, filled: timed */
+	VMB_CMD_DISOWN,	  /* unmap it: timed */
+	VMB_CMD_PAGE_OUT, /* pct percent of it */
+	VMB_CMD_SERVE,	  /* loops of a whole page server, timed here */
 	VMB_CMD_CLOSE,	  /* the case is over */
 	VMB_CMD_EXIT,
 	VMB_NR_COMMANDS,
@@ -39,7 +43,10 @@ struct vmb_request {
 	uint64_t offset;
 	uint64_t loops;
 	uint64_t remote_dst;
+	uint32_t pct;	/* of the region, to be paged out; the rest is made resident */
+	uint32_t check; /* compare what arrives with generation, in place of using it */
 	int32_t cpu;
+	int32_t receiver_cpu;
 	int32_t receiver;
 	int32_t mech; /* index into the table, which is the same on both sides */
 	struct vmb_params params;
@@ -60,6 +67,8 @@ struct vmb_answer {
 /* What the child of fork tells its parent; the clock is the same for all processes. */
 struct vmb_child_report {
 	uint64_t started_ns, touched_ns;
+	uint64_t opened_ns, first_ns, ended_ns; /* where it waits before it uses the data */
+	struct vmb_counts used;			/* swap after that */
 	int32_t err;
 	char detail[VMB_DETAIL_SIZE];
 	struct vmb_evidence evidence;

@@ -4,6 +4,9 @@
 #define VMB_TRANSFER	    ...
 #define VMB_SCATTER	    ...
 #define VMB_DELIVER	    ...
+#define VMB_SWAPPED	    ...
+#define VMB_HANDOFF	    ...
+#define VMB_PAGESERVER	    ...
 #define VMB_PINGPONG	    ...
 #define VMB_CONTENTION	    ...
 #define VMB_SNAPSHOT	    ...
@@ -38,6 +41,8 @@
 #define VMB_FRESH_ONLY	    ...
 #define VMB_PINS	    ...
 #define VMB_TALKS	    ...
+#define VMB_PEAK_GROUP	    ...
+#define VMB_PEAK_SAMPLED    ...
 
 struct vmb_proof {
 	uint64_t size_bytes;
@@ -51,11 +56,20 @@ struct vmb_proof {
 	...;
 };
 
+struct vmb_use {
+	uint32_t known;
+	uint64_t rss_bytes;
+	uint64_t pss_bytes;
+	uint64_t anon_huge_bytes;
+	...;
+};
+
 struct vmb_evidence {
 	struct vmb_proof src;
 	struct vmb_proof dst;
 	uint64_t page_table_bytes;
 	uint64_t channel_bytes;
+	struct vmb_use use;
 	...;
 };
 
@@ -84,6 +98,8 @@ struct vmb_sample {
 	uint32_t receivers;
 	uint64_t receiver_ns[...];
 	struct vmb_writer writer;
+	uint32_t peak_how;
+	uint64_t peak_bytes;
 	...;
 };
 
@@ -100,6 +116,8 @@ struct vmb_params {
 	uint32_t receivers;
 	uint32_t pairs;
 	uint64_t rate;
+	uint32_t swapped_pct;
+	uint64_t held_bytes;
 	...;
 };
 
@@ -158,6 +176,11 @@ int vmb_follow_parent(int parent);
 uint64_t vmb_now(void);
 
 const char *vmb_counter_name(int counter);
+const char *vmb_phase_name(int phase);
+void vmb_counters_enable(int on);
+void vmb_swap_device_set(const char *stat_path);
+int vmb_peak_watch(const char *path);
+int vmb_page_out(char *addr, size_t size, uint32_t pct);
 const char *vmb_detail(void);
 size_t vmb_base_page(void);
 

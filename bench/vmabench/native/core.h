@@ -21,7 +21,8 @@
 
 #include "latency.h"
 
-#define VMB_DETAIL_SIZE 192
+#define VMB_DETAIL_SIZE	   192
+#define VMB_MOST_RECEIVERS 64
 
 /* What the source's memory is made of. */
 enum vmb_memory {
@@ -39,6 +40,9 @@ enum vmb_scenario {
 	VMB_PINGPONG,	/* a small message there and back, each of them timed */
 	VMB_CONTENTION, /* several receivers of one source, or several pairs, at once */
 	VMB_SNAPSHOT,	/* the source goes on writing meanwhile */
+	VMB_SWAPPED,	/* deliver, of a source that is paged out in part before */
+	VMB_HANDOFF,	/* the source fills its memory, hands it over and unmaps it */
+	VMB_PAGESERVER, /* the source hands each of several processes its share */
 	VMB_NR_SCENARIOS,
 };
 
@@ -58,6 +62,12 @@ enum vmb_phase {
 	VMB_PHASE_TOUCH,
 	VMB_PHASE_RELEASE,
 	VMB_PHASE_TOTAL,
+	/* of some scenarios alone; vmb_phase_name() has the names of all */
+	VMB_PHASE_FILL,	 /* the source fills its memory */
+	VMB_PHASE_UNMAP, /* the source unmaps it */
+	VMB_PHASE_FIRST, /* the receiver uses one page */
+	VMB_PHASE_READY, /* until every receiver has its share */
+	VMB_PHASE_WORK,	 /* until every receiver has used it */
 	VMB_NR_PHASES,
 };
 
@@ -107,11 +117,18 @@ struct vmb_proof {
 	uint32_t vmas;
 };
 
+/* Memory in use by processes, by /proc/PID/smaps_rollup: the whole of each. */
+struct vmb_use {
+	uint32_t known;
+	uint64_t rss_bytes, pss_bytes, anon_huge_bytes;
+};
+
 struct vmb_evidence {
 	struct vmb_proof src;	   /* after the check, as the timed part will find it */
 	struct vmb_proof dst;	   /* at the receiver, after one operation */
 	uint64_t page_table_bytes; /* VmPTE of both processes while the data is delivered */
 	uint64_t channel_bytes;	   /* the buffer of a pipe or socket, 0 where there is none */
+	struct vmb_use use;	   /* of both processes while the data is delivered */
 };
 
 /* What is counted beside the time; vmb_counter_name() has the names. */
@@ -122,7 +139,14 @@ enum vmb_counter {
 	VMB_PREEMPTIONS, /* involuntary */
 	VMB_SWAP_IN,	 /* bytes, of the machine */
 	VMB_SWAP_OUT,
-	VMB_STEAL, /* nanoseconds, of all CPUs, in ticks of USER_HZ */
+	VMB_STEAL,	 /* nanoseconds, of all CPUs, in ticks of USER_HZ */
+	VMB_DEVICE_READ, /* bytes of the block device that the suite's own swap lies on */
+	VMB_DEVICE_WRITTEN,
+	/* of scenarios that look between the phases: swap of attach and transfer, and of use */
+	VMB_CALL_SWAP_IN,
+	VMB_CALL_SWAP_OUT,
+	VMB_USE_SWAP_IN,
+	VMB_USE_SWAP_OUT,
 	VMB_NR_COUNTERS,
 };
 
@@ -130,8 +154,6 @@ struct vmb_counts {
 	uint64_t known; /* a bit for each counter that the machine has */
 	uint64_t count[VMB_NR_COUNTERS];
 };
-
-#define VMB_MOST_RECEIVERS 64
 
 /* What the writing source of a snapshot went through while the snapshots were there. */
 struct vmb_writer {
@@ -145,7 +167,14 @@ struct vmb_writer {
 	uint64_t torn_pages;	/* that are not of the snapshot's moment */
 };
 
-/* Sums over all loops. */
+/* How the peak of a value is known. */
+enum vmb_peak {
+	VMB_PEAK_UNKNOWN,
+	VMB_PEAK_GROUP,	  /* of the memory cgroup, by the kernel */
+	VMB_PEAK_SAMPLED, /* the most of the PSS at the borders of phases */
+};
+
+/* Sums over all loops; the peak is that of all of them. */
 struct vmb_sample {
 	uint64_t loops;
 	uint64_t time_ns[VMB_NR_PHASES];
@@ -153,6 +182,8 @@ struct vmb_sample {
 	uint32_t receivers; /* of contention, with the time of each */
 	uint64_t receiver_ns[VMB_MOST_RECEIVERS];
 	struct vmb_writer writer;
+	uint32_t peak_how; /* enum vmb_peak */
+	uint64_t peak_bytes;
 };
 
 /* Everything that defines a case, apart from the mechanism. */
@@ -166,9 +197,11 @@ struct vmb_params {
 	uint32_t delay_ns;	/* put into the operation on purpose; 0: none */
 	uint32_t message_bytes; /* pingpong */
 	uint32_t wait;		/* pingpong: enum vmb_wait */
-	uint32_t receivers;	/* contention: of one source */
+	uint32_t receivers;	/* of one source */
 	uint32_t pairs;		/* contention: side by side */
 	uint64_t rate;		/* snapshot: pages a second that the source writes; 0: all it can */
+	uint32_t swapped_pct;	/* of the source, before each operation */
+	uint64_t held_bytes;	/* pageserver: by all of them together */
 };
 
 struct vmb_region {
@@ -253,6 +286,15 @@ struct vmb_mech {
 	void (*source_teardown)(struct vmb_ctx *ctx);
 };
 
+/* The hooks of a delivery, chosen before the loop: none of them is NULL but the last. */
+struct vmb_steps {
+	int (*attach)(struct vmb_ctx *ctx);
+	int (*deliver)(struct vmb_ctx *ctx);
+	int (*release)(struct vmb_ctx *ctx);
+	/* instead of deliver, where the source acts: gives out the time itself */
+	int (*deliver_timed)(struct vmb_ctx *ctx, uint64_t *ret);
+};
+
 /*
  * A scenario of its own: one row of the table in scenes.c, one file scene_*.c.
  * run and verify are called in the receiver, in place of the common ones. run
@@ -322,6 +364,9 @@ int vmb_region_fill(struct vmb_region *region, uint32_t seed, uint64_t generatio
 int vmb_region_remake(struct vmb_region *region, uint32_t seed, uint64_t generation);
 int vmb_region_seal(const struct vmb_region *region);
 int vmb_region_renew(const struct vmb_region *region, size_t offset);
+int vmb_region_produce(struct vmb_region *region, uint32_t seed, uint64_t generation,
+		       uint64_t *ret_ns);
+int vmb_region_disown(struct vmb_region *region);
 void vmb_region_unmap(struct vmb_region *region);
 
 /* pattern.c: the data is a function of seed, generation and page */
@@ -332,6 +377,7 @@ int vmb_pattern_check_from(const char *addr, size_t size, uint32_t seed, uint64_
 uint64_t vmb_pattern_word(uint32_t seed, uint64_t generation, size_t page, size_t word);
 
 /* touch.c */
+void vmb_touch_first(const struct vmb_ctx *ctx, char *addr);
 void vmb_touch(const struct vmb_ctx *ctx, char *addr);
 void vmb_read_all(const char *addr, size_t size);
 
@@ -347,6 +393,25 @@ const char *vmb_counter_name(int counter);
 int vmb_counts_read(pid_t other, struct vmb_counts *ret);
 int vmb_counts_read_pair(pid_t other, struct vmb_counts *ret);
 void vmb_counts_since(const struct vmb_counts *before, struct vmb_counts *counts);
+
+void vmb_counters_enable(int on);
+void vmb_swap_device_set(const char *stat_path);
+int vmb_swap_read(struct vmb_counts *ret);
+void vmb_counts_add_swap(struct vmb_counts *sum, const struct vmb_counts *from,
+			 const struct vmb_counts *to, enum vmb_counter in);
+
+/* memory.c: how much of it is in use */
+void vmb_use_add(pid_t pid, struct vmb_use *use);
+int vmb_peak_watch(const char *path);
+void vmb_peak_begin(void);
+void vmb_peak_sample(const struct vmb_ctx *ctx);
+void vmb_peak_end(struct vmb_sample *ret);
+
+/* evict.c */
+int vmb_page_out(char *addr, size_t size, uint32_t pct);
+
+/* scene_pageserver.c, in the source */
+int vmb_serve(const struct vmb_ctx *ctx, uint64_t generation, int check, struct vmb_sample *ret);
 
 /* hooks.c: hooks that several mechanisms share */
 int vmb_attach_fresh(struct vmb_ctx *ctx);
@@ -369,6 +434,11 @@ int vmb_watch_start(void);
 void vmb_watch_stop(void);
 
 /* loops.c */
+const char *vmb_phase_name(int phase);
+struct vmb_steps vmb_steps_of(const struct vmb_ctx *ctx);
+int vmb_hand_over(struct vmb_ctx *ctx, const struct vmb_steps *steps, struct vmb_sample *ret,
+		  uint64_t *ret_now);
+void vmb_add_up(struct vmb_sample *sample);
 int vmb_stream(struct vmb_ctx *ctx, uint64_t loops, uint64_t *ret);
 int vmb_loop(struct vmb_ctx *ctx, uint64_t loops, struct vmb_sample *ret);
 uint64_t vmb_now(void);
@@ -406,6 +476,13 @@ int vmb_look_at_source(struct vmb_ctx *ctx, uint64_t generation, size_t page);
 int vmb_read_page_tables(struct vmb_ctx *ctx, uint64_t *ret);
 int vmb_case_verify(struct vmb_ctx *ctx, uint64_t generation, struct vmb_evidence *ret);
 int vmb_case_prove(struct vmb_ctx *ctx, struct vmb_evidence *ret);
+int vmb_verify_delivery(struct vmb_ctx *ctx, uint64_t generation, struct vmb_evidence *ret);
+int vmb_take_object(struct vmb_ctx *ctx);
+
+/* scenes.c's files */
+extern const struct vmb_scene vmb_scene_swapped;
+extern const struct vmb_scene vmb_scene_handoff;
+extern const struct vmb_scene vmb_scene_pageserver;
 
 /* What is timed, where the receiver's memory is not fresh: in one piece or in segments. */
 static inline vmb_hook vmb_operation(const struct vmb_ctx *ctx)

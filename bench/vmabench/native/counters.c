@@ -23,7 +23,30 @@ static const char *const names[VMB_NR_COUNTERS] = {
 	[VMB_SWAP_IN] = "swap_in_bytes",
 	[VMB_SWAP_OUT] = "swap_out_bytes",
 	[VMB_STEAL] = "steal_ns",
+	[VMB_DEVICE_READ] = "swap_device_read_bytes",
+	[VMB_DEVICE_WRITTEN] = "swap_device_written_bytes",
+	[VMB_CALL_SWAP_IN] = "call_swap_in_bytes",
+	[VMB_CALL_SWAP_OUT] = "call_swap_out_bytes",
+	[VMB_USE_SWAP_IN] = "use_swap_in_bytes",
+	[VMB_USE_SWAP_OUT] = "use_swap_out_bytes",
 };
+
+#define SECTOR_BYTES 512 /* in /sys/block, whatever the device's own are */
+
+static int switched_off;
+static char device_stat[128]; /* of the block device below the suite's own swap, or empty */
+
+/* For those who want to see what reading them does to the time. */
+void vmb_counters_enable(int on)
+{
+	switched_off = !on;
+}
+
+/* An empty path: there is no swap device of the suite's own. */
+void vmb_swap_device_set(const char *stat_path)
+{
+	snprintf(device_stat, sizeof(device_stat), "%s", stat_path);
+}
 
 const char *vmb_counter_name(int counter)
 {
@@ -49,7 +72,7 @@ static size_t read_text(const char *path, char *buffer, size_t size)
 
 static void add(struct vmb_counts *counts, enum vmb_counter counter, uint64_t count)
 {
-	counts->known |= 1u << counter;
+	counts->known |= 1ull << counter;
 	counts->count[counter] += count;
 }
 
@@ -95,16 +118,48 @@ static void add_switches(struct vmb_counts *counts, pid_t pid)
 	add_line(counts, VMB_PREEMPTIONS, buffer, "\nnonvoluntary_ctxt_switches:", 1);
 }
 
-/* Of the whole machine: swap has no count for a process, and steal is nobody's. */
+/* Of the whole machine: swap has no count for a process. */
+int vmb_swap_read(struct vmb_counts *ret)
+{
+	char buffer[1 << 14];
+
+	if (switched_off || !read_text("/proc/vmstat", buffer, sizeof(buffer)))
+		return 0;
+	add_line(ret, VMB_SWAP_IN, buffer, "\npswpin ", vmb_base_page());
+	add_line(ret, VMB_SWAP_OUT, buffer, "\npswpout ", vmb_base_page());
+	return 0;
+}
+
+/* Swap between two readings, to a pair of counters of which `in` is the first. */
+void vmb_counts_add_swap(struct vmb_counts *sum, const struct vmb_counts *from,
+			 const struct vmb_counts *to, enum vmb_counter in)
+{
+	for (unsigned int i = 0; i < 2; i++)
+		if (from->known & to->known & 1ull << (VMB_SWAP_IN + i))
+			add(sum, in + i, to->count[VMB_SWAP_IN + i] - from->count[VMB_SWAP_IN + i]);
+}
+
+static void add_device(struct vmb_counts *counts)
+{
+	char buffer[512];
+	uint64_t read, written;
+
+	if (!*device_stat || !read_text(device_stat, buffer, sizeof(buffer)))
+		return;
+	if (sscanf(buffer, "%*u %*u %" SCNu64 " %*u %*u %*u %" SCNu64, &read, &written) != 2)
+		return;
+	add(counts, VMB_DEVICE_READ, read * SECTOR_BYTES);
+	add(counts, VMB_DEVICE_WRITTEN, written * SECTOR_BYTES);
+}
+
+/* Of the whole machine as well: steal is nobody's. */
 static void add_machine(struct vmb_counts *counts)
 {
 	uint64_t tick_ns = 1000000000u / (uint64_t)sysconf(_SC_CLK_TCK), steal;
 	char buffer[1 << 14];
 
-	if (read_text("/proc/vmstat", buffer, sizeof(buffer))) {
-		add_line(counts, VMB_SWAP_IN, buffer, "\npswpin ", vmb_base_page());
-		add_line(counts, VMB_SWAP_OUT, buffer, "\npswpout ", vmb_base_page());
-	}
+	vmb_swap_read(counts);
+	add_device(counts);
 	if (read_text("/proc/stat", buffer, sizeof(buffer)) &&
 	    sscanf(buffer, "cpu %*u %*u %*u %*u %*u %*u %*u %" SCNu64, &steal) == 1)
 		add(counts, VMB_STEAL, steal * tick_ns);
@@ -116,6 +171,8 @@ int vmb_counts_read_pair(pid_t other, struct vmb_counts *ret)
 	int err;
 
 	*ret = (struct vmb_counts){ 0 };
+	if (switched_off)
+		return 0;
 	err = add_faults(ret, getpid());
 	if (!err && other)
 		err = add_faults(ret, other);

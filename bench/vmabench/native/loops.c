@@ -17,6 +17,19 @@ uint64_t vmb_now(void)
 	return vmb_now_ns();
 }
 
+static const char *const phase_names[VMB_NR_PHASES] = {
+	[VMB_PHASE_ATTACH] = "attach", [VMB_PHASE_TRANSFER] = "transfer",
+	[VMB_PHASE_TOUCH] = "touch",   [VMB_PHASE_RELEASE] = "release",
+	[VMB_PHASE_TOTAL] = "total",   [VMB_PHASE_FILL] = "fill",
+	[VMB_PHASE_UNMAP] = "unmap",   [VMB_PHASE_FIRST] = "first",
+	[VMB_PHASE_READY] = "ready",   [VMB_PHASE_WORK] = "work",
+};
+
+const char *vmb_phase_name(int phase)
+{
+	return phase >= 0 && phase < VMB_NR_PHASES ? phase_names[phase] : NULL;
+}
+
 static int loop_transfer(struct vmb_ctx *ctx, uint64_t loops, struct vmb_sample *ret)
 {
 	vmb_hook transfer = vmb_timed_transfer(ctx);
@@ -105,37 +118,40 @@ static int deliver_stream(struct vmb_ctx *ctx, uint64_t *ret)
 	return vmb_stream(ctx, 1, ret);
 }
 
-struct phases {
-	int (*attach)(struct vmb_ctx *ctx);
-	int (*deliver)(struct vmb_ctx *ctx);
-	int (*release)(struct vmb_ctx *ctx);
-	/* instead of deliver, where the source acts: gives out the time itself */
-	int (*deliver_timed)(struct vmb_ctx *ctx, uint64_t *ret);
-};
-
-static int deliver_once(struct vmb_ctx *ctx, const struct phases *phases, struct vmb_sample *ret)
+/* Fresh memory or the mapping, and the bytes in it. Gives out the time at which they are there. */
+int vmb_hand_over(struct vmb_ctx *ctx, const struct vmb_steps *steps, struct vmb_sample *ret,
+		  uint64_t *ret_now)
 {
-	uint64_t start_ns, attached_ns, delivered_ns, touched_ns, released_ns, there_ns = 0;
+	uint64_t start_ns, attached_ns, there_ns = 0;
 	int err;
 
 	start_ns = vmb_now_ns();
-	err = phases->attach(ctx);
+	err = steps->attach(ctx);
 	attached_ns = vmb_now_ns();
 	if (err)
 		return err;
-	err = phases->deliver_timed ? phases->deliver_timed(ctx, &there_ns) : phases->deliver(ctx);
-	delivered_ns = vmb_now_ns();
+	err = steps->deliver_timed ? steps->deliver_timed(ctx, &there_ns) : steps->deliver(ctx);
+	*ret_now = vmb_now_ns();
+	ret->time_ns[VMB_PHASE_ATTACH] += attached_ns - start_ns;
+	ret->time_ns[VMB_PHASE_TRANSFER] +=
+		steps->deliver_timed ? there_ns : *ret_now - attached_ns;
+	return err;
+}
+
+static int deliver_once(struct vmb_ctx *ctx, const struct vmb_steps *steps, struct vmb_sample *ret)
+{
+	uint64_t delivered_ns, touched_ns, released_ns;
+	int err;
+
+	err = vmb_hand_over(ctx, steps, ret, &delivered_ns);
 	if (err)
 		return err;
 	if (ctx->view)
 		vmb_touch(ctx, ctx->view);
 	touched_ns = vmb_now_ns();
-	err = phases->release(ctx);
+	err = steps->release(ctx);
 	released_ns = vmb_now_ns();
 
-	ret->time_ns[VMB_PHASE_ATTACH] += attached_ns - start_ns;
-	ret->time_ns[VMB_PHASE_TRANSFER] +=
-		phases->deliver_timed ? there_ns : delivered_ns - attached_ns;
 	ret->time_ns[VMB_PHASE_TOUCH] += touched_ns - delivered_ns;
 	ret->time_ns[VMB_PHASE_RELEASE] += released_ns - touched_ns;
 	if (!err && ctx->mech->rearm)
@@ -143,11 +159,12 @@ static int deliver_once(struct vmb_ctx *ctx, const struct phases *phases, struct
 	return err;
 }
 
-static int loop_deliver(struct vmb_ctx *ctx, uint64_t loops, struct vmb_sample *ret)
+struct vmb_steps vmb_steps_of(const struct vmb_ctx *ctx)
 {
 	const struct vmb_mech *mech = ctx->mech;
 	vmb_hook deliver = vmb_timed_deliver(ctx);
-	const struct phases phases = {
+
+	return (struct vmb_steps){
 		.attach = mech->attach ? mech->attach : nothing,
 		.deliver = deliver ? deliver : nothing,
 		.release = mech->release ? mech->release : nothing,
@@ -155,12 +172,25 @@ static int loop_deliver(struct vmb_ctx *ctx, uint64_t loops, struct vmb_sample *
 				 : mech->flags & VMB_BOTH_ACT  ? deliver_stream
 							       : NULL,
 	};
+}
+
+/* The total of a scenario whose phases follow one another. */
+void vmb_add_up(struct vmb_sample *sample)
+{
+	sample->time_ns[VMB_PHASE_TOTAL] = 0;
+	for (int phase = 0; phase < VMB_NR_PHASES; phase++)
+		if (phase != VMB_PHASE_TOTAL)
+			sample->time_ns[VMB_PHASE_TOTAL] += sample->time_ns[phase];
+}
+
+static int loop_deliver(struct vmb_ctx *ctx, uint64_t loops, struct vmb_sample *ret)
+{
+	const struct vmb_steps steps = vmb_steps_of(ctx);
 	int err = 0;
 
 	for (uint64_t i = 0; i < loops && !err; i++)
-		err = deliver_once(ctx, &phases, ret);
-	for (int phase = 0; phase < VMB_PHASE_TOTAL; phase++)
-		ret->time_ns[VMB_PHASE_TOTAL] += ret->time_ns[phase];
+		err = deliver_once(ctx, &steps, ret);
+	vmb_add_up(ret);
 	return err;
 }
 

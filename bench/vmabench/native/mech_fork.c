@@ -67,11 +67,124 @@ static int deliver_once(struct vmb_ctx *ctx, struct vmb_sample *ret)
 	return err;
 }
 
+/* In the child: go on when the parent has taken its turn. */
+static void pass_turn(int to, int from)
+{
+	char byte = 0;
+
+	if (write(to, &byte, 1) != 1 || read(from, &byte, 1) != 1)
+		_exit(1);
+}
+
+/*
+ * The child of a scenario that does something between the call and the use: it
+ * says that it runs, and goes on when its parent has done that.
+ */
+static void wait_and_use(struct vmb_ctx *ctx, const int *pipes)
+{
+	const struct vmb_request *request = &vmb_control->request;
+	struct vmb_child_report *report = &vmb_control->child;
+
+	report->started_ns = vmb_now_ns();
+	report->err = 0;
+	pass_turn(pipes[1], pipes[2]);
+	report->opened_ns = vmb_now_ns();
+	if (request->check)
+		report->err = vmb_pattern_check(ctx->src, ctx->size, ctx->params.seed,
+						request->generation);
+	else
+		vmb_touch_first(ctx, ctx->src);
+	report->first_ns = vmb_now_ns();
+	if (!request->check)
+		vmb_touch(ctx, ctx->src);
+	report->touched_ns = vmb_now_ns();
+	report->used = (struct vmb_counts){ 0 };
+	vmb_swap_read(&report->used);
+	memcpy(report->detail, vmb_detail(), sizeof(report->detail));
+	report->ended_ns = vmb_now_ns();
+	_exit(0);
+}
+
+/* The parent's side of it: from fork() to the end of the child. */
+static int use_between(struct vmb_ctx *ctx, const int *pipes, struct vmb_sample *ret)
+{
+	const struct vmb_child_report *report = &vmb_control->child;
+	struct vmb_counts before = { 0 }, called = { 0 };
+	uint64_t start_ns, unmap_ns, now_ns;
+	char byte = 0;
+	pid_t child;
+	int err = 0;
+
+	vmb_swap_read(&before);
+	start_ns = vmb_now_ns();
+	child = fork();
+	if (!child)
+		wait_and_use(ctx, pipes);
+	if (child < 0)
+		return vmb_fail(-errno, "fork");
+	if (read(pipes[0], &byte, 1) != 1)
+		return wait_for(child);
+	vmb_swap_read(&called);
+	unmap_ns = vmb_now_ns();
+	if (ctx->params.scenario == VMB_HANDOFF) {
+		err = vmb_region_disown(&vmb_source_region);
+		ret->time_ns[VMB_PHASE_UNMAP] += vmb_now_ns() - unmap_ns;
+	}
+	if (write(pipes[3], &byte, 1) != 1 && !err)
+		err = vmb_fail(-errno, "writing to the child");
+	if (wait_for(child) && !err)
+		err = -ECHILD;
+	now_ns = vmb_now_ns();
+	if (!err && report->err)
+		err = vmb_fail(report->err, "%s", report->detail);
+	ret->time_ns[VMB_PHASE_ATTACH] += report->started_ns - start_ns;
+	if (ctx->params.scenario == VMB_SWAPPED)
+		ret->time_ns[VMB_PHASE_FIRST] += report->first_ns - report->opened_ns;
+	ret->time_ns[VMB_PHASE_TOUCH] +=
+		report->touched_ns -
+		(ctx->params.scenario == VMB_SWAPPED ? report->first_ns : report->opened_ns);
+	ret->time_ns[VMB_PHASE_RELEASE] += now_ns - report->ended_ns;
+	vmb_counts_add_swap(&ret->counts, &before, &called, VMB_CALL_SWAP_IN);
+	vmb_counts_add_swap(&ret->counts, &called, &report->used, VMB_USE_SWAP_IN);
+	return err;
+}
+
+static int scene_once(struct vmb_ctx *ctx, struct vmb_sample *ret)
+{
+	int pipes[4] = { -1, -1, -1, -1 }, err = 0;
+	uint64_t fill_ns = 0;
+
+	if (pipe(pipes) || pipe(pipes + 2))
+		err = vmb_fail(-errno, "pipe");
+	if (!err && ctx->params.scenario == VMB_HANDOFF)
+		err = vmb_region_produce(&vmb_source_region, ctx->params.seed,
+					 vmb_control->request.generation, &fill_ns);
+	ret->time_ns[VMB_PHASE_FILL] += fill_ns;
+	if (!err)
+		err = use_between(ctx, pipes, ret);
+	for (int i = 0; i < 4; i++)
+		if (pipes[i] >= 0)
+			close(pipes[i]);
+	return err;
+}
+
+static int run_scene(struct vmb_ctx *ctx, uint64_t loops, struct vmb_sample *ret)
+{
+	int err = 0;
+
+	for (uint64_t i = 0; i < loops && !err; i++)
+		err = scene_once(ctx, ret);
+	vmb_add_up(ret);
+	return err;
+}
+
 static int fork_run(struct vmb_ctx *ctx, uint64_t loops, struct vmb_sample *ret)
 {
 	uint64_t start_ns = vmb_now_ns();
 	int err = 0;
 
+	if (ctx->params.scenario == VMB_SWAPPED || ctx->params.scenario == VMB_HANDOFF)
+		return run_scene(ctx, loops, ret);
 	if (vmb_delivers(ctx)) {
 		for (uint64_t i = 0; i < loops && !err; i++)
 			err = deliver_once(ctx, ret);
@@ -81,15 +194,6 @@ static int fork_run(struct vmb_ctx *ctx, uint64_t loops, struct vmb_sample *ret)
 		err = fork_transfer(ctx);
 	ret->time_ns[VMB_PHASE_TOTAL] = vmb_now_ns() - start_ns;
 	return err;
-}
-
-/* In the child: go on when the parent has taken its turn. */
-static void pass_turn(int to, int from)
-{
-	char byte = 0;
-
-	if (write(to, &byte, 1) != 1 || read(from, &byte, 1) != 1)
-		_exit(1);
 }
 
 /* What the receiver of another mechanism does, in the child. */
@@ -111,6 +215,9 @@ static int check_child(struct vmb_ctx *ctx, uint64_t generation, const int *pipe
 	if (err)
 		return err;
 	evidence->page_table_bytes = here + there;
+	evidence->use = (struct vmb_use){ 0 };
+	vmb_use_add(getpid(), &evidence->use);
+	vmb_use_add(getppid(), &evidence->use);
 	*vmb_word(ctx->src, 0, ctx->base_page, 1) = 0;
 	pass_turn(pipes[1], pipes[2]);
 	if (*vmb_word(ctx->src, last, ctx->base_page, 2) != expected)

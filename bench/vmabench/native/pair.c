@@ -274,6 +274,7 @@ struct vmb_pair *vmb_pair_open(const char *program, int source_cpu, int receiver
 	/* yama 1 lets descendants of the tracer be read: the source needs our word. */
 	prctl(PR_SET_PTRACER, pair->pid, 0, 0, 0);
 	pair->control->request.cpu = source_cpu;
+	pair->control->request.receiver_cpu = receiver_cpu;
 	pair->control->request.receiver = getpid();
 	if (vmb_pair_call(pair, VMB_CMD_START))
 		goto fail;

@@ -470,6 +470,49 @@ int vmb_region_renew(const struct vmb_region *region, size_t offset)
 	return err;
 }
 
+/* As it was before it was mapped; the address stays its own. */
+static int empty(const struct vmb_region *region)
+{
+	if (munmap(region->addr, region->size))
+		return vmb_fail(-errno, "munmap of the source");
+	if (region->memory != VMB_MEMFD && region->memory != VMB_SHM)
+		return 0;
+	if (ftruncate(region->fd, 0) || ftruncate(region->fd, (off_t)region->size))
+		return vmb_fail(-errno, "ftruncate of the shared object");
+	return 0;
+}
+
+/* What a producer does: memory that nobody has used before, mapped and filled. */
+int vmb_region_produce(struct vmb_region *region, uint32_t seed, uint64_t generation,
+		       uint64_t *ret_ns)
+{
+	uint64_t start_ns;
+	int err = empty(region);
+
+	if (err)
+		return err;
+	start_ns = vmb_now_ns();
+	if (region->memory == VMB_SEALED)
+		err = fill_sealed(region, seed, generation);
+	else if (region->memory == VMB_ANON)
+		err = vmb_fresh_map(region->addr, region->size, region->page, region->hugetlb);
+	else if (region->memory == VMB_SYSV)
+		err = vmb_fail(-EOPNOTSUPP, "a System V segment can't be made anew in its place");
+	else
+		err = vmb_shared_map(region->addr, region->size, region->page, region->hugetlb,
+				     region->fd);
+	if (!err && region->memory != VMB_SEALED)
+		vmb_pattern_fill(region->addr, region->size, seed, generation);
+	*ret_ns = vmb_now_ns() - start_ns;
+	return err;
+}
+
+/* The producer's end of a handover. The receiver has a descriptor of its own of an object. */
+int vmb_region_disown(struct vmb_region *region)
+{
+	return munmap(region->addr, region->size) ? vmb_fail(-errno, "munmap of the source") : 0;
+}
+
 void vmb_region_unmap(struct vmb_region *region)
 {
 	if (region->addr)

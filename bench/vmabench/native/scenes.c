@@ -12,10 +12,15 @@ static const struct vmb_scene transfer = { .flags = VMB_REUSES };
 static const struct vmb_scene deliver;
 
 static const struct vmb_scene *const scenes[VMB_NR_SCENARIOS] = {
-	[VMB_TRANSFER] = &transfer,	      [VMB_SCATTER] = &transfer,
+	[VMB_TRANSFER] = &transfer,
+	[VMB_SCATTER] = &transfer,
 	[VMB_DELIVER] = &deliver,
-	[VMB_PINGPONG] = &vmb_scene_pingpong, [VMB_CONTENTION] = &vmb_scene_contention,
+	[VMB_PINGPONG] = &vmb_scene_pingpong,
+	[VMB_CONTENTION] = &vmb_scene_contention,
 	[VMB_SNAPSHOT] = &vmb_scene_snapshot,
+	[VMB_SWAPPED] = &vmb_scene_swapped,
+	[VMB_HANDOFF] = &vmb_scene_handoff,
+	[VMB_PAGESERVER] = &vmb_scene_pageserver,
 };
 
 const struct vmb_scene *vmb_scene_of(const struct vmb_ctx *ctx)

@@ -120,6 +120,45 @@ static int do_renew(const struct vmb_request *request, struct vmb_answer *answer
 	return vmb_region_renew(&vmb_source_region, request->offset);
 }
 
+static int do_produce(const struct vmb_request *request, struct vmb_answer *answer)
+{
+	int err;
+
+	answer->fd = -1;
+	err = vmb_region_produce(&vmb_source_region, ctx.params.seed, request->generation,
+				 &answer->sample.time_ns[VMB_PHASE_FILL]);
+	if (err || vmb_source_region.memory != VMB_SEALED)
+		return err;
+	ctx.fd = vmb_source_region.fd;
+	return hand_over(answer);
+}
+
+static int do_disown(const struct vmb_request *request, struct vmb_answer *answer)
+{
+	uint64_t start_ns = vmb_now_ns();
+	int err = vmb_region_disown(&vmb_source_region);
+
+	(void)request;
+	answer->sample.time_ns[VMB_PHASE_UNMAP] = vmb_now_ns() - start_ns;
+	return err;
+}
+
+static int do_page_out(const struct vmb_request *request, struct vmb_answer *answer)
+{
+	(void)answer;
+	return vmb_page_out(vmb_source_region.addr, vmb_source_region.size, request->pct);
+}
+
+static int do_serve(const struct vmb_request *request, struct vmb_answer *answer)
+{
+	int err = 0;
+
+	answer->sample = (struct vmb_sample){ .loops = request->loops };
+	for (uint64_t i = 0; i < request->loops && !err; i++)
+		err = vmb_serve(&ctx, request->generation, (int)request->check, &answer->sample);
+	return err;
+}
+
 static int do_close(const struct vmb_request *request, struct vmb_answer *answer)
 {
 	(void)request;
@@ -191,10 +230,14 @@ static int do_exit(const struct vmb_request *request, struct vmb_answer *answer)
 }
 
 static int (*const commands[VMB_NR_COMMANDS])(const struct vmb_request *, struct vmb_answer *) = {
-	[VMB_CMD_START] = do_start, [VMB_CMD_MAP] = do_map,	  [VMB_CMD_FILL] = do_fill,
-	[VMB_CMD_PROVE] = do_prove, [VMB_CMD_LOOK] = do_look,	  [VMB_CMD_SCRIBBLE] = do_scribble,
-	[VMB_CMD_RENEW] = do_renew, [VMB_CMD_OPEN] = do_open,	  [VMB_CMD_RUN] = do_run,
-	[VMB_CMD_READY] = do_ready, [VMB_CMD_VERIFY] = do_verify, [VMB_CMD_CLOSE] = do_close,
+	[VMB_CMD_START] = do_start,   [VMB_CMD_MAP] = do_map,
+	[VMB_CMD_FILL] = do_fill,     [VMB_CMD_PROVE] = do_prove,
+	[VMB_CMD_LOOK] = do_look,     [VMB_CMD_SCRIBBLE] = do_scribble,
+	[VMB_CMD_RENEW] = do_renew,   [VMB_CMD_OPEN] = do_open,
+	[VMB_CMD_RUN] = do_run,	      [VMB_CMD_PRODUCE] = do_produce,
+	[VMB_CMD_DISOWN] = do_disown, [VMB_CMD_PAGE_OUT] = do_page_out,
+	[VMB_CMD_SERVE] = do_serve,   [VMB_CMD_VERIFY] = do_verify,
+	[VMB_CMD_READY] = do_ready,   [VMB_CMD_CLOSE] = do_close,
 	[VMB_CMD_EXIT] = do_exit,
 };
 

@@ -67,6 +67,13 @@ void vmb_touch(const struct vmb_ctx *ctx, char *addr)
 		touch_page(ctx, addr, i, count);
 }
 
+/* The first of the pages that vmb_touch() would use. */
+void vmb_touch_first(const struct vmb_ctx *ctx, char *addr)
+{
+	if (ctx->params.touch != VMB_TOUCH_NONE && ctx->params.touch_pct)
+		touch_page(ctx, addr, 0, ctx->size / ctx->base_page);
+}
+
 /* Four sums, so that the loads don't wait for one another. */
 void vmb_read_all(const char *addr, size_t size)
 {

@@ -22,6 +22,16 @@ static struct places choose_places(const struct vmb_ctx *ctx, uint64_t generatio
 	return (struct places){ first, (first + pages / 2) % pages };
 }
 
+/* The shared object that came with new data. */
+int vmb_take_object(struct vmb_ctx *ctx)
+{
+	int err = vmb_pair_renew_object(ctx->pair);
+
+	ctx->fd = vmb_pair_source(ctx->pair)->fd;
+	ctx->remote_fd = vmb_pair_source(ctx->pair)->remote_fd;
+	return err;
+}
+
 int vmb_fill_source(struct vmb_ctx *ctx, uint64_t generation)
 {
 	int err;
@@ -32,11 +42,7 @@ int vmb_fill_source(struct vmb_ctx *ctx, uint64_t generation)
 	}
 	vmb_pair_request(ctx->pair)->generation = generation;
 	err = vmb_pair_call(ctx->pair, VMB_CMD_FILL);
-	if (!err)
-		err = vmb_pair_renew_object(ctx->pair);
-	ctx->fd = vmb_pair_source(ctx->pair)->fd;
-	ctx->remote_fd = vmb_pair_source(ctx->pair)->remote_fd;
-	return err;
+	return err ? err : vmb_take_object(ctx);
 }
 
 static int operate(struct vmb_ctx *ctx)
@@ -133,6 +139,8 @@ static int check_delivered(struct vmb_ctx *ctx, uint64_t generation, struct vmb_
 	err = vmb_check_segments(ctx, generation);
 	if (!err)
 		err = vmb_read_page_tables(ctx, &ret->page_table_bytes);
+	vmb_use_add(getpid(), &ret->use);
+	vmb_use_add(ctx->other, &ret->use);
 	if (!err)
 		err = vmb_prove(ctx->view, ctx->size, &ret->dst);
 	if (!err && !(ctx->mech->flags & VMB_LOCAL))
@@ -169,7 +177,7 @@ static int verify_in_source(struct vmb_ctx *ctx, uint64_t generation, struct vmb
 	return err;
 }
 
-static int verify(struct vmb_ctx *ctx, uint64_t generation, struct vmb_evidence *ret)
+int vmb_verify_delivery(struct vmb_ctx *ctx, uint64_t generation, struct vmb_evidence *ret)
 {
 	int err;
 
@@ -198,7 +206,7 @@ int vmb_case_verify(struct vmb_ctx *ctx, uint64_t generation, struct vmb_evidenc
 	int err;
 
 	*ret = (struct vmb_evidence){ 0 };
-	err = (scene->verify ? scene->verify : verify)(ctx, generation, ret);
+	err = (scene->verify ? scene->verify : vmb_verify_delivery)(ctx, generation, ret);
 	if (err && vmb_pair_check(ctx->pair))
 		return -ESRCH;
 	return err;

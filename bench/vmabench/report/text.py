@@ -10,6 +10,7 @@ from vmabench.analysis.disturbance import disturbances
 from vmabench.analysis.intervals import fewest_for_interval
 from vmabench.report import paths
 from vmabench.report.findings import findings, sizes_between
+from vmabench.report.memory import memory_tables
 from vmabench.report.scenarios import OWN_TABLES, scenario_tables
 from vmabench.report.tables import latency_tables, phase_tables, rate_tables, scatter_tables
 from vmabench.report.touch import MAP_NOTE, map_tables
@@ -34,7 +35,7 @@ def text_report(result: Result, frame: pd.DataFrame, summary: pd.DataFrame) -> s
     others = summary[~summary["scenario"].isin(["touch", *OWN_TABLES])]
     tables = [*latency_tables(others), *scatter_tables(others)]
     tables += [*rate_tables(others), *phase_tables(others)]
-    tables += [*scenario_tables(result, frame), *map_tables(frame)]
+    tables += [*scenario_tables(result, frame), *memory_tables(frame), *map_tables(frame)]
     if (summary["scenario"] == "touch").any():
         tables.append(MAP_NOTE)
     return _joined(header(result), _found(frame, summary), *tables, *_end(summary))

@@ -3,7 +3,7 @@
 
 import math
 import textwrap
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from vmabench.matrix.table import TABLE
@@ -53,6 +53,19 @@ def bracketed(lo: str, hi: str) -> str:
     return f"[{lo}..{hi}]"
 
 
+#: column of CONDITIONS -> what a plain case has, and the words for anything else
+_WORDS: dict[str, tuple[Any, Callable[[Any], str]]] = {
+    "swapped_pct": (0, "{} % of it swapped out".format),
+    "swap_device": ("", "swap in {}".format),
+    "segments": (1, "{} segments".format),
+    "receivers": (1, "{} receivers".format),
+    "pairs": (1, "{} pairs".format),
+    "wait": ("none", "wait {}".format),
+    "rate": ("none", "writing {} pages/s".format),
+    "limit_bytes": (0, lambda size: f"limit {format_size(int(size))}"),
+}
+
+
 def condition_words(conditions: Mapping[str, Any], varying: Collection[str] = ()) -> str:
     """What sets a case apart from a plain one, to go on with after its scenario and page.
 
@@ -64,20 +77,11 @@ def condition_words(conditions: Mapping[str, Any], varying: Collection[str] = ()
     if conditions["touch_mode"] != "none":
         order = " at random" if conditions["touch_order"] == "random" else ""
         words.append(f"then {conditions['touch_mode']} {conditions['touch_pct']} %{order}")
-    if conditions["swapped_pct"]:
-        words.append(f"{conditions['swapped_pct']} % of it swapped out")
     if "thp" in varying:
         words.append(f"THP {conditions['thp']}")
-    if conditions["segments"] > 1:
-        words.append(f"{conditions['segments']} segments")
-    if conditions["receivers"] > 1:
-        words.append(f"{conditions['receivers']} receivers")
-    if conditions["pairs"] > 1:
-        words.append(f"{conditions['pairs']} pairs")
-    if conditions["wait"] != "none":
-        words.append(f"wait {conditions['wait']}")
-    if conditions["rate"] != "none":
-        words.append(f"writing {conditions['rate']} pages/s")
+    for column, (neutral, say) in _WORDS.items():
+        if conditions[column] != neutral:
+            words.append(say(conditions[column]))
     return "".join(f", {word}" for word in words)
 
 

@@ -50,6 +50,10 @@ class Effort:
         return self.values * self.loops * op_ns
 
 
+#: of an operation that is done once in a round, whatever it takes
+ONE = Effort(values=1, loops=1)
+
+
 def effort_for(op_ns: float, value_ns: float, most_loops: int = MOST_LOOPS) -> Effort:
     """The effort for values of about ``value_ns``; an operation that is longer is done once."""
     op_ns = max(op_ns, 0.1)

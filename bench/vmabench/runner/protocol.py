@@ -29,7 +29,8 @@ class CaseJob:
 class Block:
     """Cases that share one source: the same kind of memory, page, size and setting of THP.
 
-    The rivals of one comparison run next to each other, on the same pages.
+    The rivals of one comparison run next to each other, on the same pages. ``apart`` is the
+    scenario, where its cases share nothing with others; ``swap`` the device that is on meanwhile.
     """
 
     memory: str
@@ -37,12 +38,16 @@ class Block:
     size_bytes: int
     cases: tuple[CaseJob, ...]
     thp: str = ""
+    apart: str = ""
+    swap: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
     """All that a worker does in its life: one round.
 
+    ``group`` is the memory cgroup of the run, empty where there is none, of ``group_version``.
+    Without ``counters`` none is read beside the values.
     ``delays_ns``: a case and what is injected into each of its operations, to test the tool.
     """
 
@@ -53,6 +58,9 @@ class Job:
     receiver_cpu: int
     blocks: tuple[Block, ...]
     delays_ns: tuple[tuple[str, int], ...] = ()
+    group: str = ""
+    group_version: int = 0
+    counters: bool = True
 
     def delay_ns(self, case: str) -> int:
         return dict(self.delays_ns).get(case, 0)

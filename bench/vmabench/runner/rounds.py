@@ -9,10 +9,11 @@ from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Protocol
 
+from vmabench.machine.cgroup import MemoryGroup
 from vmabench.matrix.case import SCENARIOS, Case
 from vmabench.mechanisms import SLOWEST_BYTES_PER_S
 from vmabench.runner.bisection import next_cases
-from vmabench.runner.planner import Clockwork, Cost, Effort, counted_effort, plan_round
+from vmabench.runner.planner import ONE, Clockwork, Cost, Effort, counted_effort, plan_round
 from vmabench.runner.process import Worker, WorkerLostError
 from vmabench.runner.protocol import CALIBRATE, Block, CaseJob, Job, Message
 from vmabench.runner.signals import uninterrupted
@@ -20,6 +21,9 @@ from vmabench.runner.tightness import RESERVE, Judge, worth_repeating
 
 #: no case is started on a machine on which the setting up of a worker takes longer
 FIRST_LIMIT_S = 30.0
+
+#: what paging out, or a server that thrashes, may take beside that
+ONCE_LIMIT_S = 120.0
 
 Record = dict[str, object]
 
@@ -46,6 +50,8 @@ class Setup:
     ``once``: each case is done once, without a calibration, to see what can run.
     ``is_loose``: whether the medians of a case's rounds are too far apart for what the plan is
     after; None where the plan has no such target, and then the whole budget is spent.
+    ``group`` is the memory cgroup of the run. ``counters`` off is for who wants to see what reading
+    them costs.
     ``explain`` makes a reason of the error number and the sentence of a case that can't be set up.
     """
 
@@ -61,6 +67,8 @@ class Setup:
     pinning: Collection[str] = ()
     delays_ns: tuple[tuple[str, int], ...] = ()
     is_loose: Judge | None = None
+    group: MemoryGroup | None = None
+    counters: bool = True
     explain: Callable[[int, str], str] = lambda _error, detail: detail
 
 
@@ -102,18 +110,20 @@ def blocks_of(
     page that a fork or a clone shares from then on (MMF_HAS_PINNED), and who comes after whom
     would decide by how much it is dearer.
     """
-    groups: dict[tuple[str, str, int, str], list[CaseJob]] = {}
+    groups: dict[tuple[str, str, int, str, str, str], list[CaseJob]] = {}
     for job in cases:
         case = Case.parse(job.case)
-        key = memories[case.mechanism], case.page, case.region_bytes, case.thp
+        apart = case.scenario if SCENARIOS[case.scenario].apart else ""
+        memory = memories[case.mechanism]
+        key = memory, case.page, case.region_bytes, case.thp, apart, case.swap_device
         groups.setdefault(key, []).append(job)
     blocks = []
     for key in sorted(groups):
-        memory, page, size_bytes, thp = key
+        memory, page, size_bytes, thp, apart, swap = key
         members = groups[key]
         order.shuffle(members)
         members.sort(key=lambda job: Case.parse(job.case).mechanism in pinning)
-        blocks.append(Block(memory, page, size_bytes, tuple(members), thp))
+        blocks.append(Block(memory, page, size_bytes, tuple(members), thp, apart, swap))
     order.shuffle(blocks)
     return blocks
 
@@ -167,7 +177,8 @@ class Run:
 
     def _count(self, costs: Mapping[str, Cost]) -> None:
         efforts = {
-            case: counted_effort(cost.op_ns, cost.most_loops) for case, cost in costs.items()
+            case: ONE if _is_once(case) else counted_effort(cost.op_ns, cost.most_loops)
+            for case, cost in costs.items()
         }
         for _ in range(self.setup.rounds if costs else 0):
             self._measure(costs, efforts)
@@ -179,7 +190,7 @@ class Run:
         overhead_ns = sum(cost.overhead_ns for cost in costs.values())
         while costs and not (self.setup.is_loose and self.outcome.rounds >= self.setup.rounds):
             timed_ns = clockwork.timed_ns(self._spent_ns(), self.outcome.rounds, overhead_ns)
-            efforts = plan_round(costs, timed_ns)
+            efforts = _efforts(costs, timed_ns)
             round_ns = overhead_ns + sum(
                 efforts[case].timed_ns(costs[case].op_ns) for case in costs
             )
@@ -341,6 +352,9 @@ class Run:
             receiver_cpu=setup.receiver_cpu,
             blocks=tuple(blocks),
             delays_ns=setup.delays_ns,
+            group=str(setup.group.path) if setup.group else "",
+            group_version=setup.group.version if setup.group else 0,
+            counters=setup.counters,
         )
         limits = {case.case: _limit_s(case) for block in blocks for case in block.cases}
         current = blocks[0].cases[0].case
@@ -359,6 +373,18 @@ class Run:
             except WorkerLostError as error:
                 lost = {"case": current, "outcome": "failed", "reason": str(error), "wall_ns": 0}
                 result.cases.append(lost)
+
+
+def _is_once(case: str) -> bool:
+    return SCENARIOS[Case.parse(case).scenario].once
+
+
+def _efforts(costs: Mapping[str, Cost], timed_ns: float) -> dict[str, Effort]:
+    """As planned, but for what is done once: its time comes off first."""
+    once = {case: ONE for case in costs if _is_once(case)}
+    others = {case: cost for case, cost in costs.items() if case not in once}
+    spent_ns = sum(costs[case].op_ns for case in once)
+    return plan_round(others, timed_ns - spent_ns) | once
 
 
 def _op_ns(message: Message) -> float | None:
@@ -386,7 +412,10 @@ def _limit_s(job: CaseJob) -> float:
     """How long a case may take: generous, since it only has to catch what hangs."""
     case = Case.parse(job.case)
     size_bytes = case.region_bytes * max(case.receivers, case.pairs)
-    return FIRST_LIMIT_S + size_bytes / 5e6 + 10 * job.values * job.loops * job.op_ns / 1e9
+    untimed_s = ONCE_LIMIT_S if SCENARIOS[case.scenario].once else 0
+    return (
+        untimed_s + FIRST_LIMIT_S + size_bytes / 5e6 + 10 * job.values * job.loops * job.op_ns / 1e9
+    )
 
 
 def _silence(last: Message | None, limits: Mapping[str, float]) -> float:

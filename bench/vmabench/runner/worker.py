@@ -9,6 +9,7 @@ with one JSON object a line: ``begin`` before each case, then ``case`` with its 
 import errno
 import gc
 import json
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from vmabench.errors import MachineError, NativeError
+from vmabench.machine.cgroup import PAIR, SERVER, MemoryGroup
 from vmabench.machine.facts import MachineFacts, read_facts
 from vmabench.machine.pages import (
     BorrowedPages,
@@ -27,6 +29,7 @@ from vmabench.machine.pages import (
     thp_settings,
     thp_state,
 )
+from vmabench.machine.swap import SwapDevices
 from vmabench.matrix.case import SCENARIOS, Case
 from vmabench.mechanisms import (
     SLOWEST_BYTES_PER_S,
@@ -37,6 +40,9 @@ from vmabench.mechanisms import (
     base_page_bytes,
     follow_parent,
     now_ns,
+    read_counters,
+    watch_peak,
+    watch_swap_device,
 )
 from vmabench.runner.lockwait import lock_wait
 from vmabench.runner.protocol import CALIBRATE, Block, CaseJob, Job, Message
@@ -45,6 +51,9 @@ from vmabench.units import format_size
 #: A calibration grows its loops until a value takes this long.
 CALIBRATION_NS = 2_000_000
 MOST_LOOPS = 1 << 22
+
+#: how a peak is known that no cgroup has told: by the PSS at the borders of phases
+SAMPLED = "sampled-pss"
 
 
 class WrongMemoryError(Exception):
@@ -58,6 +67,7 @@ def main() -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, ())  # the runner started us with its own
     job = Job.from_json(sys.stdin.read())
     follow_parent(job.parent)
+    read_counters(job.counters)
     gc.disable()  # the objects of a round are few, and a collection in a value is noise
     for block in job.blocks:
         run_block(job, block, send)
@@ -74,6 +84,7 @@ def run_block(job: Job, block: Block, report: Callable[[Message], None]) -> None
     with ExitStack() as stack:
         pair: Pair | None = None
         not_set, settings = _switch_pages(block)
+        not_set = not_set or _switch_swap(block) or _enter_group(stack, job, block)
         for case_job in block.cases:
             begin_ns = now_ns()
             report({"kind": "begin", "case": case_job.case, "at_ns": begin_ns})
@@ -99,8 +110,7 @@ def _switch_pages(block: Block) -> tuple[Message, dict[Path, str]]:
     try:
         BorrowedPages().switch(_settings(block, page, facts) if facts else [])
     except MachineError as error:
-        blocked = {"outcome": "blocked", "reason": str(error), "errno": errno.EPERM}
-        return blocked | {"setting": True}, {}
+        return _not_set(error), {}
     return {}, thp_state(page, facts, block.thp) if facts else {}
 
 
@@ -110,16 +120,58 @@ def _settings(block: Block, page: Page, facts: MachineFacts) -> list[tuple[Path,
     return thp_settings(page, block.memory, facts)
 
 
+def _not_set(error: MachineError | NativeError) -> Message:
+    outcome = {"outcome": "blocked", "reason": str(error), "errno": errno.EPERM}
+    return outcome | {"setting": True}
+
+
+def _switch_swap(block: Block) -> Message:
+    """The swap device of the block and no other of the suite; empty, or why it is not on."""
+    try:
+        devices = SwapDevices()
+        watch_swap_device(devices.switch(block.swap) if block.swap or devices.any() else None)
+    except MachineError as error:
+        return _not_set(error)
+    return {}
+
+
+def _group_of(job: Job) -> MemoryGroup | None:
+    return MemoryGroup(job.group_version, Path(job.group)) if job.group else None
+
+
+def _enter_group(stack: ExitStack, job: Job, block: Block) -> Message:
+    """Moves this process, and so the source that it starts, into the cgroup until the block ends.
+
+    A page server is in a group of its own, which has a limit: no interpreter comes there.
+    """
+    group = _group_of(job)
+    if group is None or not block.apart:
+        return {}
+    try:
+        if block.apart == "pageserver":
+            watch_peak(group.peak_file(SERVER))
+        else:
+            group.join(os.getpid(), PAIR)
+            stack.callback(group.leave, os.getpid())
+            watch_peak(group.peak_file())
+    except (MachineError, NativeError) as error:
+        return _not_set(error)
+    stack.callback(watch_peak, None)
+    return {}
+
+
 def _make_pair(stack: ExitStack, job: Job, block: Block) -> tuple[Pair | None, Message]:
     """A pair with the block's source; or None, and the outcome of a case that has none."""
     try:
         pair = stack.enter_context(Pair(job.source_cpu, job.receiver_cpu))
         page = Page(block.page)
+        # what a page server holds is made by it, below its limit
+        size_bytes = page.size_bytes if block.apart == "pageserver" else block.size_bytes
         advised = not block.thp or is_advised(block.thp, page, read_facts())
         pair.make_source(
             block.memory,
             page.size_bytes,
-            block.size_bytes,
+            size_bytes,
             hugetlb=page.hugetlb,
             advised=advised,
         )
@@ -135,7 +187,15 @@ def _error(outcome: str, error: NativeError) -> Message:
 def run_case(pair: Pair, job: Job, case_job: CaseJob) -> Message:
     """The outcome of a case: ``ok``, ``blocked`` if it could not be set up, or ``failed``."""
     case = Case.parse(case_job.case)
+    group = _group_of(job)
+    kills = group.oom_kills() if group else 0
     with ExitStack() as stack:
+        try:
+            if case.limit_bytes and group:
+                group.set_limit(case.limit_bytes)
+                group.join(pair.source_pid, SERVER)
+        except MachineError as error:
+            return {"outcome": "failed", "reason": str(error)}
         try:
             opened = stack.enter_context(pair.open(case, job.seed, job.delay_ns(case_job.case)))
         except NativeError as error:
@@ -143,7 +203,11 @@ def run_case(pair: Pair, job: Job, case_job: CaseJob) -> Message:
         try:
             return _run_opened(opened, case, job, case_job)
         except NativeError as error:
-            return _error("failed", error)
+            failed = _error("failed", error)
+            if group and group.oom_kills() > kills:
+                limit = format_size(case.limit_bytes)
+                failed["reason"] += f": the OOM killer acted, a limit of {limit} is too low for it"
+            return failed
 
 
 def _run_opened(opened: OpenCase, case: Case, job: Job, case_job: CaseJob) -> Message:
@@ -157,7 +221,7 @@ def _run_opened(opened: OpenCase, case: Case, job: Job, case_job: CaseJob) -> Me
         return {"outcome": "ok", "proof": proof} | calibrate(opened, case)
     expected_s = case_job.loops * case_job.op_ns / 1e9
     opened.forget_latency()
-    values = [measure(opened, case_job.loops, expected_s) for _ in range(case_job.values)]
+    values = [measure(opened, case_job.loops, expected_s, job) for _ in range(case_job.values)]
     latency = opened.latency()
     waits = lock_wait(opened, opened.source_pid) if case.scenario == "contention" else {}
     try:
@@ -222,6 +286,11 @@ def describe(evidence: Evidence) -> Message:
     }
     if evidence.channel_bytes:
         proof["channel_bytes"] = evidence.channel_bytes
+    if evidence.use:  # without a cgroup, what was in use then is the most that was seen
+        proof |= dict(evidence.use) | {
+            "peak_bytes": evidence.use["pss_bytes"],
+            "peak_how": SAMPLED,
+        }
     return proof
 
 
@@ -238,16 +307,20 @@ def describe_proof(proof: Proof) -> Message:
     return described
 
 
-def measure(opened: OpenCase, loops: int, expected_s: float) -> Message:
+def measure(opened: OpenCase, loops: int, expected_s: float, job: Job) -> Message:
     at_ns = now_ns()
     sample = opened.run(loops, expected_s)
     passed_ns = now_ns() - at_ns
     if sample.time_ns["total"] > passed_ns:
-        what = f"{sample.time_ns['total']} ns were timed within {passed_ns} ns"
-        raise NativeError(errno.EIO, f"the clock has jumped: {what}")
+        jump = f"{sample.time_ns['total']} ns were timed within {passed_ns} ns"
+        raise NativeError(errno.EIO, f"the clock has jumped: {jump}")
     value: Message = {"time_ns": sample.time_ns, "at_ns": at_ns} | sample.counts | sample.writer
     if sample.receiver_ns:
         value["receiver_ns"] = sample.receiver_ns
+    if sample.peak_bytes is not None:
+        group = _group_of(job)
+        how = group.peak_how if group and not sample.peak_sampled else SAMPLED
+        value |= {"peak_bytes": sample.peak_bytes, "peak_how": how}
     return value
 
 
@@ -259,7 +332,7 @@ def calibrate(opened: OpenCase, case: Case) -> Message:
         total_ns = opened.run(loops, loops * op_ns / 1e9).time_ns["total"]
         timed_ns += total_ns
         op_ns = total_ns / loops
-        if total_ns >= CALIBRATION_NS or loops >= most_loops:
+        if total_ns >= CALIBRATION_NS or loops >= most_loops or SCENARIOS[case.scenario].once:
             break
         wanted = int(1.2 * CALIBRATION_NS / max(op_ns, 0.1))
         loops = min(most_loops, max(2 * loops, min(16 * loops, wanted)))

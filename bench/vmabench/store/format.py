@@ -34,7 +34,11 @@ a run that was cut off can be read up to there. Each line is one JSON object wit
     together, phases as in matrix.case), ``at_ns`` (CLOCK_MONOTONIC_RAW at its start), and the
     counters that the machine has, over all loops: ``minor_faults``, ``major_faults``,
     ``context_switches``, ``preemptions`` (of both processes), ``swap_in_bytes``,
-    ``swap_out_bytes``, ``steal_ns`` (of the machine); in ``contention`` ``receiver_ns`` (a list:
+    ``swap_out_bytes``, ``steal_ns`` (of the machine); ``swap_device_read_bytes``,
+    ``swap_device_written_bytes`` (of the block device below the suite's own swap, if one is on),
+    ``call_swap_in_bytes`` and ``use_swap_in_bytes`` with their ``_out_`` (of scenarios that look
+    between the phases), ``peak_bytes`` and ``peak_how`` (``cgroup-v1``, ``cgroup-v2`` or
+    ``sampled-pss``); in ``contention`` ``receiver_ns`` (a list:
     the time of each receiver, while the total is until the last one is done); in ``snapshot`` what
     the writing source did beside the snapshots: ``writes``, ``write_ns`` (in them),
     ``writer_faults`` (minor ones), ``plain_writes`` and ``plain_write_ns`` (of it, just before),
@@ -42,7 +46,10 @@ a run that was cut off can be read up to there. Each line is one JSON object wit
     ``torn_pages`` (of the snapshots; torn: not of the snapshot's moment); and ``proof``:
     ``moved_bytes`` (what arrived at the receiver and was compared whole, since format 3),
     ``src_backed_pct``, ``dst_backed_pct`` (share of the bytes that huge pages map; 0 is right
-    for base pages), ``page_table_bytes`` (both processes), absent where not measured.
+    for base pages), ``page_table_bytes`` (both processes),
+    ``rss_bytes``, ``pss_bytes``, ``anon_huge_bytes`` (both, the interpreter included, while the
+    data is delivered), ``peak_bytes`` and ``peak_how`` (where no value has them), absent where
+    not measured.
 ``round``
     Ends a round: ``round``, ``complete`` (false for one that was cut off), ``wall_ns``,
     ``timed_ns``, ``ready_ns`` (from the start of the worker until it began its first case),

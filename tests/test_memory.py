@@ -1,0 +1,280 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Swap devices and memory cgroups of the suite's own, and the scenarios that take them."""
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests.command import start, vmabench, wait_until
+from tests.needs import needs
+from vmabench.analysis.frame import tidy
+from vmabench.errors import MachineError, UsageError
+from vmabench.machine import swap
+from vmabench.machine.cgroup import Hierarchy, MemoryGroups, find_hierarchy
+from vmabench.machine.facts import read_facts
+from vmabench.machine.swap import PAGE_CLUSTER, SwapDevices, active
+from vmabench.matrix.case import Case
+from vmabench.matrix.rules import GROUP, why_not
+from vmabench.matrix.rules import needs as needs_of
+from vmabench.report.memory import memory_findings
+from vmabench.store.reader import read
+
+SWAPPED = ("run", "smoke", "--scenario", "swapped", "--page", "base", "--size", "1M")
+
+
+@pytest.fixture(autouse=True)
+def own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("VMABENCH_SWAP_DIR", str(tmp_path / "swap"))
+
+
+def made() -> tuple[list[str], list[str], list[str], str]:
+    """Everything that a run makes or borrows for memory, as it is on the machine now."""
+    found = find_hierarchy()
+    groups = sorted(map(str, found.parent.glob("vmabench-*"))) if found else []
+    devices = sorted(path.name for path in Path("/sys/block").glob("zram*"))
+    return active(), devices, groups, PAGE_CLUSTER.read_text()
+
+
+@pytest.fixture
+def nothing_left(tmp_path: Path) -> Iterator[None]:
+    before = made()
+    yield
+    assert made() == before
+    assert not list((tmp_path / "swap").glob("*"))
+
+
+def values(directory: str) -> pd.DataFrame:
+    frame = tidy(read(Path(directory)))
+    return frame[(frame["phase"] == "total") & (frame["outcome"] == "ok")]
+
+
+@pytest.mark.parametrize("text", ["90", "101-zram", "50-tape", "zram"])
+def test_a_share_of_swapped_memory_names_its_device(text: str) -> None:
+    with pytest.raises(UsageError):
+        Case.parse(f"readv/scenario:swapped/page:4K/size:4K/touch:read-10/swapped:{text}")
+
+
+def test_what_a_case_lacks_is_its_reason() -> None:
+    facts = read_facts()
+    case = Case("readv", "pageserver", facts.pages[0], 64 << 20, receivers=4)
+    limited = Case(
+        "readv", "pageserver", facts.pages[0], 64 << 20, receivers=4,
+        swap_device="zram", limit_bytes=32 << 20,
+    )  # fmt: skip
+    assert needs_of(case) == []
+    assert needs_of(limited) == ["zram", GROUP]
+    assert why_not(limited, facts, {}) is None
+    assert why_not(limited, facts, {}, lacking={"zram": "no zram"}) == "no zram"
+    assert why_not(limited, facts, {}, lacking={GROUP: "no group"}) == "no group"
+    pipe = Case("pipe", "pageserver", facts.pages[0], 64 << 20)
+    assert "pageserver takes clone" in str(why_not(pipe, facts, {}))
+    odd = Case("readv", "pageserver", facts.pages[0], 64 << 20, receivers=3)
+    assert "no whole pages for 3 receivers" in str(why_not(odd, facts, {}))
+
+
+def version_2(top: Path) -> Hierarchy:
+    (top / "cgroup.controllers").write_text("cpu memory\n")
+    (top / "cgroup.subtree_control").write_text("")
+    return Hierarchy(2, top)
+
+
+def test_a_group_of_version_2_gets_the_controller_from_above(tmp_path: Path) -> None:
+    top = tmp_path / "cgroup"
+    top.mkdir()
+    group = MemoryGroups(version_2(top)).make()
+    assert (top / "cgroup.subtree_control").read_text() == "+memory"
+    assert (group.path / "cgroup.subtree_control").read_text() == "+memory"
+    assert {path.name for path in group.path.iterdir() if path.is_dir()} == {"pair", "server"}
+    assert group.peak_file().name == "memory.peak"
+    assert group.peak_how == "cgroup-v2"
+    group.set_limit(1 << 20)
+    assert (group.path / "server" / "memory.max").read_text() == str(1 << 20)
+    (group.path / "server" / "memory.events").write_text("oom 3\noom_kill 2\n")
+    assert group.oom_kills() == 2
+
+
+def test_the_hierarchy_is_found_in_either_version(tmp_path: Path) -> None:
+    proc, memory, unified = tmp_path / "proc", tmp_path / "memory", tmp_path / "unified"
+    for path in (proc / "self", memory / "mine", unified):
+        path.mkdir(parents=True)
+    (proc / "self" / "cgroup").write_text("4:memory:/mine\n0::/\n")
+    v1, v2 = f"cgroup {memory} cgroup rw,memory 0 0\n", f"cgroup2 {unified} cgroup2 rw 0 0\n"
+    (unified / "cgroup.controllers").write_text("cpu\n")
+    (proc / "mounts").write_text(v2 + v1)
+    assert find_hierarchy(proc) == Hierarchy(1, memory / "mine")
+    (proc / "mounts").write_text(v2)
+    assert find_hierarchy(proc) is None
+    (unified / "cgroup.controllers").write_text("cpu memory\n")
+    assert find_hierarchy(proc) == Hierarchy(2, unified)
+
+
+def test_a_group_that_cannot_be_made_says_why(tmp_path: Path) -> None:
+    with pytest.raises(MachineError, match="can't make the memory cgroup"):
+        MemoryGroups(Hierarchy(1, tmp_path / "missing")).make()
+    assert not list((tmp_path / "state").rglob("groups.json"))
+
+
+@needs("memory-cgroup")
+def test_a_group_is_made_and_removed(nothing_left: None) -> None:
+    with MemoryGroups() as groups:
+        group = groups.make()
+        group.set_limit(8 << 20)
+        assert group.path.is_dir()
+        assert group.oom_kills() == 0
+
+
+@needs("zram", "swap")
+@pytest.mark.parametrize("kind", swap.KINDS)
+def test_a_device_is_made_switched_and_removed(nothing_left: None, kind: str) -> None:
+    before = active()
+    with SwapDevices() as devices:
+        path = devices.make(kind, 8 << 20)
+        assert PAGE_CLUSTER.read_text().strip() == "0"
+        assert active() == before
+        stat = SwapDevices().switch(kind)
+        assert stat and stat.exists()
+        assert set(active()) - set(before) == {str(path)}
+        SwapDevices().switch("")
+        assert active() == before
+
+
+@needs("swap")
+def test_a_full_device_is_a_reason(
+    nothing_left: None, full_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VMABENCH_SWAP_DIR", str(full_disk))
+    run = vmabench(*SWAPPED, "--mechanism", "readv", "--swapped", "100-file", "-o", "out")
+    (skipped,) = read(Path("out")).of_kind("skipped")
+    assert "No space left" in skipped["reason"], run.stderr
+    assert not list(full_disk.iterdir())
+
+
+@needs("swap")
+def test_no_swap_permitted_is_a_reason(
+    nothing_left: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuses = tmp_path / "bin"
+    refuses.mkdir()
+    (refuses / "swapon").write_text("#!/bin/sh\necho swapon: not permitted >&2\nexit 1\n")
+    (refuses / "swapon").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{refuses}:{os.environ['PATH']}")
+    vmabench(*SWAPPED, "--mechanism", "readv", "--swapped", "100-file", "-o", "out")
+    (skipped,) = read(Path("out")).of_kind("skipped")
+    assert "not permitted" in skipped["reason"]
+
+
+def test_missing_zram_is_a_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(swap, "_CONTROL", tmp_path / "none")
+    with pytest.raises(MachineError, match="modprobe zram"):
+        SwapDevices().make("zram", 1 << 20)
+
+
+@needs("zram", "swap")
+def test_what_is_read_back_by_the_call_and_by_the_use(nothing_left: None) -> None:
+    run = vmabench(
+        *SWAPPED, "--mechanism", "readv,fork,memfd-inplace,null", "--swapped", "0-zram,100-zram",
+        "--budget", "3s", "-o", "out",
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    rows = values("out")
+    of_none, of_all = (
+        rows[rows["swapped_pct"] == pct].set_index("mechanism").astype({"call_swap_in_bytes": int})
+        for pct in (0, 100)
+    )
+    touched = -(-256 * 10 // 100) * 4096
+    for name, call, use in (("readv", 1 << 20, 0), ("fork", 0, touched)):
+        assert set(of_all.loc[[name], "call_swap_in_bytes"]) == {call}
+        assert set(of_all.loc[[name], "use_swap_in_bytes"]) == {use}
+        assert set(of_none.loc[[name], "swap_in_bytes"]) == {0}
+    assert set(of_all.loc[["memfd-inplace"], "use_swap_in_bytes"]) == {touched}
+    assert rows["swap_device_read_bytes"].notna().all()
+    text = Path("out/report/report.txt").read_text()
+    assert "paged out to zram" in text
+    assert "in, by the call" in text
+
+
+@needs("swap")
+def test_a_file_gives_back_what_it_was_given(nothing_left: None) -> None:
+    vmabench(*SWAPPED, "--mechanism", "readv,memfd", "--swapped", "100-file", "--budget", "2s",
+             "-o", "out")  # fmt: skip
+    rows = values("out")
+    assert set(rows["mechanism"]) == {"readv"}
+    assert set(rows["call_swap_in_bytes"]) == {1 << 20}
+    (skipped,) = read(Path("out")).of_kind("skipped")
+    assert "stays in the swap cache" in skipped["reason"]
+
+
+@needs("memory-cgroup")
+def test_the_peak_of_a_handoff(nothing_left: None) -> None:
+    run = vmabench(
+        "run", "smoke", "--scenario", "handoff", "--page", "base", "--size", "64M",
+        "--mechanism", "readv,fork,memfd-inplace", "--budget", "3s", "-o", "out",
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    rows = values("out")
+    payload = rows.set_index("mechanism")["peak_bytes"] / (64 << 20)
+    assert set(rows["peak_how"]) <= {"cgroup-v1", "cgroup-v2"}
+    assert payload["readv"].min() >= 1.9
+    assert payload["fork"].max() <= 1.1  # the proxy of clone
+    assert payload["memfd-inplace"].max() <= 1.1
+    assert any("as a multiple" in text for text in memory_findings(tidy(read(Path("out")))))
+
+
+@needs("memory-cgroup", "zram", "swap")
+def test_a_server_over_its_limit_hands_out_every_byte(nothing_left: None) -> None:
+    run = vmabench(
+        "run", "smoke", "--scenario", "pageserver", "--page", "base", "--size", "8M,16M",
+        "--limit", "8M", "--mechanism", "fork,memfd-inplace", "--budget", "3s", "-o", "out",
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    rows = values("out")
+    assert set(rows["mechanism"]) == {"fork", "memfd-inplace"}
+    assert (rows["peak_bytes"] <= 8 << 20).all()
+    over = rows[rows["size_bytes"] == 16 << 20]
+    assert (over["swap_out_bytes"] > 0).all()
+    assert "doubling what it holds" in Path("out/report/report.txt").read_text()
+
+
+@needs("memory-cgroup", "zram", "swap")
+def test_a_limit_that_nothing_fits_into_is_said(nothing_left: None) -> None:
+    vmabench(
+        "run", "smoke", "--scenario", "pageserver", "--page", "base", "--size", "4M",
+        "--limit", "64K", "--mechanism", "fork", "--budget", "2s", "-o", "out",
+    )  # fmt: skip
+    reasons = [r["reason"] for r in read(Path("out")).of_kind("case") if r["outcome"] == "failed"]
+    assert reasons
+    assert all("limit of 64K is too low" in reason for reason in reasons)
+
+
+@needs("zram", "swap")
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_a_run_that_ends_early_leaves_nothing(nothing_left: None, how: signal.Signals) -> None:
+    before = active()
+    process = start(
+        *SWAPPED, "--mechanism", "readv", "--swapped", "100-zram", "--budget", "60s", "-o", "out"
+    )
+    wait_until(lambda: active() != before)
+    process.send_signal(how)
+    process.communicate()
+    if how == signal.SIGKILL:
+        assert active() != before
+        restored = vmabench("tune", "--restore")
+        assert restored.returncode == 0, restored.stderr
+        assert "removed" in restored.stdout
+
+
+def test_counters_can_be_switched_off() -> None:
+    arguments = ("run", "smoke", "--mechanism", "readv", "--page", "base", "--size", "4K",
+                 "--scenario", "transfer", "--budget", "1s")  # fmt: skip
+    for name, options in (("on", ()), ("off", ("--no-counters",))):
+        assert vmabench(*arguments, *options, "-o", name).returncode == 0
+    on, off = values("on"), values("off")
+    for column in ("minor_faults", "swap_in_bytes", "context_switches", "steal_ns"):
+        assert on[column].notna().all()
+        assert off[column].isna().all()
+    assert off["time_ns"].gt(0).all()
