@@ -121,7 +121,7 @@ def test_what_is_found_and_what_is_wrongly_claimed(check: ModuleType) -> None:
 
 
 def test_the_outcome_is_kept_with_the_machine(check: ModuleType, tmp_path: Path) -> None:
-    path = sys.modules["outcome"].keep("some", {"good": True}, tmp_path / "checks")
+    path = sys.modules["last_outcome"].keep("some", {"good": True}, tmp_path / "checks")
     text = path.read_text()
     assert '"good": true' in text
     assert '"kernel"' in text

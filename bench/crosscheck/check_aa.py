@@ -16,8 +16,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from last_outcome import keep
 from neighbour import neighbour
-from outcome import keep
 
 from vmabench.analysis.compare import compare
 from vmabench.analysis.frame import tidy

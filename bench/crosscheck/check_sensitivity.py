@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
+from last_outcome import keep
 from neighbour import neighbour
-from outcome import keep
 
 from vmabench.analysis.compare import compare
 from vmabench.analysis.frame import tidy

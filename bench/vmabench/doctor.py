@@ -3,7 +3,7 @@
 
 import errno
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -20,7 +20,7 @@ from vmabench.machine.pages import (
 )
 from vmabench.machine.swap import KINDS, SwapDevices
 from vmabench.matrix.case import Case
-from vmabench.matrix.rules import Blocked, pool_bytes, why_not_in_pool
+from vmabench.matrix.rules import GROUP, Blocked, pool_bytes, why_not_in_pool
 from vmabench.mechanisms import MECHANISMS, self_readv_errno
 from vmabench.runner.process import Worker, WorkerLostError
 from vmabench.runner.protocol import Block, CaseJob, Job, Message
@@ -94,13 +94,23 @@ def examine(
     ]
 
 
-def examine_memory(swap: SwapDevices, groups: MemoryGroups) -> list[Finding]:
-    """Whether swap devices and a memory cgroup can be made: made, and removed again."""
+def examine_memory(
+    swap: SwapDevices, groups: MemoryGroups, wanted: Collection[str]
+) -> list[Finding]:
+    """Whether swap devices and a memory cgroup can be made: made, and removed again.
+
+    ``wanted`` are names as ``matrix.rules.needs`` has them.
+    """
     findings = []
     tries: list[tuple[str, Callable[[], object]]] = [
-        *((f"swap-{kind}", partial(swap.make, kind, _SMALL_BYTES)) for kind in KINDS),
-        ("memory-cgroup", groups.make),
+        *(
+            (f"swap-{kind}", partial(swap.make, kind, _SMALL_BYTES))
+            for kind in KINDS
+            if kind in wanted
+        )
     ]
+    if GROUP in wanted:
+        tries.append(("memory-cgroup", groups.make))
     for name, make in tries:
         try:
             make()

@@ -6,12 +6,15 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from vmabench.commands.output import say, say_json
-from vmabench.doctor import Finding, examine
+from vmabench.doctor import Finding, examine, examine_memory
+from vmabench.machine.cgroup import MemoryGroups
 from vmabench.machine.facts import MachineFacts, read_facts
 from vmabench.machine.metrics import Metric, metrics
 from vmabench.machine.noise import Noise, from_settings, measured
 from vmabench.machine.pages import BorrowedPages
+from vmabench.machine.swap import KINDS, SwapDevices
 from vmabench.matrix.plans import Vocabulary, expand, load_plan
+from vmabench.matrix.rules import GROUP, needs
 from vmabench.mechanisms import MECHANISMS
 from vmabench.runner.lock import only_run
 from vmabench.runner.rounds import choose_cpus
@@ -23,9 +26,11 @@ DONE, BLOCKED = 0, 2
 def doctor(args: argparse.Namespace) -> int:
     """Status 2 where a plan was named and something that it needs is blocked."""
     facts = read_facts()
-    mechanisms, pages = _wanted(args.plan, facts)
+    mechanisms, pages, memory = _wanted(args.plan, facts)
     with only_run(), BorrowedPages() as borrowed:
         findings = examine(facts, mechanisms, pages, borrowed)
+        with MemoryGroups() as groups, SwapDevices() as swap:
+            findings += examine_memory(swap, groups, memory)
         noise = [] if args.no_noise else measured(choose_cpus(facts.cpus)[1])
     noise += from_settings(facts)
     found = metrics()
@@ -37,14 +42,15 @@ def doctor(args: argparse.Namespace) -> int:
     return BLOCKED if blocked else DONE
 
 
-def _wanted(plan: str | None, facts: MachineFacts) -> tuple[list[str], list[str]]:
-    """Mechanisms and pages of a plan; without one, all that there are."""
+def _wanted(plan: str | None, facts: MachineFacts) -> tuple[list[str], list[str], list[str]]:
+    """Mechanisms, pages and ``rules.needs`` of a plan; without one, all that there are."""
     if plan is None:
-        return list(MECHANISMS), list(facts.all_pages)
+        return list(MECHANISMS), list(facts.all_pages), [*KINDS, GROUP]
     cases = expand(load_plan(plan), Vocabulary(tuple(MECHANISMS), facts.all_pages))
     named, pages = {case.mechanism for case in cases}, {case.page for case in cases}
     in_order = [name for name in MECHANISMS if name in named]
-    return in_order, [page for page in facts.all_pages if page in pages]
+    memory = list(dict.fromkeys(need for case in cases for need in needs(case)))
+    return in_order, [page for page in facts.all_pages if page in pages], memory
 
 
 def _as_data(

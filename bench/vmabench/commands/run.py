@@ -156,7 +156,7 @@ def make_swap(cases: Sequence[Case], swap: SwapDevices) -> dict[str, str]:
 
 def _measure(request: Request, borrowed: Borrowed) -> int:
     facts = request.facts
-    whole = [case for case in request.cases if case.size_bytes % case.page_bytes == 0]
+    whole = [case for case in request.cases if case.region_bytes % case.page_bytes == 0]
     findings = doctor.examine(
         facts,
         _in_order(case.mechanism for case in whole),

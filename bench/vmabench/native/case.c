@@ -266,12 +266,15 @@ int vmb_case_run_uncounted(struct vmb_ctx *ctx, uint64_t loops, struct vmb_sampl
 	return vmb_loop(ctx, loops, ret);
 }
 
-/* What the scene has counted itself is of the timed part alone, and stays. */
+/*
+ * What the scene knows by itself is of the timed part alone, and stays. What it has counted
+ * without knowing all of it, of processes of its own, comes on top of what was counted around.
+ */
 static void keep_counts(const struct vmb_counts *around, struct vmb_counts *counts)
 {
 	for (int i = 0; i < VMB_NR_COUNTERS; i++)
 		if (!(counts->known >> i & 1))
-			counts->count[i] = around->count[i];
+			counts->count[i] += around->count[i];
 	counts->known |= around->known;
 }
 

@@ -189,7 +189,7 @@ int vmb_counts_read(pid_t other, struct vmb_counts *ret)
 {
 	int err = vmb_counts_read_pair(other, ret);
 
-	if (!err)
+	if (!err && !switched_off)
 		add_machine(ret);
 	return err;
 }

@@ -44,9 +44,10 @@ def labelled(label: str, text: object, width: int = 8) -> str:
 
 
 def filled(text: object, first: str = "", rest: str = "") -> str:
-    return textwrap.fill(
+    lines = textwrap.wrap(
         clean(text), WIDTH, initial_indent=first, subsequent_indent=rest, break_on_hyphens=False
-    ) or first.rstrip()  # fmt: skip
+    )
+    return "\n".join(line.rstrip() for line in lines) or first.rstrip()
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

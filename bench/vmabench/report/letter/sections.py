@@ -81,6 +81,8 @@ def where_time_goes(cells: pd.DataFrame, number: int) -> str:
     lines = []
     for phase in levels.PHASES:
         values = [found.get((phase, name)) for name in names]
+        if not any(values):
+            continue
         line = [phase, *("-" if v is None else in_unit(v["median_ns"], unit) for v in values)]
         mine = found.get((phase, hero or ""))
         each = f"{mine['median_ns'] / entries:.3g} ns" if mine else ""
