@@ -53,10 +53,13 @@ def test_each_setting_that_disturbs_is_named_with_what_mends_it(tmp_path: Path) 
         put(tmp_path, advice.file, f"not-{advice.value}")
     put(tmp_path, "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", "powersave")
     put(tmp_path, "sys/devices/system/cpu/intel_pstate/no_turbo", "0")
+    put(tmp_path, "sys/kernel/mm/damon/admin/kdamonds/0/state", "on")
+    put(tmp_path, "sys/kernel/mm/damon/admin/kdamonds/1/state", "off")
     noisy = replace(FACTS, virt="kvm", smt="on")
     found = {one.name: one for one in noise.from_settings(noisy, tmp_path)}
     tuned = {advice.name for advice in ADVICE}
-    assert set(found) == tuned | {"governor", "turbo", "smt", "virtualisation"}
+    assert set(found) == tuned | {"governor", "turbo", "smt", "damon", "virtualisation"}
+    assert found["damon"].what.startswith("1 thread of DAMON")
     assert {found[name].mend for name in tuned} == {"vmabench tune --apply"}
     assert found["governor"].mend == found["turbo"].mend == "python -m pyperf system tune"
     put(tmp_path, ADVICE[0].file, ADVICE[0].value)

@@ -24,6 +24,7 @@ COPY_BYTES = 4 << 20
 QUIET_PCT = 5.0
 
 _CPU = "sys/devices/system/cpu"
+_DAMON = "sys/kernel/mm/damon/admin/kdamonds"
 _TUNE = "python -m pyperf system tune"
 
 
@@ -92,8 +93,19 @@ def from_settings(facts: MachineFacts, root: Path = Path("/")) -> Iterator[Noise
     if facts.smt == "on":
         what = "on: two of the CPUs may share a core"
         yield Noise("smt", "noisy", what, mend=f"echo off > /{_CPU}/smt/control")
+    watchers = _watchers(root)
+    if watchers:
+        what = f"{watchers} of DAMON: it clears accessed bits, and may page out, on any memory"
+        mend = f"echo off > /{_DAMON}/NR/state, for each NR, if nobody needs it"
+        yield Noise("damon", "noisy", what, mend=mend)
     if facts.virt != "none":
         yield Noise("virtualisation", "noisy", f"{facts.virt}: the host does what it does")
+
+
+def _watchers(root: Path) -> str:
+    """How many kernel threads watch accesses to memory; somebody's tool has started them."""
+    running = [file for file in (root / _DAMON).glob("*/state") if _read(file) == "on"]
+    return f"{len(running)} thread{'s' if len(running) > 1 else ''}" if running else ""
 
 
 def _turbo(root: Path) -> bool:
