@@ -67,6 +67,19 @@ def test_the_end_of_the_log_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert len(lost.value.log_tail.splitlines()) == boot.TAIL_LINES
 
 
+def test_the_complaint_that_killed_it_is_told_from_its_beginning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    oops = "echo '[9.0] Oops: int3: 0000'; seq 40; echo '[9.1] Kernel panic - not syncing: x'"
+    log = f"(echo '[1.0] WARNING: early'; seq 500; {oops}) >$d/console"
+    fake_qemu(tmp_path, monkeypatch, log)
+    with pytest.raises(LostGuest, match="the guest is lost: .*Oops: int3") as lost:
+        boot.run(["true"], KERNEL, accel="tcg")
+    told = lost.value.log_tail.splitlines()
+    assert told[0] == "[9.0] Oops: int3: 0000"
+    assert len(told) == 42
+
+
 def test_a_qemu_that_does_not_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake_qemu(tmp_path, monkeypatch, "echo 'qemu: bad machine' >&2; exit 1")
     with pytest.raises(MachineError, match="QEMU did not start: qemu: bad machine"):

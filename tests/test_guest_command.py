@@ -155,10 +155,13 @@ def test_a_plan_is_measured_there_and_reported_here(
 def test_what_a_lost_guest_had_stored_is_reported(
     fake: FakeGuest, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    fake.lost = LostGuest("the guest is lost: no end after 5 s", "tail")
+    fake.lost = LostGuest("the guest is lost: no end after 5 s", "tail", "all of its\nlog")
     assert main(["run", "smoke", "--guest", *TINY, "-o", "out"]) == 1
     assert Path("out/report/report.txt").exists()
-    assert "lost: no end after 5 s" in capfd.readouterr().err
+    assert Path("out/guest.log").read_text() == "all of its\nlog"
+    said = capfd.readouterr().err
+    assert "lost: no end after 5 s" in said
+    assert "the log of the guest is in out/guest.log" in said
 
 
 def test_a_plan_whose_kernel_complained_has_no_report(fake: FakeGuest) -> None:

@@ -29,6 +29,8 @@ COMPLAINED = 1
 PLAN_LIMIT_S = 12 * 3600.0
 
 DEFAULT_MEMORY = 2 << 30
+#: beside the samples of a run whose guest was lost
+GUEST_LOG = "guest.log"
 LEAST_MEMORY = 256 << 20
 MOST_CPUS = 16  # CONFIG_NR_CPUS of kernel/config/base.config
 
@@ -132,12 +134,22 @@ def _measure(args: argparse.Namespace) -> tuple[int, Path]:
             outcome = guest.run(
                 command, kernel, machine=machine, accel=accel, timeout=PLAN_LIMIT_S, stream=True
             )
-    except (LostGuest, KeyboardInterrupt):
+    except (LostGuest, KeyboardInterrupt) as error:
+        if isinstance(error, LostGuest) and error.log:
+            _keep_log(directory, error.log)
         # What was stored before is whole, so it gets its report, and then comes the error.
         if (directory / SAMPLES).exists():
             finish(directory)
         raise
     return _status(outcome), directory
+
+
+def _keep_log(directory: Path, log: str) -> None:
+    directory.mkdir(parents=True, exist_ok=True)
+    path = directory / GUEST_LOG
+    with replacing(path) as unfinished:
+        unfinished.write_text(log, encoding="utf-8")
+    warn(f"the log of the guest is in {os.path.relpath(path)}")
 
 
 def obtain(flavour: str, extra: Sequence[Path] = ()) -> guest.Kernel:

@@ -23,6 +23,7 @@ Say = Callable[[str], None]
 
 KVM_LIMIT_S = 20.0  # a real one boots in two seconds
 TAIL_LINES = 12
+DYING_LINES = 100  # an oops, its trace, and the panic that follows
 _INIT = Path(__file__).with_name("init.sh")
 
 
@@ -205,7 +206,7 @@ def _outcome(
     status = _status(directory)
     if status is None:
         why = _why_lost(directory, log, ended, timeout)
-        raise LostGuest(why, tail(log), log, _read(directory / "stdout"))
+        raise LostGuest(why, ending(log), log, _read(directory / "stdout"))
     return Outcome(
         status=status,
         stdout=_read(directory / "stdout"),
@@ -219,11 +220,11 @@ def _outcome(
 
 def _why_lost(directory: Path, log: str, ended: bool, timeout: float) -> str:
     failed = _read(directory / "failed").strip()
-    complaints = splats.find(log)
+    fatal = _fatal(log)
     if failed:
         return f"the guest could not be set up: {failed}"
-    if complaints:
-        return f"the guest is lost: {complaints[-1].text}"
+    if fatal:
+        return f"the guest is lost: {fatal.text}"
     if not ended:
         return f"the guest is lost: no end after {timeout:.0f} s"
     errors = _read(directory / "qemu-errors").strip()
@@ -232,9 +233,19 @@ def _why_lost(directory: Path, log: str, ended: bool, timeout: float) -> str:
     return "the guest is lost: it vanished without an exit status"
 
 
-def tail(log: str) -> str:
-    """The last lines of a log."""
-    return "\n".join(log.strip().splitlines()[-TAIL_LINES:])
+def ending(log: str) -> str:
+    """The end of a log: all since the complaint that led to it, or the last lines."""
+    lines, fatal = log.strip().splitlines(), _fatal(log)
+    start = fatal.line - 1 if fatal else len(lines) - TAIL_LINES
+    return "\n".join(lines[max(start, 0) :])
+
+
+def _fatal(log: str) -> splats.Splat | None:
+    """What a guest died of: a panic only says that it did, the registers and the trace are before."""
+    count = len(log.strip().splitlines())
+    found = splats.find(log)
+    late = [splat for splat in found if count - splat.line < DYING_LINES]
+    return late[0] if late else found[-1] if found else None
 
 
 def _status(directory: Path) -> int | None:
