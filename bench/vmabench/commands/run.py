@@ -35,6 +35,7 @@ from vmabench.matrix.plans import (
 from vmabench.matrix.rules import GROUP, needs, swap_bytes, why_not, why_too_large
 from vmabench.mechanisms import MECHANISMS
 from vmabench.runner.lock import only_run
+from vmabench.runner.lockwait import TraceInstances
 from vmabench.runner.rounds import Outcome, Run, Setup, choose_cpus
 from vmabench.runner.signals import interruptible, uninterrupted
 from vmabench.store.format import FORMAT_VERSION, REPORT, SUITE, Record, Result
@@ -83,6 +84,7 @@ def run(args: argparse.Namespace) -> int:
             BorrowedPages() as pages,
             MemoryGroups() as groups,
             SwapDevices() as swap,
+            TraceInstances(),
         ):
             status = _measure(request, Borrowed(pages, swap, groups))
         return status if args.samples_only or args.inject else finish(request.directory)
