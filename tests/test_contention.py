@@ -18,6 +18,7 @@ from vmabench.matrix.rules import peak_bytes, why_not
 from vmabench.mechanisms import MECHANISMS, Pair
 from vmabench.native._core import lib
 from vmabench.runner.rounds import choose_cpus
+from vmabench.runner.worker import check_afterwards
 
 FACTS = read_facts()
 CPUS = choose_cpus(FACTS.cpus)
@@ -62,7 +63,12 @@ def test_all_receive_and_are_verified(
     with pair.open(case, seed=7) as opened:
         evidence = opened.verify(generation=1)
         sample = opened.run(loops=3, expected_s=1)
+        check_afterwards(opened, case)
+        src, dst = opened.prove()
         opened.verify(generation=2)
+    lasts = mechanism != "null" and not MECHANISMS[mechanism].in_place
+    assert (dst.size_bytes if dst else 0) == lasts * max(receivers, pairs) * SIZE_BYTES
+    assert (src.size_bytes if src else 0) == (mechanism != "null") * pairs * SIZE_BYTES
     assert len(sample.receiver_ns) == max(receivers, pairs)
     assert all(time_ns > 0 for time_ns in sample.receiver_ns)
     if mechanism != "fork":  # whose time ends before its child is waited for
@@ -70,6 +76,10 @@ def test_all_receive_and_are_verified(
     if mechanism != "null":
         assert evidence.src and evidence.dst
         assert evidence.dst.present_bytes == case.size_bytes
+        assert evidence.page_table_bytes
+        assert evidence.use["pss_bytes"] > 0
+        if MECHANISMS[mechanism].memory == "anon" and not MECHANISMS[mechanism].in_place:
+            assert evidence.use["rss_bytes"] > max(receivers, pairs) * SIZE_BYTES
     assert not set(children(os.getpid())) - {pair.source_pid}
 
 
