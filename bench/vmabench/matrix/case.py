@@ -40,8 +40,9 @@ class Scenario:
 
 _CURRENT_THP: dict[str, tuple[str, ...]] = {"thp": ("current",)}
 
-#: percentages of the pages that are touched, beside none at all
-_SHARES = (1, 10, 50, 100)
+#: percentages of the pages that are touched, beside none at all; at random, for the ends of curves
+_IN_ORDER = tuple(f"{mode}-{pct}" for mode in ("read", "write") for pct in (1, 10, 50, 100))
+_AT_RANDOM = tuple(f"{mode}-{pct}-random" for mode in ("read", "write") for pct in (10, 100))
 
 #: by name, in the order of lists and legends
 SCENARIOS = {
@@ -60,8 +61,7 @@ SCENARIOS = {
     "touch": Scenario(
         "deliver, then a share of the pages used: up to which one is deferring the copy cheaper?",
         PHASES,
-        {"touch": ("none", *(f"{mode}-{pct}" for mode in ("read", "write") for pct in _SHARES))}
-        | _CURRENT_THP,
+        {"touch": ("none", *_IN_ORDER, *_AT_RANDOM)} | _CURRENT_THP,
     ),
     "pingpong": Scenario(
         "one small message there and back, each round trip timed: percentiles",
