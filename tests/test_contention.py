@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 
 from tests.command import children, wait_until
-from vmabench.errors import NativeError
+from vmabench.errors import NativeError, UsageError
 from vmabench.machine.facts import read_facts
+from vmabench.matrix.axes import AXES
 from vmabench.matrix.case import Case
+from vmabench.matrix.plans import Vocabulary, expand, load_plan, override
 from vmabench.matrix.rules import peak_bytes, why_not
 from vmabench.mechanisms import MECHANISMS, Pair
 from vmabench.native._core import lib
@@ -146,6 +148,28 @@ def test_what_has_no_meaning_has_a_reason(case: Case, reason: str) -> None:
     found = why_not(case, MANY, {}, TRAITS)
     assert found is not None
     assert reason in found
+
+
+@pytest.mark.parametrize(
+    ("cpus", "counts"),
+    [(1, []), (2, [2]), (3, [2, 3]), (6, [2, 4, 6]), (64, [2, 4, 8, 16, 32, 64]),
+     (200, [2, 4, 8, 16, 32, 64])],
+)  # fmt: skip
+@pytest.mark.parametrize("plan", ["standard", "full", "motion"])
+def test_the_curve_is_as_long_as_there_are_cpus(plan: str, cpus: int, counts: list[int]) -> None:
+    only = override(load_plan(plan), {"mechanism": ["readv"]})
+    found = [
+        (case.receivers, case.pairs)
+        for case in expand(only, Vocabulary(("readv",), ("4K", "2M"), cpus=cpus))
+        if case.scenario == "contention"
+    ]
+    expected = [(1, 1), *((n, 1) for n in counts), *((1, n) for n in counts)]
+    assert list(dict.fromkeys(found)) == expected
+
+
+def test_who_waits_for_all_cpus_is_named_in_a_plan_alone() -> None:
+    with pytest.raises(UsageError, match="is no crowd"):
+        AXES["crowd"].parse("receivers")
 
 
 def test_more_than_there_are_cpus_would_take_turns() -> None:

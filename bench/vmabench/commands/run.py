@@ -98,7 +98,7 @@ def _request(args: argparse.Namespace) -> Request:
     plan = override(plan, {axis: getattr(args, axis) for axis in (*SWEEP_AXES, *AXES)})
     if args.budget:
         plan = replace(plan, budget_s=parse_duration(args.budget))
-    cases = expand(plan, Vocabulary(tuple(MECHANISMS), facts.all_pages))
+    cases = expand(plan, Vocabulary(tuple(MECHANISMS), facts.all_pages, cpus=len(facts.cpus)))
     check_sizes(cases, args.size)
     _check_memory(cases, args.size, facts)
     directory = Path(args.output) if args.output else default_directory(facts.slug, facts.kernel)

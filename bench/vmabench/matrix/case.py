@@ -69,7 +69,7 @@ SCENARIOS = {
     ),
     "contention": Scenario(
         "receivers that pull from one source at once, or pairs side by side",
-        axes={"crowd": ("alone", "receivers-2", "receivers-4", "pairs-2", "pairs-4")},
+        axes={"crowd": ("alone", "receivers", "pairs")},
     ),
     "snapshot": Scenario(
         "the source goes on writing while it is copied or cloned: how long is it held up?",
