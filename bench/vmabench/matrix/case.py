@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """A case: one mechanism in one scenario, on memory of one page size, at one size."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from types import MappingProxyType
@@ -106,6 +107,21 @@ SCENARIOS = {
 }
 
 
+#: two axes that say how many receive: a scenario has one of them, or neither
+_OF_RECEIVERS = ("crowd", "receivers")
+
+
+def name_without_doubles(name: str) -> str:
+    """A name in which both of them stand, as in the first results, with the one that counts."""
+    found = re.fullmatch(r"(.*)/crowd:receivers-(\d+)(.*)/receivers:\2(.*)", name)
+    if not found:
+        return name
+    start, count, middle, end = found.groups()
+    if "/scenario:contention/" in name:
+        return f"{start}/crowd:receivers-{count}{middle}{end}"
+    return f"{start}{middle}/receivers:{count}{end}"
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Case:
     """A frozen value with a name that can be parsed: ``parse(str(case)) == case``.
@@ -167,8 +183,10 @@ class Case:
             f"{self.mechanism}/scenario:{self.scenario}/page:{self.page}"
             f"/size:{format_size(self.size_bytes)}"
         ]
-        written = ((name, axis.write(self), axis.neutral) for name, axis in AXES.items())
-        parts += [f"{name}:{text}" for name, text, neutral in written if text != neutral]
+        for name, axis in AXES.items():
+            foreign = name in _OF_RECEIVERS and name not in SCENARIOS[self.scenario].axes
+            text = axis.neutral if foreign else axis.write(self)
+            parts += [f"{name}:{text}"] if text != axis.neutral else []
         return "/".join(parts)
 
     @classmethod
