@@ -3,6 +3,7 @@
 out, handed over, or under a limit.
 """
 
+from contextlib import chdir
 from pathlib import Path
 
 import pandas as pd
@@ -85,7 +86,8 @@ def result(kernel: object, tmp_path_factory: pytest.TempPathFactory) -> Result:
     directory = tmp_path_factory.mktemp("guest")
     plan = directory / "plan.toml"
     plan.write_text(PLAN)
-    return run(str(directory / "out"), str(plan))
+    with chdir(directory):
+        return run(str(directory / "out"), str(plan))
 
 
 @pytest.fixture(scope="module")
