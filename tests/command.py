@@ -20,7 +20,10 @@ def environ(extra: Mapping[str, str] | None = None) -> dict[str, str]:
 
 
 def vmabench(
-    *arguments: str, env: Mapping[str, str] | None = None, prefix: Sequence[str] = ()
+    *arguments: str,
+    env: Mapping[str, str] | None = None,
+    prefix: Sequence[str] = (),
+    limit_s: float = 120,
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [*prefix, *VMABENCH, *arguments],
@@ -28,7 +31,7 @@ def vmabench(
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=limit_s,
     )
 
 

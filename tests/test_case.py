@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from vmabench.errors import UsageError
 from vmabench.matrix.axes import THP_SETTINGS
-from vmabench.matrix.case import PHASES, Case
+from vmabench.matrix.case import PHASES, Case, name_without_doubles
 from vmabench.matrix.plans import Vocabulary, builtin_plans, expand, load_plan
 from vmabench.mechanisms import MECHANISMS
 
@@ -68,6 +68,38 @@ def test_the_cases_of_all_plans_have_names_of_their_own(plan: str, pages: tuple[
 def test_what_is_no_name_is_refused(name: str) -> None:
     with pytest.raises(UsageError):
         Case.parse(name)
+
+
+@pytest.mark.parametrize(
+    ("case", "name"),
+    [
+        (
+            Case("readv", "contention", "4K", 4096, receivers=2),
+            "readv/scenario:contention/page:4K/size:4K/crowd:receivers-2",
+        ),
+        (
+            Case("readv", "pageserver", "4K", 4096, receivers=4, limit_bytes=4096),
+            "readv/scenario:pageserver/page:4K/size:4K/receivers:4/limit:4K",
+        ),
+    ],
+)
+def test_how_many_receive_stands_in_a_name_once(case: Case, name: str) -> None:
+    assert str(case) == name
+    assert Case.parse(name) == case
+    assert name_without_doubles(name) == name
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("x/scenario:contention/a/crowd:receivers-2/receivers:2",
+         "x/scenario:contention/a/crowd:receivers-2"),
+        ("x/scenario:pageserver/a/crowd:receivers-4/swapped:0-zram/receivers:4/limit:4M",
+         "x/scenario:pageserver/a/swapped:0-zram/receivers:4/limit:4M"),
+    ],
+)  # fmt: skip
+def test_names_of_the_first_results_are_read(old: str, new: str) -> None:
+    assert name_without_doubles(old) == new
 
 
 def test_only_deliver_has_phases_apart() -> None:

@@ -11,13 +11,16 @@ from pathlib import Path
 import pytest
 
 from tests.command import children, wait_until
-from vmabench.errors import NativeError
+from vmabench.errors import NativeError, UsageError
 from vmabench.machine.facts import read_facts
+from vmabench.matrix.axes import AXES
 from vmabench.matrix.case import Case
+from vmabench.matrix.plans import Vocabulary, expand, load_plan, override
 from vmabench.matrix.rules import peak_bytes, why_not
 from vmabench.mechanisms import MECHANISMS, Pair
 from vmabench.native._core import lib
 from vmabench.runner.rounds import choose_cpus
+from vmabench.runner.worker import check_afterwards
 
 FACTS = read_facts()
 CPUS = choose_cpus(FACTS.cpus)
@@ -62,7 +65,12 @@ def test_all_receive_and_are_verified(
     with pair.open(case, seed=7) as opened:
         evidence = opened.verify(generation=1)
         sample = opened.run(loops=3, expected_s=1)
+        check_afterwards(opened, case)
+        src, dst = opened.prove()
         opened.verify(generation=2)
+    lasts = mechanism != "null" and not MECHANISMS[mechanism].in_place
+    assert (dst.size_bytes if dst else 0) == lasts * max(receivers, pairs) * SIZE_BYTES
+    assert (src.size_bytes if src else 0) == (mechanism != "null") * pairs * SIZE_BYTES
     assert len(sample.receiver_ns) == max(receivers, pairs)
     assert all(time_ns > 0 for time_ns in sample.receiver_ns)
     if mechanism != "fork":  # whose time ends before its child is waited for
@@ -70,6 +78,10 @@ def test_all_receive_and_are_verified(
     if mechanism != "null":
         assert evidence.src and evidence.dst
         assert evidence.dst.present_bytes == case.size_bytes
+        assert evidence.page_table_bytes
+        assert evidence.use["pss_bytes"] > 0
+        if MECHANISMS[mechanism].memory == "anon" and not MECHANISMS[mechanism].in_place:
+            assert evidence.use["rss_bytes"] > max(receivers, pairs) * SIZE_BYTES
     assert not set(children(os.getpid())) - {pair.source_pid}
 
 
@@ -136,6 +148,28 @@ def test_what_has_no_meaning_has_a_reason(case: Case, reason: str) -> None:
     found = why_not(case, MANY, {}, TRAITS)
     assert found is not None
     assert reason in found
+
+
+@pytest.mark.parametrize(
+    ("cpus", "counts"),
+    [(1, []), (2, [2]), (3, [2, 3]), (6, [2, 4, 6]), (64, [2, 4, 8, 16, 32, 64]),
+     (200, [2, 4, 8, 16, 32, 64])],
+)  # fmt: skip
+@pytest.mark.parametrize("plan", ["standard", "full", "motion"])
+def test_the_curve_is_as_long_as_there_are_cpus(plan: str, cpus: int, counts: list[int]) -> None:
+    only = override(load_plan(plan), {"mechanism": ["readv"]})
+    found = [
+        (case.receivers, case.pairs)
+        for case in expand(only, Vocabulary(("readv",), ("4K", "2M"), cpus=cpus))
+        if case.scenario == "contention"
+    ]
+    expected = [(1, 1), *((n, 1) for n in counts), *((1, n) for n in counts)]
+    assert list(dict.fromkeys(found)) == expected
+
+
+def test_who_waits_for_all_cpus_is_named_in_a_plan_alone() -> None:
+    with pytest.raises(UsageError, match="is no crowd"):
+        AXES["crowd"].parse("receivers")
 
 
 def test_more_than_there_are_cpus_would_take_turns() -> None:

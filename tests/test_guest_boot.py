@@ -134,7 +134,7 @@ def test_options_reach_the_command_line(monkeypatch: pytest.MonkeyPatch) -> None
     assert "path=/results,security_model=none " in text
     assert "file=/run-dir/swap" in text
     assert qemu.setup_script(machine) == (
-        "share share0 /results || return 1\nswap_disk || return 1\n"
+        "share share0 /results || return 1\nswap_disk /dev/vda || return 1\n"
     )
     with pytest.raises(UsageError, match="zram and file"):
         qemu.setup_script(qemu.Machine(swap="tape"))

@@ -53,6 +53,11 @@ def test_each_kind_is_found(complaint: str) -> None:
     assert "after" in found.context
 
 
+def test_a_process_below_the_limit_of_its_cgroup_is_no_complaint() -> None:
+    killed = "Memory cgroup out of memory: Killed process 77 (vmabench-source) total-vm:5520kB"
+    assert splats.find(f"{CLEAN}[    2.000000] {killed}\n") == []
+
+
 def test_one_report_of_many_lines_counts_once() -> None:
     report = "[ 1.0] WARNING: CPU: 0 at a.c:1 f+0x1\n" + "[ 1.0]  ? warn BUG: x\n" * 5
     filler = "[ 2.0] nothing\n" * 40

@@ -3,6 +3,7 @@
 
 import os
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from tests.needs import needs
 from vmabench.analysis.frame import tidy
 from vmabench.errors import MachineError, UsageError
 from vmabench.machine import swap
-from vmabench.machine.cgroup import Hierarchy, MemoryGroups, find_hierarchy
+from vmabench.machine.cgroup import SERVER, Hierarchy, MemoryGroups, find_hierarchy
 from vmabench.machine.facts import read_facts
 from vmabench.machine.swap import PAGE_CLUSTER, SwapDevices, active
 from vmabench.matrix.case import Case
@@ -46,6 +47,11 @@ def nothing_left(tmp_path: Path) -> Iterator[None]:
     yield
     assert made() == before
     assert not list((tmp_path / "swap").glob("*"))
+
+
+def is_measuring() -> bool:
+    """Devices are switched on and off once when they are made; from then on by workers alone."""
+    return Path("out/samples.jsonl.gz").exists()
 
 
 def values(directory: str) -> pd.DataFrame:
@@ -126,6 +132,18 @@ def test_a_group_is_made_and_removed(nothing_left: None) -> None:
         group.set_limit(8 << 20)
         assert group.path.is_dir()
         assert group.oom_kills() == 0
+
+
+@needs("memory-cgroup")
+def test_a_group_is_empty_when_its_last_process_has_ended(nothing_left: None) -> None:
+    """What a killed server leaves behind holds swap and memory for a moment longer."""
+    with MemoryGroups() as groups:
+        group = groups.make()
+        lasting = subprocess.Popen(["sleep", "0.5"])
+        group.join(lasting.pid, SERVER)
+        group.wait_until_empty(SERVER)
+        assert not (group.path / SERVER / "cgroup.procs").read_text()
+        assert lasting.wait(timeout=1) == 0
 
 
 @needs("zram", "swap")
@@ -258,7 +276,7 @@ def test_a_run_that_ends_early_leaves_nothing(nothing_left: None, how: signal.Si
     process = start(
         *SWAPPED, "--mechanism", "readv", "--swapped", "100-zram", "--budget", "60s", "-o", "out"
     )
-    wait_until(lambda: active() != before)
+    wait_until(lambda: is_measuring() and active() != before)
     process.send_signal(how)
     process.communicate()
     if how == signal.SIGKILL:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The HTML report: what it holds, what it does with what is not ours, and how a browser sees it."""
 
+import html
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -23,8 +24,8 @@ HOSTILE = (
 )
 SECTIONS = (
     "Findings", "Crossover map", "Throughput against size", "Where the time goes",
-    "What it costs", "Did the machine hold still?", "Every number", "What can run here", "Machine",
-    "How to reproduce", "How to read it",
+    "What it costs", "What the scenarios show", "Did the machine hold still?", "Every number",
+    "What can run here", "Machine", "How to reproduce", "How to read it",
 )  # fmt: skip
 
 
@@ -259,3 +260,11 @@ def test_all_mechanisms_fit_into_the_size() -> None:
     page = Report(synthetic.result(synthetic.records(made, rounds=2, values=1))).html()
     assert len(page.encode()) < 3e6
     assert "4K pages: through a buffer" in page
+
+
+def test_the_tables_of_the_scenarios_stand_there_as_in_the_text() -> None:
+    report = Report(result())
+    text, page = report.text(), html.unescape(report.html())
+    tables = [part for part in text.split("\n\n") if "page tables of both processes" in part]
+    assert tables
+    assert all(table in page for table in tables)

@@ -42,6 +42,17 @@ def test_what_was_written_is_read(run: Path) -> None:
     assert machine_facts(result)["cpu_model"].startswith("Example")
 
 
+def test_a_case_of_the_first_results_has_the_name_that_it_has_now(tmp_path: Path) -> None:
+    case = Case("readv", "contention", "4K", 4096, receivers=2)
+    made = synthetic.records([case], rounds=1)
+    for record in made:
+        if record.get("case") == str(case):
+            record["case"] += "/receivers:2"
+    result = read(synthetic.write(tmp_path / "old", made))
+    (found,) = result.of_kind("case")
+    assert Case.parse(found["case"]) == case
+
+
 def test_facts_at_the_top_of_the_machine_file_are_found(run: Path) -> None:
     (run / "machine.json").write_text(json.dumps(synthetic.FACTS))
     assert machine_facts(read(run)) == synthetic.FACTS

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The scenario touch: break-evens and the crossover map with known answers, and for real."""
 
+import html
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,10 +18,14 @@ from tests.command import vmabench
 from vmabench.analysis.breakeven import BreakEven, break_evens
 from vmabench.analysis.frame import tidy
 from vmabench.analysis.winners import winners
-from vmabench.matrix.case import Case
+from vmabench.matrix.case import SCENARIOS, Case
+from vmabench.matrix.plans import load_plan
 from vmabench.mechanisms import base_page_bytes
+from vmabench.report import touch
+from vmabench.report.build import Report
 from vmabench.report.crossover_map import map_figure
 from vmabench.report.touch import map_tables, sentence, touch_findings
+from vmabench.runner import bisection
 from vmabench.runner.protocol import CaseJob
 from vmabench.runner.rounds import RoundResult, Run, Setup
 from vmabench.store.reader import read
@@ -82,6 +88,32 @@ def test_the_break_even_is_where_the_costs_say() -> None:
     assert write.lo_pct < write.touch_pct < write.hi_pct
     assert write.measured_pct == (0, 1, 10, 50, 75, 100)
     assert write.size_bytes == SIZE
+
+
+def test_a_break_even_at_random_is_told_with_its_interval_on_the_page_too() -> None:
+    at_random = [
+        replace(one, touch_order="random") if one.touch_mode != "none" else one
+        for one in cases("clone", "readv")
+    ]
+    made = synthetic.result(synthetic.records(at_random, rounds=8, noise=0.01))
+    found = [text for text in touch_findings(tidy(made)) if "at random" in text]
+    assert len(found) == 2  # reading and writing
+    for text in found:
+        assert re.search(r"\d+ % \[\d+\.\.\d+\] of the|no break-even in range", text), text
+    assert any("[" in text for text in found)
+    page = html.unescape(Report(made).html())
+    assert all(text in page for text in found)
+
+
+def test_whose_break_evens_are_searched_for_are_told() -> None:
+    assert touch.PAIRS == bisection.PAIRS
+
+
+def test_the_scenario_and_the_standard_plan_touch_in_order_and_at_random() -> None:
+    whole = SCENARIOS["touch"].axes["touch"]
+    planned = {t for s in load_plan("standard").sweeps for t in s.options.get("touch", ())}
+    for texts in (set(whole), planned):
+        assert {"none", "read-50", "write-1", "read-10-random", "write-100-random"} <= texts
 
 
 def test_one_round_has_no_interval_and_a_pair_that_lacks_one_no_answer() -> None:

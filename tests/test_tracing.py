@@ -63,7 +63,7 @@ def test_what_a_killed_run_has_left_is_removed_by_the_next() -> None:
     left = root / "instances" / f"vmabench-{gone.pid}"
     left.mkdir()
     with LockTrace(root, os.getpid(), [os.getpid()]):
-        assert left.name in remove_stale(root)
+        assert f"trace instance {left.name}: removed" in remove_stale(root)
         assert not left.exists()
         assert f"vmabench-{os.getpid()}" in instances()  # of a process that lives
     assert f"vmabench-{os.getpid()}" not in instances()

@@ -11,6 +11,7 @@ from vmabench.errors import MachineError
 from vmabench.machine.cgroup import MemoryGroups
 from vmabench.machine.facts import MachineFacts
 from vmabench.machine.gates import Gate, gate_of, page_gate
+from vmabench.machine.metrics import Metric
 from vmabench.machine.pages import (
     SHARED_WORDS,
     BorrowedPages,
@@ -21,7 +22,7 @@ from vmabench.machine.pages import (
 from vmabench.machine.swap import KINDS, SwapDevices
 from vmabench.matrix.case import Case
 from vmabench.matrix.rules import GROUP, Blocked, pool_bytes, why_not_in_pool
-from vmabench.mechanisms import MECHANISMS, self_readv_errno
+from vmabench.mechanisms import MECHANISMS, self_readv_errno, why_no_cpu_counters
 from vmabench.runner.process import Worker, WorkerLostError
 from vmabench.runner.protocol import Block, CaseJob, Job, Message
 from vmabench.runner.rounds import choose_cpus
@@ -120,6 +121,16 @@ def examine_memory(
     swap.restore()
     groups.restore()
     return findings
+
+
+def cpu_counters(cpu: int) -> Metric:
+    """Whether cycles and misses of the TLB are counted, by counting them on one CPU."""
+    name, why = "cycles, TLB misses", why_no_cpu_counters(cpu)
+    if not why:
+        return Metric(name, "ok")
+    if "ermi" in why or "not permitted" in why:
+        return Metric(name, "blocked", why, "run as root, or with CAP_PERFMON")
+    return Metric(name, "blocked", f"{why}: the machine has no such counters", "")
 
 
 def raise_pools(cases: Sequence[Case], borrowed: BorrowedPages) -> dict[str, int]:

@@ -165,16 +165,19 @@ class Proof:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What the check before the timed part found; the proofs are None for ``null``.
+    """What the check before the timed part found; the proofs are None where there are none.
 
-    ``channel_bytes``: the buffer of a pipe or socket, as the kernel gave it. ``use``: name ->
-    bytes of RSS, PSS and AnonHugePages of both processes while the data is delivered; empty where
-    they could not be read.
+    ``null`` has none of all this; the memory of a page server may be in swap, and has no proofs.
+    ``page_table_bytes``: of all processes while the data is delivered. ``moved_bytes``: what
+    arrived and was compared whole. ``channel_bytes``: the buffer of a pipe or socket, as the kernel
+    gave it. ``use``: name -> bytes of RSS, PSS and AnonHugePages of all processes while the data is
+    delivered; empty where they could not be read.
     """
 
     src: Proof | None
     dst: Proof | None
     page_table_bytes: int | None
+    moved_bytes: int | None = None
     channel_bytes: int = 0
     use: Mapping[str, int] = field(default_factory=dict)
 
@@ -265,6 +268,13 @@ def watch_swap_device(stat: Path | None) -> None:
     lib.vmb_swap_device_set(bytes(stat) if stat else b"")
 
 
+def why_no_cpu_counters(cpu: int) -> str:
+    """What is in the way of counting cycles and misses of the TLB there; empty if nothing is."""
+    error = lib.vmb_perf_watch(ffi.new("int[]", [cpu]), 1)
+    lib.vmb_perf_forget()
+    return ffi.string(lib.vmb_detail()).decode(errors="replace") if error else ""
+
+
 def watch_peak(file: Path | None) -> None:
     """The file with the peak of the cgroup that this process is in; NativeError."""
     check(lib.vmb_peak_watch(bytes(file) if file else b""))
@@ -289,6 +299,7 @@ class Pair:
         self._pair = lib.vmb_pair_open(bytes(SOURCE_PROGRAM), *self._cpus)
         if not self._pair:
             check(-errno.ECHILD)
+        lib.vmb_pair_watch_cpus(self._pair)  # what can't be counted is not known, and no error
         return self
 
     def __exit__(
@@ -301,6 +312,7 @@ class Pair:
 
     def close(self) -> None:
         """Ends the source process, whatever state it is in; may be called twice."""
+        lib.vmb_perf_forget()
         lib.vmb_pair_close(self._pair)
         self._pair = ffi.NULL
 
@@ -388,12 +400,12 @@ class OpenCase:
         self._pair.be_patient(self._case.size_bytes / SLOWEST_BYTES_PER_S + self._untimed_s)
         evidence = ffi.new("struct vmb_evidence *")
         check(lib.vmb_case_verify(self._context, generation, evidence))
-        if not evidence.src.size_bytes:
-            return Evidence(None, None, None)
+        proved = evidence.src.size_bytes > 0
         return Evidence(
-            _proof(evidence.src),
-            _proof(evidence.dst),
-            evidence.page_table_bytes,
+            _proof(evidence.src) if proved else None,
+            _proof(evidence.dst) if proved else None,
+            evidence.page_table_bytes or None,
+            evidence.moved_bytes or evidence.dst.size_bytes or None,
             evidence.channel_bytes,
             _use(evidence.use),
         )
@@ -471,8 +483,8 @@ def read_latency(kept: CData) -> Latency | None:
 
 def _use(use: CData) -> dict[str, int]:
     names = ("rss_bytes", "pss_bytes", "anon_huge_bytes")
-    both = use.known == len(("source", "receiver"))
-    return {name: getattr(use, name) for name in names} if both else {}
+    whole = use.known and not use.missing
+    return {name: getattr(use, name) for name in names} if whole else {}
 
 
 def _proof(proof: CData) -> Proof:

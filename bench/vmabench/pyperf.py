@@ -3,37 +3,50 @@
 
 All of pyperf's own options work. pyperf's workers run this program again and pick their
 benchmark by position, so there is exactly one, whose name follows from the arguments that
-are handed on to them.
+are handed on to them. What the case takes of the machine is made by the first process, which tries
+the case and removes everything at its end; workers find it as those of a run do.
 """
 
 import argparse
+import os
+import random
 import sys
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 import pyperf
 
-from vmabench.errors import NativeError, UsageError, VmabenchError
+from vmabench.doctor import explain, raise_pools
+from vmabench.errors import MachineError, NativeError, UsageError, VmabenchError
+from vmabench.machine.cgroup import MemoryGroups
 from vmabench.machine.facts import MachineFacts, read_facts
-from vmabench.machine.pages import (
-    BorrowedPages,
-    Page,
-    is_advised,
-    settings_under,
-    thp_settings,
-    why_not_under,
-)
+from vmabench.machine.pages import BorrowedPages
+from vmabench.machine.swap import SwapDevices
 from vmabench.matrix.axes import AXES
-from vmabench.matrix.case import PHASES, SCENARIOS, Case
+from vmabench.matrix.case import ALL_PHASES, SCENARIOS, Case
 from vmabench.matrix.plans import Vocabulary, unknown
-from vmabench.matrix.rules import pool_bytes
-from vmabench.mechanisms import MECHANISMS, SLOWEST_BYTES_PER_S, OpenCase, Pair
-from vmabench.runner.rounds import choose_cpus
-from vmabench.runner.worker import WrongMemoryError, check_backing
+from vmabench.matrix.rules import swap_bytes, why_not
+from vmabench.mechanisms import MECHANISMS, SLOWEST_BYTES_PER_S, OpenCase
+from vmabench.runner.lock import only_run
+from vmabench.runner.process import Worker, WorkerLostError
+from vmabench.runner.protocol import CaseJob, Job, Message
+from vmabench.runner.rounds import FIRST_LIMIT_S, ONCE_LIMIT_S, blocks_of, choose_cpus
+from vmabench.runner.worker import (
+    WrongMemoryError,
+    check_backing,
+    enter_group,
+    limit,
+    make_pair,
+    switch_pages,
+    switch_swap,
+)
 from vmabench.units import parse_size
 
-_OPTIONS = ("mechanism", "scenario", "page", "size", "touch", "phase")
+#: what workers have to be told beside the axes
+_OPTIONS = ("mechanism", "scenario", "page", "size", "phase", "group", "group-version")
+
+#: where the first process keeps what it has made; pyperf's workers see little of the environment
+_ENVIRONMENT = ("XDG_STATE_HOME", "VMABENCH_SOURCE")
 
 
 def main() -> int:
@@ -42,10 +55,10 @@ def main() -> int:
     try:
         args = runner.parse_args()
         case = _case(args)
-        if not args.worker:
-            _try(case)
         with ExitStack() as stack:
-            timer = _Timer(case, args.phase, stack)
+            if not args.worker:
+                _prepare(stack, case, args)
+            timer = _Timer(case, args.phase, _job(case, args), stack)
             name = str(case) if args.phase == "total" else f"{case}/phase:{args.phase}"
             runner.metadata.update(_metadata(case, args.phase))
             runner.bench_time_func(name, timer)
@@ -64,12 +77,15 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     for name, axis in AXES.items():
         group.add_argument(f"--{name}", help=f"where the scenario has it: {axis.help}")
     group.add_argument("--phase", default="total", help="where it has several: the one reported")
+    # the memory cgroup of the first process, for its workers
+    group.add_argument("--group", default="", help=argparse.SUPPRESS)
+    group.add_argument("--group-version", default="0", help=argparse.SUPPRESS)
 
 
 def _hand_on(command: list[str], args: argparse.Namespace) -> None:
-    for option in _OPTIONS:
-        value = getattr(args, option)
-        if value is not None:
+    for option in (*_OPTIONS, *AXES):
+        value = getattr(args, option.replace("-", "_"))
+        if value:
             command += [f"--{option}", value]
 
 
@@ -81,13 +97,14 @@ def _case(args: argparse.Namespace) -> Case:
         ("mechanism", args.mechanism, tuple(MECHANISMS)),
         ("scenario", args.scenario, tuple(SCENARIOS)),
         ("page", page, pages),
-        ("phase", args.phase, PHASES),
+        ("phase", args.phase, ALL_PHASES),
     ):
         if name not in valid:
             raise UsageError(unknown(kind, name, valid))
     case = Case(args.mechanism, args.scenario, page, parse_size(args.size), **_options(args))
     if args.phase not in case.phases:
-        raise UsageError(f"{args.scenario} has no phase {args.phase}: it times one thing alone")
+        there = ", ".join(case.phases)
+        raise UsageError(f"{args.scenario} has no phase {args.phase}: there is {there}")
     if case.region_bytes % case.page_bytes:
         raise UsageError(f"size {args.size} is no multiple of the page size {page}")
     return case
@@ -106,10 +123,73 @@ def _options(args: argparse.Namespace) -> dict[str, Any]:
     return fields
 
 
-def _try(case: Case) -> None:
-    """Verifies the case once, so that what is blocked here is told before workers are started."""
-    with ExitStack() as stack:
-        _Timer(case, "total", stack).open()
+def _prepare(stack: ExitStack, case: Case, args: argparse.Namespace) -> None:
+    """Makes what the case takes, for as long as the stack is open, and tries the case once."""
+    scenario, facts = SCENARIOS[case.scenario], read_facts()
+    stack.enter_context(only_run())
+    borrowed = stack.enter_context(BorrowedPages())
+    groups, swap = stack.enter_context(MemoryGroups()), stack.enter_context(SwapDevices())
+    pools = raise_pools([case], borrowed)
+    traits = {name: mechanism.traits for name, mechanism in MECHANISMS.items()}
+    if reason := why_not(case, facts, {}, traits, pools):
+        raise VmabenchError(f"{case}: {reason}")
+    if scenario.apart:
+        _make_group(groups, case, args)
+    if case.swap_device:
+        swap.make(case.swap_device, swap_bytes(case))
+    if not args.loops and (scenario.once or scenario.most_loops == 1):
+        args.loops = 1  # what surrounds an operation takes far longer than it
+    args.inherit_environ = [*(args.inherit_environ or ()), *_ENVIRONMENT]
+    message = _try(_job(case, args, values=0))
+    if message["outcome"] != "ok":
+        told = message["reason"] if message.get("setting") else _explained(message, facts)
+        raise VmabenchError(f"{case}: {told}")
+
+
+def _make_group(groups: MemoryGroups, case: Case, args: argparse.Namespace) -> None:
+    """Without one a peak is sampled; a limit takes one."""
+    try:
+        group = groups.make()
+    except MachineError:
+        if case.limit_bytes:
+            raise
+        return
+    args.group, args.group_version = str(group.path), str(group.version)
+
+
+def _job(case: Case, args: argparse.Namespace, values: int = 1) -> Job:
+    """As a run would hand it to its worker."""
+    source_cpu, receiver_cpu = choose_cpus(read_facts().cpus)
+    memories = {case.mechanism: MECHANISMS[case.mechanism].memory}
+    blocks = blocks_of([CaseJob(str(case), values)], memories, random.Random(0))  # noqa: S311
+    return Job(
+        parent=os.getpid(),
+        seed=1,
+        generation=1,
+        source_cpu=source_cpu,
+        receiver_cpu=receiver_cpu,
+        blocks=tuple(blocks),
+        group=args.group,
+        group_version=int(args.group_version),
+    )
+
+
+def _try(job: Job) -> Message:
+    """The outcome of the job's case, verified only. In a process of its own: it pins itself."""
+    found: Message = {"outcome": "failed", "reason": "the worker said nothing"}
+    with Worker(job) as worker:
+        try:
+            for message in worker.messages(lambda _last: FIRST_LIMIT_S + ONCE_LIMIT_S):
+                found = message if message["kind"] == "case" else found
+        except WorkerLostError as error:
+            return {"outcome": "failed", "reason": str(error)}
+    return found
+
+
+def _explained(message: Message, facts: MachineFacts) -> str:
+    reason = str(message["reason"])
+    why = explain(facts)(message["errno"], reason) if "errno" in message else reason
+    return why if why == reason else f"{reason} ({why})"
 
 
 def _metadata(case: Case, phase: str) -> dict[str, str | int]:
@@ -123,21 +203,13 @@ def _metadata(case: Case, phase: str) -> dict[str, str | int]:
     }
 
 
-def _settings(case: Case, memory: str, facts: MachineFacts) -> list[tuple[Path, str]]:
-    page = Page(case.page)
-    if case.thp:
-        if why_not := why_not_under(case.thp, page, facts):
-            raise VmabenchError(f"{case}: {why_not}")
-        return settings_under(case.thp, page, facts)
-    return [] if page.hugetlb else thp_settings(page, memory, facts)
-
-
 class _Timer:
     """What pyperf calls: seconds of ``loops`` operations. The pair starts on the first call."""
 
-    def __init__(self, case: Case, phase: str, stack: ExitStack) -> None:
+    def __init__(self, case: Case, phase: str, job: Job, stack: ExitStack) -> None:
         self._case = case
         self._phase = phase
+        self._job = job
         self._stack = stack
         self._opened: OpenCase | None = None
         self._op_s = case.size_bytes / SLOWEST_BYTES_PER_S
@@ -155,25 +227,17 @@ class _Timer:
         return seconds
 
     def open(self) -> OpenCase:
-        """Sets the case up and verifies it; raises VmabenchError."""
-        case = self._case
+        """Sets the case up and verifies it, as a worker of a run does; raises VmabenchError."""
+        case, job, (block,) = self._case, self._job, self._job.blocks
+        not_set, _settings = switch_pages(block)
+        not_set = not_set or switch_swap(block) or enter_group(self._stack, job, block)
+        pair, blocked = (None, not_set) if not_set else make_pair(self._stack, job, block)
+        if pair is None:
+            raise VmabenchError(f"{case}: {blocked['reason']}")
         try:
-            facts, page = read_facts(), Page(case.page)
-            memory = MECHANISMS[case.mechanism].memory
-            borrowed = self._stack.enter_context(BorrowedPages())
-            borrowed.switch(_settings(case, memory, facts))
-            if page.hugetlb:
-                borrowed.raise_pool(page, pool_bytes(case))
-            pair = self._stack.enter_context(Pair(*choose_cpus(facts.cpus)))
-            pair.make_source(
-                memory,
-                page.size_bytes,
-                case.region_bytes,
-                hugetlb=page.hugetlb,
-                advised=is_advised(case.thp, page, facts),
-            )
-            self._opened = self._stack.enter_context(pair.open(case, seed=1))
-            check_backing(case, self._opened.verify(generation=1))
+            limit(pair, job, case)
+            self._opened = self._stack.enter_context(pair.open(case, job.seed))
+            check_backing(case, self._opened.verify(job.generation))
         except NativeError as error:
             raise VmabenchError(f"{case}: {error.detail}") from error
         except WrongMemoryError as error:

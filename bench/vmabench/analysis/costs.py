@@ -15,6 +15,8 @@ COUNTERS = {
     "minor_faults": "minor faults",
     "major_faults": "major faults",
     "context_switches": "context switches",
+    "cycles": "cycles",
+    "tlb_misses": "TLB misses",
 }
 
 COLUMNS = ("case_id", *AXES, "counter", "median", "lo", "hi", "processes")

@@ -82,6 +82,8 @@ COLUMNS: dict[str, str] = {
     "pss_bytes": "Int64",
     "anon_huge_bytes": "Int64",
     "peak_how": "category",  # cgroup-v1, cgroup-v2, or sampled-pss: at borders of phases
+    "cycles": "Float64",  # of the CPUs that the case is pinned to; where the machine counts them
+    "tlb_misses": "Float64",  # of reads of data, on the same CPUs
 }
 
 #: what rivals have in common that are compared over sizes: never NA
@@ -97,7 +99,7 @@ _PER_LOOP = (
     "minor_faults", "major_faults", "swap_in_bytes", "swap_out_bytes",
     "context_switches", "preemptions", "steal_ns", "swap_device_read_bytes",
     "swap_device_written_bytes", "call_swap_in_bytes", "call_swap_out_bytes", "use_swap_in_bytes",
-    "use_swap_out_bytes",
+    "use_swap_out_bytes", "cycles", "tlb_misses",
 )  # fmt: skip
 _STATES = (
     "page_table_bytes", "peak_bytes", "peak_how", "rss_bytes", "pss_bytes", "anon_huge_bytes",

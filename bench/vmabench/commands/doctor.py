@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from vmabench.commands.output import say, say_json
-from vmabench.doctor import Finding, examine, examine_memory
+from vmabench.doctor import Finding, cpu_counters, examine, examine_memory
 from vmabench.machine.cgroup import MemoryGroups
 from vmabench.machine.facts import MachineFacts, read_facts
 from vmabench.machine.metrics import Metric, metrics
@@ -33,7 +33,7 @@ def doctor(args: argparse.Namespace) -> int:
             findings += examine_memory(swap, groups, memory)
         noise = [] if args.no_noise else measured(choose_cpus(facts.cpus)[1])
     noise += from_settings(facts)
-    found = metrics()
+    found = [*metrics(), cpu_counters(choose_cpus(facts.cpus)[1])]
     if args.json:
         say_json(_as_data(findings, found, noise))
     else:

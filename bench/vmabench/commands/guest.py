@@ -14,7 +14,11 @@ from vmabench.commands.output import say, warn
 from vmabench.commands.progress import make_build_progress
 from vmabench.commands.run import finish
 from vmabench.errors import LostGuest, MachineError, UsageError
+from vmabench.machine.facts import read_facts
 from vmabench.matrix.axes import AXES, SWEEP_AXES
+from vmabench.matrix.plans import Vocabulary, expand, load_plan, override
+from vmabench.matrix.rules import swap_bytes
+from vmabench.mechanisms import MECHANISMS
 from vmabench.runner.lock import only_run
 from vmabench.runner.signals import interruptible
 from vmabench.store.format import PLAN, REPORT, SAMPLES, Result
@@ -24,6 +28,9 @@ from vmabench.store.suite import mechanisms_with_values
 from vmabench.units import format_duration, format_size, parse_duration, parse_size
 
 COMPLAINED = 1
+
+#: the options that replace an axis of a plan
+_PLAN_AXES = (*SWEEP_AXES, *AXES)
 
 #: A plan in a guest ends by its own budget, and a guest without an end is a hung one.
 PLAN_LIMIT_S = 12 * 3600.0
@@ -127,7 +134,7 @@ def _measure(args: argparse.Namespace) -> tuple[int, Path]:
     machine = _machine(args)
     accel = guest.choose(args.accel, kernel, machine, warn)
     directory = _directory(args.output, f"guest-{accel}", kernel.release)
-    machine = replace(machine, shares=(directory.parent,))
+    machine = replace(machine, shares=(directory.parent,), scratch_bytes=_scratch_bytes(args))
     command = _plan_command(args, directory)
     try:
         with only_run():
@@ -196,11 +203,19 @@ def _directory(output: str | None, kind: str, release: str) -> Path:
     return directory.absolute()
 
 
+def _scratch_bytes(args: argparse.Namespace) -> int:
+    """Room for the swap files of the plan's cases; 0 where it has none."""
+    plan = override(load_plan(args.plan), {axis: getattr(args, axis) for axis in _PLAN_AXES})
+    cases = expand(plan, Vocabulary(tuple(MECHANISMS), read_facts().all_pages))
+    files = [swap_bytes(case) for case in cases if case.swap_device == "file"]
+    return 2 * max(files) if files else 0
+
+
 def _plan_command(args: argparse.Namespace, directory: Path) -> list[str]:
     """The command line of the same run, as the guest is to do it."""
     line = [sys.executable, "-m", "vmabench", "run", args.plan, "--samples-only"]
     line += ["-o", str(directory)]
-    for axis in (*SWEEP_AXES, *AXES):
+    for axis in _PLAN_AXES:
         if values := getattr(args, axis):
             line += [f"--{axis}", ",".join(values)]
     if args.budget:

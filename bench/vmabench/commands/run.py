@@ -35,6 +35,7 @@ from vmabench.matrix.plans import (
 from vmabench.matrix.rules import GROUP, needs, swap_bytes, why_not, why_too_large
 from vmabench.mechanisms import MECHANISMS
 from vmabench.runner.lock import only_run
+from vmabench.runner.lockwait import TraceInstances
 from vmabench.runner.rounds import Outcome, Run, Setup, choose_cpus
 from vmabench.runner.signals import interruptible, uninterrupted
 from vmabench.store.format import FORMAT_VERSION, REPORT, SUITE, Record, Result
@@ -83,6 +84,7 @@ def run(args: argparse.Namespace) -> int:
             BorrowedPages() as pages,
             MemoryGroups() as groups,
             SwapDevices() as swap,
+            TraceInstances(),
         ):
             status = _measure(request, Borrowed(pages, swap, groups))
         return status if args.samples_only or args.inject else finish(request.directory)
@@ -96,7 +98,7 @@ def _request(args: argparse.Namespace) -> Request:
     plan = override(plan, {axis: getattr(args, axis) for axis in (*SWEEP_AXES, *AXES)})
     if args.budget:
         plan = replace(plan, budget_s=parse_duration(args.budget))
-    cases = expand(plan, Vocabulary(tuple(MECHANISMS), facts.all_pages))
+    cases = expand(plan, Vocabulary(tuple(MECHANISMS), facts.all_pages, cpus=len(facts.cpus)))
     check_sizes(cases, args.size)
     _check_memory(cases, args.size, facts)
     directory = Path(args.output) if args.output else default_directory(facts.slug, facts.kernel)

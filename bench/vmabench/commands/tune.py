@@ -10,6 +10,7 @@ from vmabench.machine.settings import Returned, Settings
 from vmabench.machine.swap import SwapDevices
 from vmabench.machine.tuning import State, examine
 from vmabench.runner.lock import only_run
+from vmabench.runner.lockwait import TraceInstances
 
 DONE, NOT_ALL = 0, 2
 
@@ -60,7 +61,8 @@ def _apply() -> int:
 def _restore() -> int:
     lines = [_told(one) for one in Settings().restore()]
     # what a killed run has made, and nobody removed yet
-    lines += [*SwapDevices().restore(), *MemoryGroups().restore()]
+    for made in (SwapDevices(), MemoryGroups(), TraceInstances()):
+        lines += made.restore()
     for line in lines or ["nothing is borrowed"]:
         say(line)
     return NOT_ALL if any(": can't" in line for line in lines) else DONE

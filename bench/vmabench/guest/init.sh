@@ -65,7 +65,14 @@ swap_zram() {
 }
 
 swap_disk() {
-	mkswap /dev/vda >/dev/null && swapon /dev/vda
+	mkswap "$1" >/dev/null && swapon "$1"
+}
+
+# A swap file can lie on a real file system alone: not on 9p, an overlay or tmpfs.
+scratch_disk() {
+	mkdir /run/scratch && mkfs.ext4 -q "$1" && mount "$1" /run/scratch
+	VMABENCH_SWAP_DIR=/run/scratch
+	export VMABENCH_SWAP_DIR
 }
 
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin

@@ -31,6 +31,7 @@ class Machine:
     cmdline: str = ""
     swap: str = ""  # "", "zram" or "file"
     swap_bytes: int = 1 << 30
+    scratch_bytes: int = 0  # of a disk with a file system, for swap files; 0: none
     clock: Clock = "time"
     shares: tuple[Path, ...] = field(default=())
 
@@ -73,9 +74,8 @@ def command(  # noqa: PLR0913 - all of it is one command line
     ]
     for index, path in enumerate(machine.shares):
         line += _share(f"share{index}", f"share{index}", path)
-    if machine.swap == "file":
-        drive = f"file={run_dir / 'swap'},if=virtio,format=raw,cache=unsafe"
-        line += ["-drive", drive]
+    for name in disks(machine):
+        line += ["-drive", f"file={run_dir / name},if=virtio,format=raw,cache=unsafe"]
     if interactive:
         return [*line, "-serial", "mon:stdio"]
     return [*line, "-serial", f"file:{run_dir / 'console'}"]
@@ -86,19 +86,26 @@ def setup_script(machine: Machine) -> str:
     lines = [f"share share{index} {shlex.quote(str(p))}" for index, p in enumerate(machine.shares)]
     if machine.swap == "zram":
         lines.append(f"swap_zram {machine.swap_bytes}")
-    elif machine.swap == "file":
-        lines.append("swap_disk")
-    elif machine.swap:
+    elif machine.swap and machine.swap != "file":
         raise UsageError(f"no swap device {machine.swap!r}: there are zram and file")
+    for name, letter in zip(disks(machine), "ab", strict=False):
+        lines.append(f"{name}_disk /dev/vd{letter}")
     return "".join(f"{line} || return 1\n" for line in lines)
 
 
 def prepare(machine: Machine, run_dir: Path) -> None:
     """Make the files that the command line names."""
     (run_dir / "setup.sh").write_text(setup_script(machine))
-    if machine.swap == "file":
-        with (run_dir / "swap").open("wb") as file:
-            os.truncate(file.fileno(), machine.swap_bytes)
+    for name, size_bytes in disks(machine).items():
+        with (run_dir / name).open("wb") as file:
+            os.truncate(file.fileno(), size_bytes)
+
+
+def disks(machine: Machine) -> dict[str, int]:
+    """The disks of the guest, in the order of their letters: name -> bytes; they are sparse."""
+    swap = {"swap": machine.swap_bytes} if machine.swap == "file" else {}
+    scratch = {"scratch": machine.scratch_bytes} if machine.scratch_bytes else {}
+    return swap | scratch
 
 
 def _accelerator(accel: Accel, clock: Clock) -> list[str]:

@@ -75,6 +75,13 @@ class MemoryGroup:
         name = "memory.limit_in_bytes" if self.version == 1 else "memory.max"
         _write(self.path / SERVER / name, str(size_bytes))
 
+    def wait_until_empty(self, name: str) -> None:
+        """Until every process there has ended, for a few seconds at most.
+
+        What a killed process leaves behind ends after it, and holds memory and swap till then.
+        """
+        _wait_until_empty(self.path / name)
+
     def oom_kills(self) -> int:
         """How many processes of ``server`` the OOM killer has ended."""
         name = "memory.oom_control" if self.version == 1 else "memory.events"

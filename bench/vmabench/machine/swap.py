@@ -69,9 +69,7 @@ class SwapDevices(Undoing):
             try:
                 make = self._make_zram if kind == "zram" else self._make_file
                 path = make(entries, entry, size_bytes)
-                _command("mkswap", str(path))
-                _command("swapon", "-p", str(PRIORITY), str(path))
-                _command("swapoff", str(path))
+                _try_out(path)
             except (MachineError, OSError) as error:
                 why = _unmake(entry)
                 self._ledger.save(entries if why is None else [*entries, entry])
@@ -147,6 +145,21 @@ class SwapDevices(Undoing):
                 kept += [entry] if why else []
             self._ledger.save(kept[::-1])
         return lines
+
+
+def _try_out(path: Path) -> None:
+    """Switch it on and off; MachineError says why it can't be."""
+    _command("mkswap", str(path))
+    try:
+        _command("swapon", "-p", str(PRIORITY), str(path))
+    except MachineError as error:
+        if path.is_block_device() or "Invalid argument" not in str(error):
+            raise
+        raise MachineError(
+            f"a file in {path.parent} can't be swap: its file system has no such files "
+            "(VMABENCH_SWAP_DIR names another place)"
+        ) from error
+    _command("swapoff", str(path))
 
 
 def _unmake(entry: Entry) -> str | None:

@@ -3,7 +3,8 @@
 
 They are switched on in an instance of our own, so that nobody else's trace is touched, and for our
 processes alone. The instance is removed at the end, and what a killed run has left by the next
-one: it is named for its process. The trace has microseconds: a lock that was free counts as 0 or 1.
+one or by ``tune --restore``: it is named for its process. The trace has microseconds: a lock that
+was free counts as 0 or 1.
 """
 
 import contextlib
@@ -44,16 +45,21 @@ def has_events(root: Path) -> bool:
 
 
 def remove_stale(root: Path) -> list[str]:
-    """Removes the instances of runs that are gone; their names."""
-    removed = []
+    """Removes the instances of runs that are gone; a line for each."""
+    lines = []
     with contextlib.suppress(OSError):
-        for instance in (root / "instances").glob(f"{_PREFIX}*"):
-            if Path("/proc", instance.name.removeprefix(_PREFIX)).exists():
-                continue
-            with contextlib.suppress(OSError):
-                instance.rmdir()
-                removed.append(instance.name)
-    return removed
+        for instance in sorted((root / "instances").glob(f"{_PREFIX}*")):
+            if not Path("/proc", instance.name.removeprefix(_PREFIX)).exists():
+                lines.append(f"trace instance {instance.name}: {_remove(instance)}")
+    return lines
+
+
+def _remove(instance: Path) -> str:
+    try:
+        instance.rmdir()
+    except OSError as error:
+        return f"can't be removed: {error.strerror}"
+    return "removed"
 
 
 class LockTrace:

@@ -5,7 +5,7 @@ Each stands once here, and everything that reads or writes names, plans and opti
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +25,6 @@ MOST_RECEIVERS = 64
 MOST_SEGMENTS = 1024
 #: how a side learns that a message is there; ``channel``: the pipe or socket itself tells
 WAITS = ("channel", "futex", "eventfd", "busy")
-MOST_RECEIVERS = 64
 MOST_PAGES_PER_S = 10_000_000
 
 #: the text of an axis that is left as the machine has it
@@ -41,13 +40,15 @@ Fields = Mapping[str, Any]
 class Axis:
     """``parse`` turns a text into fields of a case, or raises UsageError; ``write`` is its inverse.
 
-    ``neutral`` is the text of a case that does not have the axis; names leave it out.
+    ``neutral`` is the text of a case that does not have the axis; names leave it out. ``spread``
+    makes texts of one that stands for as much as a number of CPUs allows.
     """
 
     help: str
     neutral: str
     parse: Callable[[str], Fields]
     write: Callable[[Any], str]
+    spread: Callable[[str, int], Sequence[str]] = lambda text, _cpus: (text,)
 
 
 def parse_touch(text: str) -> Fields:
@@ -88,6 +89,15 @@ def _parse_crowd(text: str) -> Fields:
     if kind not in ("receivers", "pairs") or count == "1":
         raise UsageError(f"{text!r} is no crowd: write alone, receivers-4 or pairs-4")
     return {"receivers": 1, "pairs": 1} | {kind: parse_count(count, kind, MOST_RECEIVERS)}
+
+
+def _spread_crowd(text: str, cpus: int) -> Sequence[str]:
+    """Of ``receivers`` or ``pairs``: 2, 4, 8 ... of them, and as many as there are CPUs."""
+    if text not in ("receivers", "pairs"):
+        return (text,)
+    most = min(cpus, MOST_RECEIVERS)
+    counts = {1 << power for power in range(1, most.bit_length())} | {most}
+    return [f"{text}-{count}" for count in sorted(counts) if 1 < count <= most]
 
 
 def _write_crowd(case: Any) -> str:
@@ -149,10 +159,12 @@ AXES: dict[str, Axis] = {
         lambda case: case.wait,
     ),
     "crowd": Axis(
-        "who works at once: alone, receivers-4 of one source, pairs-4 side by side",
+        "who works at once: alone, receivers-4 of one source, pairs-4 side by side; receivers,"
+        " pairs: 2, 4, 8 ... up to all CPUs",
         "alone",
         _parse_crowd,
         _write_crowd,
+        _spread_crowd,
     ),
     "rate": Axis(
         "pages a second that the source writes while it is snapshot: 10000, or max",

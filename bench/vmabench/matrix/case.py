@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """A case: one mechanism in one scenario, on memory of one page size, at one size."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from types import MappingProxyType
@@ -40,8 +41,9 @@ class Scenario:
 
 _CURRENT_THP: dict[str, tuple[str, ...]] = {"thp": ("current",)}
 
-#: percentages of the pages that are touched, beside none at all
-_SHARES = (1, 10, 50, 100)
+#: percentages of the pages that are touched, beside none at all; at random, for the ends of curves
+_IN_ORDER = tuple(f"{mode}-{pct}" for mode in ("read", "write") for pct in (1, 10, 50, 100))
+_AT_RANDOM = tuple(f"{mode}-{pct}-random" for mode in ("read", "write") for pct in (10, 100))
 
 #: by name, in the order of lists and legends
 SCENARIOS = {
@@ -60,8 +62,7 @@ SCENARIOS = {
     "touch": Scenario(
         "deliver, then a share of the pages used: up to which one is deferring the copy cheaper?",
         PHASES,
-        {"touch": ("none", *(f"{mode}-{pct}" for mode in ("read", "write") for pct in _SHARES))}
-        | _CURRENT_THP,
+        {"touch": ("none", *_IN_ORDER, *_AT_RANDOM)} | _CURRENT_THP,
     ),
     "pingpong": Scenario(
         "one small message there and back, each round trip timed: percentiles",
@@ -69,7 +70,7 @@ SCENARIOS = {
     ),
     "contention": Scenario(
         "receivers that pull from one source at once, or pairs side by side",
-        axes={"crowd": ("alone", "receivers-2", "receivers-4", "pairs-2", "pairs-4")},
+        axes={"crowd": ("alone", "receivers", "pairs")},
     ),
     "snapshot": Scenario(
         "the source goes on writing while it is copied or cloned: how long is it held up?",
@@ -104,6 +105,21 @@ SCENARIOS = {
         once=True,
     ),
 }
+
+
+#: two axes that say how many receive: a scenario has one of them, or neither
+_OF_RECEIVERS = ("crowd", "receivers")
+
+
+def name_without_doubles(name: str) -> str:
+    """A name in which both of them stand, as in the first results, with the one that counts."""
+    found = re.fullmatch(r"(.*)/crowd:receivers-(\d+)(.*)/receivers:\2(.*)", name)
+    if not found:
+        return name
+    start, count, middle, end = found.groups()
+    if "/scenario:contention/" in name:
+        return f"{start}/crowd:receivers-{count}{middle}{end}"
+    return f"{start}{middle}/receivers:{count}{end}"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -167,8 +183,10 @@ class Case:
             f"{self.mechanism}/scenario:{self.scenario}/page:{self.page}"
             f"/size:{format_size(self.size_bytes)}"
         ]
-        written = ((name, axis.write(self), axis.neutral) for name, axis in AXES.items())
-        parts += [f"{name}:{text}" for name, text, neutral in written if text != neutral]
+        for name, axis in AXES.items():
+            foreign = name in _OF_RECEIVERS and name not in SCENARIOS[self.scenario].axes
+            text = axis.neutral if foreign else axis.write(self)
+            parts += [f"{name}:{text}"] if text != axis.neutral else []
         return "/".join(parts)
 
     @classmethod

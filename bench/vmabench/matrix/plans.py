@@ -26,12 +26,14 @@ PAGE_ALIASES = ("base", "thp", "mthp", "hugetlb")
 class Vocabulary:
     """The names that a plan may use on this machine, each in the order of lists and legends.
 
-    The first of ``pages`` is the base page, the second the one that a PMD entry maps.
+    The first of ``pages`` is the base page, the second the one that a PMD entry maps. ``cpus`` is
+    how many there are.
     """
 
     mechanisms: tuple[str, ...]
     pages: tuple[str, ...]
     scenarios: tuple[str, ...] = tuple(SCENARIOS)
+    cpus: int = 2
 
     @property
     def page_aliases(self) -> dict[str, tuple[str, ...]]:
@@ -201,7 +203,8 @@ def _sweep(entry: object, index: int, text: str, where: str) -> Sweep:
         table.convert("size", parse_size, size)
     for axis, values in options.items():
         for value in values:
-            table.convert(axis, AXES[axis].parse, value)
+            for one in AXES[axis].spread(value, 2):
+                table.convert(axis, AXES[axis].parse, one)
     return Sweep(**axes, options=options)
 
 
@@ -324,15 +327,18 @@ def expand(plan: Plan, vocabulary: Vocabulary) -> list[Case]:
         pages = _names("page", named, vocabulary.pages)
         sizes = [parse_size(size) for size in sweep.size]
         for page, size, scenario, name in product(pages, sizes, scenarios, mechanisms):
-            for fields in _options(sweep, scenario):
+            for fields in _options(sweep, scenario, vocabulary.cpus):
                 cases.setdefault(Case(name, scenario, page, size, **fields))
     return list(cases)
 
 
-def _options(sweep: Sweep, scenario: str) -> list[dict[str, Any]]:
+def _options(sweep: Sweep, scenario: str, cpus: int) -> list[dict[str, Any]]:
     """The fields of a case for each combination of the axes that only some scenarios have."""
     axes = SCENARIOS[scenario].axes
-    texts = [sweep.options.get(axis, default) for axis, default in axes.items()]
+    texts = [
+        [text for one in sweep.options.get(axis, default) for text in AXES[axis].spread(one, cpus)]
+        for axis, default in axes.items()
+    ]
     found = []
     for combination in product(*texts):
         fields: dict[str, Any] = {}

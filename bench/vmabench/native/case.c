@@ -281,19 +281,18 @@ static void keep_counts(const struct vmb_counts *around, struct vmb_counts *coun
 /* One value. The counters are read outside the timed part, around it. */
 int vmb_case_run(struct vmb_ctx *ctx, uint64_t loops, struct vmb_sample *ret)
 {
-	struct vmb_counts before, after;
+	struct vmb_counts before, counted;
 	int err;
 
-	err = vmb_counts_read(ctx->other, &before);
 	vmb_peak_begin();
+	err = vmb_counts_begin(ctx->other, &before);
 	if (!err)
 		err = vmb_case_run_uncounted(ctx, loops, ret);
 	vmb_peak_end(ret);
 	if (!err)
-		err = vmb_counts_read(ctx->other, &after);
+		err = vmb_counts_end(ctx->other, &before, &counted);
 	if (err) /* a dead source explains any other error */
 		return vmb_pair_check(ctx->pair) ? -ESRCH : err;
-	vmb_counts_since(&before, &after);
-	keep_counts(&after, &ret->counts);
+	keep_counts(&counted, &ret->counts);
 	return vmb_pair_check(ctx->pair);
 }

@@ -43,6 +43,7 @@
 #define VMB_TALKS	    ...
 #define VMB_PEAK_GROUP	    ...
 #define VMB_PEAK_SAMPLED    ...
+#define VMB_NR_EVENTS	    ...
 
 struct vmb_proof {
 	uint64_t size_bytes;
@@ -58,6 +59,7 @@ struct vmb_proof {
 
 struct vmb_use {
 	uint32_t known;
+	uint32_t missing;
 	uint64_t rss_bytes;
 	uint64_t pss_bytes;
 	uint64_t anon_huge_bytes;
@@ -70,6 +72,7 @@ struct vmb_evidence {
 	uint64_t page_table_bytes;
 	uint64_t channel_bytes;
 	struct vmb_use use;
+	uint64_t moved_bytes;
 	...;
 };
 
@@ -180,6 +183,10 @@ const char *vmb_phase_name(int phase);
 void vmb_counters_enable(int on);
 void vmb_swap_device_set(const char *stat_path);
 int vmb_peak_watch(const char *path);
+int vmb_pair_watch_cpus(const struct vmb_pair *pair);
+int vmb_perf_watch(const int *cpus, unsigned int count);
+void vmb_perf_forget(void);
+void vmb_perf_replace(int event, uint32_t type, uint64_t config);
 int vmb_page_out(char *addr, size_t size, uint32_t pct);
 const char *vmb_detail(void);
 size_t vmb_base_page(void);

@@ -119,7 +119,7 @@ struct vmb_proof {
 
 /* Memory in use by processes, by /proc/PID/smaps_rollup: the whole of each. */
 struct vmb_use {
-	uint32_t known;
+	uint32_t known, missing; /* how many processes are in it, and how many are not */
 	uint64_t rss_bytes, pss_bytes, anon_huge_bytes;
 };
 
@@ -128,7 +128,8 @@ struct vmb_evidence {
 	struct vmb_proof dst;	   /* at the receiver, after one operation */
 	uint64_t page_table_bytes; /* VmPTE of both processes while the data is delivered */
 	uint64_t channel_bytes;	   /* the buffer of a pipe or socket, 0 where there is none */
-	struct vmb_use use;	   /* of both processes while the data is delivered */
+	struct vmb_use use;	   /* of all processes while the data is delivered */
+	uint64_t moved_bytes;	   /* of all receivers, where that is more than dst has */
 };
 
 /* What is counted beside the time; vmb_counter_name() has the names. */
@@ -147,6 +148,8 @@ enum vmb_counter {
 	VMB_CALL_SWAP_OUT,
 	VMB_USE_SWAP_IN,
 	VMB_USE_SWAP_OUT,
+	VMB_CYCLES,	/* of the CPUs that the case is pinned to, by whomever */
+	VMB_TLB_MISSES, /* of reads of data */
 	VMB_NR_COUNTERS,
 };
 
@@ -297,7 +300,7 @@ struct vmb_steps {
 
 /*
  * A scenario of its own: one row of the table in scenes.c, one file scene_*.c.
- * run and verify are called in the receiver, in place of the common ones. run
+ * run, verify and prove are called in the receiver, in place of the common ones. run
  * reads the clock itself; the counters are read around it, and what it leaves in
  * the counts of its sample is added to them.
  */
@@ -308,6 +311,7 @@ struct vmb_scene {
 	int (*run)(struct vmb_ctx *ctx, uint64_t loops, struct vmb_sample *ret);
 	int (*source_run)(struct vmb_ctx *ctx, uint64_t loops, struct vmb_sample *ret);
 	int (*verify)(struct vmb_ctx *ctx, uint64_t generation, struct vmb_evidence *ret);
+	int (*prove)(struct vmb_ctx *ctx, struct vmb_evidence *ret);
 	int (*source_fill)(struct vmb_region *region, uint32_t seed, uint64_t generation);
 	void (*close)(struct vmb_ctx *ctx); /* receiver; safe after a failed open */
 	void (*source_close)(struct vmb_ctx *ctx);
@@ -390,7 +394,8 @@ int vmb_page_table_bytes(pid_t pid, uint64_t *ret);
 
 /* counters.c */
 const char *vmb_counter_name(int counter);
-int vmb_counts_read(pid_t other, struct vmb_counts *ret);
+int vmb_counts_begin(pid_t other, struct vmb_counts *ret);
+int vmb_counts_end(pid_t other, const struct vmb_counts *before, struct vmb_counts *ret);
 int vmb_counts_read_pair(pid_t other, struct vmb_counts *ret);
 void vmb_counts_since(const struct vmb_counts *before, struct vmb_counts *counts);
 
@@ -400,8 +405,16 @@ int vmb_swap_read(struct vmb_counts *ret);
 void vmb_counts_add_swap(struct vmb_counts *sum, const struct vmb_counts *from,
 			 const struct vmb_counts *to, enum vmb_counter in);
 
+/* perf.c: what the CPUs count */
+enum vmb_event { VMB_EVENT_CYCLES, VMB_EVENT_TLB, VMB_NR_EVENTS };
+int vmb_perf_watch(const int *cpus, unsigned int count);
+void vmb_perf_forget(void);
+void vmb_perf_replace(int event, uint32_t type, uint64_t config);
+void vmb_perf_read(struct vmb_counts *counts);
+
 /* memory.c: how much of it is in use */
 void vmb_use_add(pid_t pid, struct vmb_use *use);
+void vmb_use_merge(const struct vmb_use *one, struct vmb_use *sum);
 int vmb_peak_watch(const char *path);
 void vmb_peak_begin(void);
 void vmb_peak_sample(const struct vmb_ctx *ctx);
@@ -411,7 +424,8 @@ void vmb_peak_end(struct vmb_sample *ret);
 int vmb_page_out(char *addr, size_t size, uint32_t pct);
 
 /* scene_pageserver.c, in the source */
-int vmb_serve(const struct vmb_ctx *ctx, uint64_t generation, int check, struct vmb_sample *ret);
+int vmb_serve(const struct vmb_ctx *ctx, uint64_t generation, struct vmb_evidence *check,
+	      struct vmb_sample *ret);
 
 /* hooks.c: hooks that several mechanisms share */
 int vmb_attach_fresh(struct vmb_ctx *ctx);
@@ -456,8 +470,10 @@ const struct vmb_region *vmb_pair_source(const struct vmb_pair *pair);
 int vmb_pair_send_fd(struct vmb_pair *pair, int fd);
 const char *vmb_pair_program(const struct vmb_pair *pair);
 int vmb_pair_on_one_cpu(const struct vmb_pair *pair);
+int vmb_pair_watch_cpus(const struct vmb_pair *pair);
 int vmb_pin(int cpu);
 int vmb_cpu_at(unsigned int index);
+unsigned int vmb_cpu_count(void);
 
 /* case.c: one case of a pair */
 int vmb_case_open(struct vmb_pair *pair, const struct vmb_mech *mech,
@@ -476,6 +492,7 @@ int vmb_look_at_source(struct vmb_ctx *ctx, uint64_t generation, size_t page);
 int vmb_read_page_tables(struct vmb_ctx *ctx, uint64_t *ret);
 int vmb_case_verify(struct vmb_ctx *ctx, uint64_t generation, struct vmb_evidence *ret);
 int vmb_case_prove(struct vmb_ctx *ctx, struct vmb_evidence *ret);
+int vmb_prove_destination(struct vmb_ctx *ctx, struct vmb_proof *ret);
 int vmb_verify_delivery(struct vmb_ctx *ctx, uint64_t generation, struct vmb_evidence *ret);
 int vmb_take_object(struct vmb_ctx *ctx);
 

@@ -29,6 +29,8 @@ static const char *const names[VMB_NR_COUNTERS] = {
 	[VMB_CALL_SWAP_OUT] = "call_swap_out_bytes",
 	[VMB_USE_SWAP_IN] = "use_swap_in_bytes",
 	[VMB_USE_SWAP_OUT] = "use_swap_out_bytes",
+	[VMB_CYCLES] = "cycles",
+	[VMB_TLB_MISSES] = "tlb_misses",
 };
 
 #define SECTOR_BYTES 512 /* in /sys/block, whatever the device's own are */
@@ -184,13 +186,39 @@ int vmb_counts_read_pair(pid_t other, struct vmb_counts *ret)
 	return 0;
 }
 
-/* The state of all counters now, of both processes and of the machine. */
-int vmb_counts_read(pid_t other, struct vmb_counts *ret)
+static int read_all(pid_t other, struct vmb_counts *ret)
 {
 	int err = vmb_counts_read_pair(other, ret);
 
 	if (!err && !switched_off)
 		add_machine(ret);
+	return err;
+}
+
+/* The state of all counters before a value; the CPUs' own last, so that no other is in them. */
+int vmb_counts_begin(pid_t other, struct vmb_counts *ret)
+{
+	int err = read_all(other, ret);
+
+	if (!err && !switched_off)
+		vmb_perf_read(ret);
+	return err;
+}
+
+/* What was counted since `before`, as far as both times know it; the CPUs' own first. */
+int vmb_counts_end(pid_t other, const struct vmb_counts *before, struct vmb_counts *ret)
+{
+	struct vmb_counts of_cpus = { 0 };
+	int err;
+
+	if (!switched_off)
+		vmb_perf_read(&of_cpus);
+	err = read_all(other, ret);
+	ret->known |= of_cpus.known;
+	for (int i = 0; i < VMB_NR_COUNTERS; i++)
+		ret->count[i] += of_cpus.count[i];
+	if (!err)
+		vmb_counts_since(before, ret);
 	return err;
 }
 

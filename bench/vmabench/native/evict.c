@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/sysinfo.h>
 #include <unistd.h>
 
 #include "core.h"
@@ -67,11 +68,19 @@ static int count_present(const char *addr, size_t pages, size_t *ret)
 	return err;
 }
 
+/* Whether nothing more can be written out. */
+static int no_room(void)
+{
+	struct sysinfo info;
+
+	return !sysinfo(&info) && info.freeswap * info.mem_unit < vmb_base_page();
+}
+
 /* The first pct percent of the range out of memory, the rest of it in. */
 int vmb_page_out(char *addr, size_t size, uint32_t pct)
 {
 	size_t base_page = vmb_base_page(), pages = size / base_page;
-	size_t wanted = pages * pct / 100, resident, present, present_rest;
+	size_t wanted = pages * pct / 100, resident, before = SIZE_MAX, present, present_rest;
 	uint64_t give_up_ns = vmb_now_ns() + PATIENCE_NS;
 	int err = 0;
 
@@ -83,10 +92,14 @@ int vmb_page_out(char *addr, size_t size, uint32_t pct)
 		err = use_resident(addr, wanted, &resident);
 		if (err || !resident)
 			break;
-		if (vmb_now_ns() > give_up_ns)
-			return vmb_fail(-EBUSY,
+		if (resident >= before && no_room())
+			return vmb_fail(-ENOSPC,
 					"%zu of %zu pages stay in memory: no swap, or it is full",
 					resident, wanted);
+		if (vmb_now_ns() > give_up_ns)
+			return vmb_fail(-EBUSY, "%zu of %zu pages stay in memory", resident,
+					wanted);
+		before = resident;
 		if (madvise(addr, wanted * base_page, MADV_PAGEOUT))
 			return vmb_fail(-errno, "madvise(MADV_PAGEOUT)");
 	}

@@ -25,26 +25,38 @@ static uint64_t kib_of(const char *text, const char *key)
 	return line ? strtoull(line + strlen(key), NULL, 10) << 10 : 0;
 }
 
-/* Adds a process. One that can't be looked into, or a kernel without, leaves it unknown. */
+/* Adds a process; one that can't be looked into, or a kernel without, is missing in it. */
 void vmb_use_add(pid_t pid, struct vmb_use *use)
 {
 	char path[64], buffer[2048];
-	ssize_t got;
+	ssize_t got = -1;
 	int fd;
 
 	snprintf(path, sizeof(path), "/proc/%d/smaps_rollup", (int)pid);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
+	if (fd >= 0) {
+		got = read(fd, buffer, sizeof(buffer) - 1);
+		close(fd);
+	}
+	if (got <= 0) {
+		use->missing++;
 		return;
-	got = read(fd, buffer, sizeof(buffer) - 1);
-	close(fd);
-	if (got <= 0)
-		return;
+	}
 	buffer[got] = 0;
 	use->known++;
 	use->rss_bytes += kib_of(buffer, "\nRss:");
 	use->pss_bytes += kib_of(buffer, "\nPss:");
 	use->anon_huge_bytes += kib_of(buffer, "\nAnonHugePages:");
+}
+
+/* Adds what another one has added up. */
+void vmb_use_merge(const struct vmb_use *one, struct vmb_use *sum)
+{
+	sum->known += one->known;
+	sum->missing += one->missing;
+	sum->rss_bytes += one->rss_bytes;
+	sum->pss_bytes += one->pss_bytes;
+	sum->anon_huge_bytes += one->anon_huge_bytes;
 }
 
 /*
@@ -87,7 +99,7 @@ void vmb_peak_sample(const struct vmb_ctx *ctx)
 		return;
 	vmb_use_add(getpid(), &use);
 	vmb_use_add(ctx->other, &use);
-	if (use.known == 2 && use.pss_bytes > sampled_bytes)
+	if (!use.missing && use.pss_bytes > sampled_bytes)
 		sampled_bytes = use.pss_bytes;
 }
 

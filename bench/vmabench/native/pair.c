@@ -63,6 +63,15 @@ int vmb_pair_on_one_cpu(const struct vmb_pair *pair)
 	return pair->one_cpu;
 }
 
+/* Counts on the two CPUs of the pair; in a receiver with CPUs of its own that is not to be. */
+int vmb_pair_watch_cpus(const struct vmb_pair *pair)
+{
+	const struct vmb_request *request = &pair->control->request;
+	const int cpus[] = { request->receiver_cpu, request->cpu };
+
+	return vmb_perf_watch(cpus, pair->one_cpu ? 1 : 2);
+}
+
 pid_t vmb_pair_pid(const struct vmb_pair *pair)
 {
 	return pair->pid;
@@ -243,6 +252,12 @@ int vmb_cpu_at(unsigned int index)
 	for (;; cpu++)
 		if (CPU_ISSET((size_t)cpu, &allowed) && !index--)
 			return cpu;
+}
+
+unsigned int vmb_cpu_count(void)
+{
+	note_allowed();
+	return (unsigned int)CPU_COUNT(&allowed);
 }
 
 int vmb_pin(int cpu)

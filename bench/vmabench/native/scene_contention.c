@@ -28,7 +28,7 @@
 
 #define SLICE_MS 50
 
-enum order { ORDER_NONE, ORDER_RUN, ORDER_VERIFY };
+enum order { ORDER_NONE, ORDER_RUN, ORDER_VERIFY, ORDER_PROVE };
 
 struct member {
 	pid_t pid; /* 0: none */
@@ -83,6 +83,14 @@ static void keep_error(struct member *member, int err)
 	memcpy(member->detail, vmb_detail(), sizeof(member->detail));
 }
 
+/* Of a pair: a CPU that nobody else has where there are enough of them, else the next one. */
+static int source_cpu(const struct vmb_ctx *ctx, unsigned int index)
+{
+	unsigned int members = members_of(ctx);
+
+	return vmb_cpu_at(2 * members <= vmb_cpu_count() ? members + index : index + 1);
+}
+
 static int open_own_pair(const struct vmb_ctx *ctx, unsigned int index, struct vmb_params *params,
 			 struct vmb_ctx **ret)
 {
@@ -91,7 +99,8 @@ static int open_own_pair(const struct vmb_ctx *ctx, unsigned int index, struct v
 	struct vmb_pair *pair;
 	int err;
 
-	pair = vmb_pair_open(vmb_pair_program(ctx->pair), vmb_cpu_at(index + 1), vmb_cpu_at(index));
+	pair = vmb_pair_open(vmb_pair_program(ctx->pair), source_cpu(ctx, index),
+			     vmb_cpu_at(index));
 	if (!pair)
 		return -ECHILD;
 	vmb_pair_set_patience(pair, (unsigned int)(vmb_pair_patience_ns(ctx->pair) / 1000000));
@@ -140,6 +149,7 @@ static void check_shared(struct crowd *crowd, struct member *member, struct vmb_
 		err = vmb_pattern_check(own->view, own->size, own->params.seed, crowd->generation);
 	if (!err)
 		err = vmb_page_table_bytes(getpid(), &member->evidence.page_table_bytes);
+	vmb_use_add(getpid(), &member->evidence.use);
 	if (!err)
 		err = vmb_prove(own->view, own->size, &member->evidence.dst);
 	keep_error(member, err);
@@ -156,15 +166,25 @@ static void check_shared(struct crowd *crowd, struct member *member, struct vmb_
 static void obey(struct crowd *crowd, struct member *member, const struct vmb_ctx *ctx,
 		 struct vmb_ctx *own)
 {
-	int shared = vmb_shares_source(ctx);
+	int shared = vmb_shares_source(ctx), err;
 
 	member->err = 0;
-	if (crowd->order == ORDER_RUN)
+	member->evidence = (struct vmb_evidence){ 0 };
+	if (crowd->order == ORDER_RUN) {
 		run_member(crowd, member, own, shared ? 0 : own->other);
-	else if (shared && own->mech->isolation != VMB_MOVES_NOTHING)
+		return;
+	}
+	if (shared && own->mech->isolation != VMB_MOVES_NOTHING && crowd->order == ORDER_VERIFY) {
 		check_shared(crowd, member, own);
+		return;
+	}
+	if (crowd->order == ORDER_VERIFY)
+		err = vmb_case_verify(own, crowd->generation, &member->evidence);
+	else if (shared) /* one control page: the worker asks the source */
+		err = vmb_prove_destination(own, &member->evidence.dst);
 	else
-		keep_error(member, vmb_case_verify(own, crowd->generation, &member->evidence));
+		err = vmb_case_prove(own, &member->evidence);
+	keep_error(member, err);
 }
 
 static void tell_done(struct crowd *crowd)
@@ -202,8 +222,6 @@ static void be_member(struct crowd *crowd, unsigned int index, const struct vmb_
 
 static void disband(struct crowd *crowd)
 {
-	if (!crowd)
-		return;
 	for (uint32_t i = 0; i < crowd->members; i++) {
 		if (crowd->member[i].pid <= 0)
 			continue;
@@ -270,6 +288,19 @@ static int command(struct vmb_ctx *ctx, enum order order)
 	return wait_for_all(crowd, vmb_pair_patience_ns(ctx->pair));
 }
 
+/* Counts on all CPUs that they run on; without the right to, there are no such counts. */
+static void watch_cpus(const struct vmb_ctx *ctx)
+{
+	unsigned int used = members_of(ctx) * (vmb_shares_source(ctx) ? 1 : 2);
+	int cpus[VMB_MOST_RECEIVERS];
+
+	used = used < vmb_cpu_count() ? used : vmb_cpu_count();
+	used = used < VMB_MOST_RECEIVERS ? used : VMB_MOST_RECEIVERS;
+	for (unsigned int i = 0; i < used; i++)
+		cpus[i] = vmb_cpu_at(i);
+	vmb_perf_watch(cpus, used);
+}
+
 /* As many receivers as the case has, each of them ready. */
 static int gather(struct vmb_ctx *ctx)
 {
@@ -295,8 +326,11 @@ static int gather(struct vmb_ctx *ctx)
 
 static void contention_close(struct vmb_ctx *ctx)
 {
+	if (!ctx->scene)
+		return;
 	disband(ctx->scene);
 	ctx->scene = NULL;
+	vmb_pair_watch_cpus(ctx->pair);
 }
 
 static int contention_open(struct vmb_ctx *ctx)
@@ -350,6 +384,7 @@ static int check_source(struct vmb_ctx *ctx, uint64_t generation, struct vmb_evi
 		err = vmb_page_table_bytes(ctx->other, &page_table_bytes);
 	if (err)
 		return err;
+	vmb_use_add(ctx->other, &ret->use);
 	ret->src = vmb_pair_answer(ctx->pair)->proof;
 	ret->page_table_bytes += page_table_bytes;
 	return 0;
@@ -365,17 +400,56 @@ static int contention_verify(struct vmb_ctx *ctx, uint64_t generation, struct vm
 		err = vmb_fill_source(ctx, generation);
 	if (!err)
 		err = gather(ctx);
+	if (err)
+		return err;
+	watch_cpus(ctx);
 	crowd = ctx->scene;
-	if (!err) {
-		crowd->generation = generation;
-		err = command(ctx, ORDER_VERIFY);
-	}
+	crowd->generation = generation;
+	err = command(ctx, ORDER_VERIFY);
 	if (err || ctx->mech->isolation == VMB_MOVES_NOTHING)
 		return err;
 	*ret = crowd->member[0].evidence;
-	for (uint32_t i = 1; i < crowd->members; i++)
+	for (uint32_t i = 1; i < crowd->members; i++) {
 		ret->page_table_bytes += crowd->member[i].evidence.page_table_bytes;
+		vmb_use_merge(&crowd->member[i].evidence.use, &ret->use);
+	}
+	ret->moved_bytes = crowd->members * ctx->size;
 	return shared ? check_source(ctx, generation, ret) : 0;
+}
+
+static void add_proof(const struct vmb_proof *one, struct vmb_proof *sum)
+{
+	int first = !sum->size_bytes;
+
+	sum->size_bytes += one->size_bytes;
+	sum->present_bytes += one->present_bytes;
+	sum->huge_bytes += one->huge_bytes;
+	for (int i = 0; i < VMB_NR_ORDERS; i++)
+		sum->folio_bytes[i] += one->folio_bytes[i];
+	sum->partial_bytes += one->partial_bytes;
+	sum->aligned_bytes += one->aligned_bytes;
+	sum->folios_known = one->folios_known && (first || sum->folios_known);
+	sum->vmas += one->vmas;
+}
+
+/* The memory of all receivers together, and of their sources. */
+static int contention_prove(struct vmb_ctx *ctx, struct vmb_evidence *ret)
+{
+	const struct crowd *crowd = ctx->scene;
+	int err;
+
+	if (!crowd)
+		return 0;
+	err = command(ctx, ORDER_PROVE);
+	for (uint32_t i = 0; i < crowd->members && !err; i++) {
+		add_proof(&crowd->member[i].evidence.dst, &ret->dst);
+		add_proof(&crowd->member[i].evidence.src, &ret->src);
+	}
+	if (err || !vmb_shares_source(ctx))
+		return err;
+	err = vmb_pair_call(ctx->pair, VMB_CMD_PROVE);
+	ret->src = vmb_pair_answer(ctx->pair)->proof;
+	return err;
 }
 
 const struct vmb_scene vmb_scene_contention = {
@@ -383,5 +457,6 @@ const struct vmb_scene vmb_scene_contention = {
 	.open = contention_open,
 	.run = contention_run,
 	.verify = contention_verify,
+	.prove = contention_prove,
 	.close = contention_close,
 };

@@ -28,6 +28,8 @@ enum step { STEP_NONE, STEP_TAKE, STEP_WORK, STEP_CHECK, STEP_RELEASE };
 struct seat {
 	int32_t err;
 	uintptr_t dst;
+	uint64_t page_table_bytes; /* when it has checked what it has */
+	struct vmb_use use;
 	char detail[VMB_DETAIL_SIZE];
 };
 
@@ -43,6 +45,7 @@ struct server {
 	size_t board_bytes;
 	uint32_t count;
 	uint64_t generation;
+	struct vmb_evidence *check; /* compare all bytes in place of using them; or NULL */
 	struct vmb_region *regions; /* one for each receiver */
 	pid_t *pids;
 	struct vmb_steps steps;
@@ -135,6 +138,18 @@ static void arrive(struct board *board)
 	vmb_futex_wake(&board->arrived);
 }
 
+/* The caller's own page tables and memory, on top of what was added up. */
+static int weigh(uint64_t *page_table_bytes, struct vmb_use *use)
+{
+	uint64_t mine;
+	int err = vmb_page_table_bytes(getpid(), &mine);
+
+	if (!err)
+		*page_table_bytes += mine;
+	vmb_use_add(getpid(), use);
+	return err;
+}
+
 /* A receiver keeps step after an error, so that nobody waits for it. */
 static void receive(const struct server *server, uint32_t number, pid_t parent)
 {
@@ -158,6 +173,8 @@ static void receive(const struct server *server, uint32_t number, pid_t parent)
 		}
 		if (!seat->err)
 			seat->err = obey(server, &ctx, step);
+		if (!seat->err && step == STEP_CHECK)
+			seat->err = weigh(&seat->page_table_bytes, &seat->use);
 		if (seat->err && !*seat->detail)
 			memcpy(seat->detail, vmb_detail(), sizeof(seat->detail));
 		done = step;
@@ -291,7 +308,22 @@ static int timed_pace(struct server *server, enum step step, uint64_t *ret)
 	return err;
 }
 
-static int run_all(struct server *server, int check, struct vmb_sample *ret)
+/* Every byte is compared where it arrived; then what memory all of them have. */
+static int check_all(struct server *server)
+{
+	struct vmb_evidence *found = server->check;
+	int err = pace(server, STEP_CHECK);
+
+	*found = (struct vmb_evidence){ 0 };
+	for (uint32_t i = 0; i < server->count && !err; i++) {
+		found->page_table_bytes += server->board->seats[i].page_table_bytes;
+		vmb_use_merge(&server->board->seats[i].use, &found->use);
+		found->moved_bytes += server->regions[i].size;
+	}
+	return err ? err : weigh(&found->page_table_bytes, &found->use);
+}
+
+static int run_all(struct server *server, struct vmb_sample *ret)
 {
 	int err = map_regions(server);
 
@@ -301,10 +333,9 @@ static int run_all(struct server *server, int check, struct vmb_sample *ret)
 		err = fill(server, ret);
 	if (!err)
 		err = hand_out(server, ret);
-	if (!err && check)
-		err = pace(server, STEP_CHECK);
-	else if (!err)
-		err = timed_pace(server, STEP_WORK, &ret->time_ns[VMB_PHASE_WORK]);
+	if (!err)
+		err = server->check ? check_all(server)
+				    : timed_pace(server, STEP_WORK, &ret->time_ns[VMB_PHASE_WORK]);
 	if (!err)
 		err = timed_pace(server, STEP_RELEASE, &ret->time_ns[VMB_PHASE_RELEASE]);
 	return err;
@@ -322,8 +353,9 @@ static void end_all(struct server *server, int err)
 	munmap(server->board, server->board_bytes);
 }
 
-/* One operation: fill, hand out, work, release. With check, all bytes are compared instead. */
-int vmb_serve(const struct vmb_ctx *ctx, uint64_t generation, int check, struct vmb_sample *ret)
+/* One operation: fill, hand out, work, release; or with check, see struct server. */
+int vmb_serve(const struct vmb_ctx *ctx, uint64_t generation, struct vmb_evidence *check,
+	      struct vmb_sample *ret)
 {
 	struct vmb_region regions[VMB_MOST_RECEIVERS];
 	pid_t pids[VMB_MOST_RECEIVERS] = { 0 };
@@ -331,6 +363,7 @@ int vmb_serve(const struct vmb_ctx *ctx, uint64_t generation, int check, struct 
 		.ctx = ctx,
 		.count = ctx->params.receivers,
 		.generation = generation,
+		.check = check,
 		.regions = regions,
 		.pids = pids,
 		.steps = vmb_steps_of(ctx),
@@ -346,7 +379,7 @@ int vmb_serve(const struct vmb_ctx *ctx, uint64_t generation, int check, struct 
 			    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (server.board == MAP_FAILED)
 		return vmb_fail(-errno, "mapping the board");
-	err = run_all(&server, check, ret);
+	err = run_all(&server, ret);
 	end_all(&server, err);
 	vmb_add_up(ret);
 	return err;
@@ -375,9 +408,11 @@ static int pageserver_run(struct vmb_ctx *ctx, uint64_t loops, struct vmb_sample
 static int pageserver_verify(struct vmb_ctx *ctx, uint64_t generation, struct vmb_evidence *ret)
 {
 	struct vmb_sample unused;
+	int err;
 
-	(void)ret;
-	return serve(ctx, 1, generation, 1, &unused);
+	err = serve(ctx, 1, generation, 1, &unused);
+	*ret = vmb_pair_answer(ctx->pair)->evidence;
+	return err;
 }
 
 const struct vmb_scene vmb_scene_pageserver = {

@@ -388,6 +388,8 @@ static int pingpong_verify(struct vmb_ctx *ctx, uint64_t generation, struct vmb_
 	if (err || ctx->mech->isolation == VMB_MOVES_NOTHING)
 		return err;
 	ret->channel_bytes = ctx->channel_bytes;
+	vmb_use_add(getpid(), &ret->use);
+	vmb_use_add(ctx->other, &ret->use);
 	err = vmb_read_page_tables(ctx, &ret->page_table_bytes);
 	if (!err)
 		err = vmb_pair_call(ctx->pair, VMB_CMD_PROVE);

@@ -133,6 +133,9 @@ static void be_snapshot(struct vmb_ctx *ctx, pid_t parent)
 	if (!report->err && !vmb_page_table_bytes(getpid(), &here) &&
 	    !vmb_page_table_bytes(parent, &there))
 		report->evidence.page_table_bytes = here + there;
+	report->evidence.use = (struct vmb_use){ 0 };
+	vmb_use_add(getpid(), &report->evidence.use);
+	vmb_use_add(parent, &report->evidence.use);
 	memcpy(report->detail, vmb_detail(), sizeof(report->detail));
 	_exit(0);
 }
@@ -355,9 +358,11 @@ static int inspect(struct vmb_ctx *ctx, int whole, uint64_t *torn, struct vmb_ev
 	int err;
 
 	if (ctx->mech->run) { /* the child has done it */
-		evidence->dst = vmb_pair_control(ctx->pair)->child.evidence.dst;
-		evidence->page_table_bytes =
-			vmb_pair_control(ctx->pair)->child.evidence.page_table_bytes;
+		const struct vmb_evidence *child = &vmb_pair_control(ctx->pair)->child.evidence;
+
+		evidence->dst = child->dst;
+		evidence->use = child->use;
+		evidence->page_table_bytes = child->page_table_bytes;
 		return 0;
 	}
 	err = count_torn(ctx, vmb_pair_control(ctx->pair), ctx->view, whole, torn);
@@ -365,6 +370,10 @@ static int inspect(struct vmb_ctx *ctx, int whole, uint64_t *torn, struct vmb_ev
 		err = vmb_read_page_tables(ctx, &evidence->page_table_bytes);
 	if (!err && whole)
 		err = vmb_prove(ctx->view, ctx->size, &evidence->dst);
+	if (whole) {
+		vmb_use_add(getpid(), &evidence->use);
+		vmb_use_add(ctx->other, &evidence->use);
+	}
 	return err;
 }
 

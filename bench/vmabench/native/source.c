@@ -151,11 +151,12 @@ static int do_page_out(const struct vmb_request *request, struct vmb_answer *ans
 
 static int do_serve(const struct vmb_request *request, struct vmb_answer *answer)
 {
+	struct vmb_evidence *check = request->check ? &answer->evidence : NULL;
 	int err = 0;
 
 	answer->sample = (struct vmb_sample){ .loops = request->loops };
 	for (uint64_t i = 0; i < request->loops && !err; i++)
-		err = vmb_serve(&ctx, request->generation, (int)request->check, &answer->sample);
+		err = vmb_serve(&ctx, request->generation, check, &answer->sample);
 	return err;
 }
 

@@ -213,22 +213,36 @@ int vmb_case_verify(struct vmb_ctx *ctx, uint64_t generation, struct vmb_evidenc
 }
 
 /* How things lie after the timed part, as far as anything is left there. */
-int vmb_case_prove(struct vmb_ctx *ctx, struct vmb_evidence *ret)
+static int prove_common(struct vmb_ctx *ctx, struct vmb_evidence *ret)
 {
 	unsigned int flags = ctx->mech->flags;
 	int err;
 
-	*ret = (struct vmb_evidence){ 0 };
-	if (ctx->mech->isolation == VMB_MOVES_NOTHING || vmb_scene_of(ctx)->flags & VMB_WRITTEN ||
-	    (vmb_scene_of(ctx)->flags & VMB_APART && !vmb_shares_source(ctx)))
-		return 0;
 	if (flags & VMB_LOCAL) {
 		err = vmb_prove(ctx->local.addr, ctx->size, &ret->src);
 	} else {
 		err = vmb_pair_call(ctx->pair, VMB_CMD_PROVE);
 		ret->src = vmb_pair_answer(ctx->pair)->proof;
 	}
-	if (!err && !vmb_delivers(ctx) && !(flags & VMB_IN_PLACE))
-		err = vmb_prove(ctx->dst, ctx->size, &ret->dst);
+	return err ? err : vmb_prove_destination(ctx, &ret->dst);
+}
+
+/* The receiver's memory, where it is its own and lasts. */
+int vmb_prove_destination(struct vmb_ctx *ctx, struct vmb_proof *ret)
+{
+	if (vmb_delivers(ctx) || ctx->mech->flags & VMB_IN_PLACE)
+		return 0;
+	return vmb_prove(ctx->dst, ctx->size, ret);
+}
+
+int vmb_case_prove(struct vmb_ctx *ctx, struct vmb_evidence *ret)
+{
+	const struct vmb_scene *scene = vmb_scene_of(ctx);
+	int err;
+
+	*ret = (struct vmb_evidence){ 0 };
+	if (ctx->mech->isolation == VMB_MOVES_NOTHING || scene->flags & VMB_WRITTEN)
+		return 0;
+	err = (scene->prove ? scene->prove : prove_common)(ctx, ret);
 	return err && vmb_pair_check(ctx->pair) ? -ESRCH : err;
 }

@@ -11,6 +11,7 @@ from vmabench.analysis import levels
 from vmabench.analysis.crossover import Crossover, crossovers
 from vmabench.analysis.stats import ratio_of_cases
 from vmabench.report.memory import memory_findings
+from vmabench.report.pageserver import pageserver_findings
 from vmabench.report.touch import touch_findings
 from vmabench.report.words import approximate_size, bracketed, label, listed, subject, three_digits
 from vmabench.units import format_rate, format_size, format_time, parse_size
@@ -48,6 +49,7 @@ def _findings(frame: pd.DataFrame, summary: pd.DataFrame) -> list[str]:
     found += _fastest_deliveries(summary)
     found += touch_findings(frame)
     found += memory_findings(frame)
+    found += pageserver_findings(frame)
     return found
 
 

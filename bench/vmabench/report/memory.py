@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What memory the cases take: page tables, peaks, swap; and what the page server shows."""
+"""What memory the cases take: page tables, peaks, swap."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import cast
 
 import pandas as pd
 
 from vmabench.analysis.frame import CONDITIONS
 from vmabench.report.layout import layout
-from vmabench.report.words import condition_words, label, subject, three_digits
-from vmabench.units import format_size, format_time
+from vmabench.report.words import condition_words, label, three_digits
+from vmabench.units import format_size
 
 #: a clone, a shared mapping and a copy: whose page tables a reviewer asks for
 TABLES = ("clone", "fork", "memfd-inplace", "readv")
@@ -42,9 +42,9 @@ def memory_tables(frame: pd.DataFrame) -> Iterator[str]:
 
 
 def memory_findings(frame: pd.DataFrame) -> list[str]:
-    """Sentences on peaks, on what a call reads back, and on servers over their limit."""
+    """Sentences on peaks, and on what a call reads back."""
     rows = frame[frame["outcome"] == "ok"]
-    return [*_peaks(rows), *_read_back(rows), *_over_limit(frame)]
+    return [*_peaks(rows), *_read_back(rows)]
 
 
 _SWAP = {
@@ -142,37 +142,3 @@ def _read_back(rows: pd.DataFrame) -> Iterator[str]:
                 f"{format_size(cast(int, size))} that are paged out to {device}: read back by the"
                 f" call, and by the use after it: {', '.join(parts)}."
             )
-
-
-def _over_limit(frame: pd.DataFrame) -> Iterator[str]:
-    """What happens when what a server holds doubles: the claim of 2019, as a factor."""
-    served = frame[(frame["scenario"] == "pageserver") & (frame["limit_bytes"] > 0)]
-    for key, group in served.groupby(["limit_bytes", "swap_device"], observed=True):
-        limit, device = cast(tuple[int, str], key)
-        totals = group[(group["phase"] == "total") & (group["outcome"] == "ok")]
-        medians = totals.groupby(["mechanism", "size_bytes"], observed=True)["time_ns"].median()
-        for name in dict.fromkeys(totals["mechanism"].sort_values().astype(str)):
-            of_name = medians.loc[name].sort_index() if name in medians.index else None
-            if of_name is None:
-                continue
-            text = _doublings(of_name.index.to_list(), of_name.to_list(), int(limit))
-            if text:
-                yield (
-                    f"A page server under {format_size(int(limit))} with swap in {device},"
-                    f" {subject(name)}: doubling what it holds takes {text}."
-                )
-
-
-def _doublings(sizes: Sequence[int], times_ns: Sequence[float], limit: int) -> str:
-    """``2.1 times as long from 32M to 64M, 40 times from 64M to 128M``."""
-    known = dict(zip(sizes, times_ns, strict=True))
-    parts: list[str] = []
-    for size in sizes:
-        if 2 * size in known and known[size] > 0:
-            factor = three_digits(known[2 * size] / known[size])
-            where = f"{format_size(size)} to {format_size(2 * size)}"
-            long = "as long " if not parts else ""
-            times = f"({format_time(known[size])} to {format_time(known[2 * size])})"
-            over = ", over the limit" if size <= limit < 2 * size else ""
-            parts.append(f"{factor} times {long}from {where} {times}{over}")
-    return "; ".join(parts)

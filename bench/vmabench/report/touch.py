@@ -15,7 +15,7 @@ from vmabench.report.words import bracketed, condition_words, label, subject, th
 from vmabench.units import format_size
 
 #: who defers the copying, and who does it at once
-PAIRS = (("clone", "readv"), ("fork", "readv"))
+PAIRS = (("clone", "readv"), ("fork", "readv"), ("memfd-private", "readv"))
 
 #: what may win: with a receiver that needs memory of its own, and with one that does not
 CONTESTS = {

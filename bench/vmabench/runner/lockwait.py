@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from vmabench.errors import NativeError
+from vmabench.machine.ledger import Undoing
 from vmabench.machine.tracing import LockTrace, has_events, mounted, remove_stale
 from vmabench.mechanisms import OpenCase, open_tracefs
 
@@ -21,9 +22,15 @@ def tracefs() -> Path | None:
         with contextlib.suppress(NativeError):
             own = Path(f"/proc/self/fd/{open_tracefs()}")
             root = own if has_events(own) else None
-    if root:
-        remove_stale(root)
     return root
+
+
+class TraceInstances(Undoing):
+    """What was traced with; a context manager that removes what runs that are gone have left."""
+
+    def restore(self) -> list[str]:
+        root = tracefs()
+        return remove_stale(root) if root else []
 
 
 def lock_wait(opened: OpenCase, source_pid: int) -> dict[str, int]:

@@ -83,14 +83,14 @@ def run_block(job: Job, block: Block, report: Callable[[Message], None]) -> None
     start_ns, cases_ns = now_ns(), 0
     with ExitStack() as stack:
         pair: Pair | None = None
-        not_set, settings = _switch_pages(block)
-        not_set = not_set or _switch_swap(block) or _enter_group(stack, job, block)
+        not_set, settings = switch_pages(block)
+        not_set = not_set or switch_swap(block) or enter_group(stack, job, block)
         for case_job in block.cases:
             begin_ns = now_ns()
             report({"kind": "begin", "case": case_job.case, "at_ns": begin_ns})
             outcome = not_set
             if not not_set and (pair is None or not pair.alive):
-                pair, outcome = _make_pair(stack, job, block)
+                pair, outcome = make_pair(stack, job, block)
                 begin_ns = now_ns()
             if pair is not None:
                 outcome = run_case(pair, job, case_job)
@@ -102,7 +102,7 @@ def run_block(job: Job, block: Block, report: Callable[[Message], None]) -> None
     report({"kind": "block", "wall_ns": now_ns() - start_ns, "cases_ns": cases_ns})
 
 
-def _switch_pages(block: Block) -> tuple[Message, dict[Path, str]]:
+def switch_pages(block: Block) -> tuple[Message, dict[Path, str]]:
     """Lets the kernel give the block its pages; what was set, or else the outcome of its cases."""
     page = Page(block.page)
     plain = page.hugetlb or page.size_bytes == base_page_bytes()
@@ -125,7 +125,7 @@ def _not_set(error: MachineError | NativeError) -> Message:
     return outcome | {"setting": True}
 
 
-def _switch_swap(block: Block) -> Message:
+def switch_swap(block: Block) -> Message:
     """The swap device of the block and no other of the suite; empty, or why it is not on."""
     try:
         devices = SwapDevices()
@@ -139,7 +139,7 @@ def _group_of(job: Job) -> MemoryGroup | None:
     return MemoryGroup(job.group_version, Path(job.group)) if job.group else None
 
 
-def _enter_group(stack: ExitStack, job: Job, block: Block) -> Message:
+def enter_group(stack: ExitStack, job: Job, block: Block) -> Message:
     """Moves this process, and so the source that it starts, into the cgroup until the block ends.
 
     A page server is in a group of its own, which has a limit: no interpreter comes there.
@@ -160,7 +160,7 @@ def _enter_group(stack: ExitStack, job: Job, block: Block) -> Message:
     return {}
 
 
-def _make_pair(stack: ExitStack, job: Job, block: Block) -> tuple[Pair | None, Message]:
+def make_pair(stack: ExitStack, job: Job, block: Block) -> tuple[Pair | None, Message]:
     """A pair with the block's source; or None, and the outcome of a case that has none."""
     try:
         pair = stack.enter_context(Pair(job.source_cpu, job.receiver_cpu))
@@ -180,6 +180,14 @@ def _make_pair(stack: ExitStack, job: Job, block: Block) -> tuple[Pair | None, M
     return pair, {}
 
 
+def limit(pair: Pair, job: Job, case: Case) -> None:
+    """Puts the source of a case with a limit below it; raises MachineError."""
+    group = _group_of(job)
+    if case.limit_bytes and group:
+        group.set_limit(case.limit_bytes)
+        group.join(pair.source_pid, SERVER)
+
+
 def _error(outcome: str, error: NativeError) -> Message:
     return {"outcome": outcome, "reason": error.detail, "errno": error.errno}
 
@@ -191,9 +199,7 @@ def run_case(pair: Pair, job: Job, case_job: CaseJob) -> Message:
     kills = group.oom_kills() if group else 0
     with ExitStack() as stack:
         try:
-            if case.limit_bytes and group:
-                group.set_limit(case.limit_bytes)
-                group.join(pair.source_pid, SERVER)
+            limit(pair, job, case)
         except MachineError as error:
             return {"outcome": "failed", "reason": str(error)}
         try:
@@ -204,9 +210,11 @@ def run_case(pair: Pair, job: Job, case_job: CaseJob) -> Message:
             return _run_opened(opened, case, job, case_job)
         except NativeError as error:
             failed = _error("failed", error)
+            if group and case.limit_bytes and not pair.alive:  # its receivers end after the server
+                group.wait_until_empty(SERVER)
             if group and group.oom_kills() > kills:
-                limit = format_size(case.limit_bytes)
-                failed["reason"] += f": the OOM killer acted, a limit of {limit} is too low for it"
+                size = format_size(case.limit_bytes)
+                failed["reason"] += f": the OOM killer acted, a limit of {size} is too low for it"
             return failed
 
 
@@ -274,16 +282,16 @@ def huge_entry_bytes() -> int:
 
 
 def describe(evidence: Evidence) -> Message:
-    if evidence.src is None or evidence.dst is None:
-        return {}
-    proof: Message = {
-        "src_backed_pct": evidence.src.huge_pct,
-        "dst_backed_pct": evidence.dst.huge_pct,
-        "page_table_bytes": evidence.page_table_bytes,
-        "moved_bytes": evidence.dst.size_bytes,
-        "src": describe_proof(evidence.src),
-        "dst": describe_proof(evidence.dst),
-    }
+    proof: Message = {}
+    if evidence.src is not None and evidence.dst is not None:
+        proof |= {
+            "src_backed_pct": evidence.src.huge_pct,
+            "dst_backed_pct": evidence.dst.huge_pct,
+            "src": describe_proof(evidence.src),
+            "dst": describe_proof(evidence.dst),
+        }
+    known = {name: getattr(evidence, name) for name in ("page_table_bytes", "moved_bytes")}
+    proof |= {name: value for name, value in known.items() if value is not None}
     if evidence.channel_bytes:
         proof["channel_bytes"] = evidence.channel_bytes
     if evidence.use:  # without a cgroup, what was in use then is the most that was seen

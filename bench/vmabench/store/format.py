@@ -33,7 +33,8 @@ a run that was cut off can be read up to there. Each line is one JSON object wit
     order in which they were taken: ``time_ns`` (an object phase -> nanoseconds of all loops
     together, phases as in matrix.case), ``at_ns`` (CLOCK_MONOTONIC_RAW at its start), and the
     counters that the machine has, over all loops: ``minor_faults``, ``major_faults``,
-    ``context_switches``, ``preemptions`` (of both processes), ``swap_in_bytes``,
+    ``context_switches``, ``preemptions`` (of both processes), ``cycles``, ``tlb_misses`` (of the
+    CPUs that the case is pinned to), ``swap_in_bytes``,
     ``swap_out_bytes``, ``steal_ns`` (of the machine); ``swap_device_read_bytes``,
     ``swap_device_written_bytes`` (of the block device below the suite's own swap, if one is on),
     ``call_swap_in_bytes`` and ``use_swap_in_bytes`` with their ``_out_`` (of scenarios that look
@@ -44,10 +45,10 @@ a run that was cut off can be read up to there. Each line is one JSON object wit
     ``writer_faults`` (minor ones), ``plain_writes`` and ``plain_write_ns`` (of it, just before),
     ``stall_ns`` (the longest time between the ends of two writes), ``checked_pages`` and
     ``torn_pages`` (of the snapshots; torn: not of the snapshot's moment); and ``proof``:
-    ``moved_bytes`` (what arrived at the receiver and was compared whole, since format 3),
+    ``moved_bytes`` (what arrived at all receivers and was compared whole, since format 3),
     ``src_backed_pct``, ``dst_backed_pct`` (share of the bytes that huge pages map; 0 is right
-    for base pages), ``page_table_bytes`` (both processes),
-    ``rss_bytes``, ``pss_bytes``, ``anon_huge_bytes`` (both, the interpreter included, while the
+    for base pages), ``page_table_bytes`` (of all processes of the case),
+    ``rss_bytes``, ``pss_bytes``, ``anon_huge_bytes`` (of all, the interpreter included, while the
     data is delivered), ``peak_bytes`` and ``peak_how`` (where no value has them), absent where
     not measured.
 ``round``

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from vmabench.errors import FormatError, UsageError
+from vmabench.matrix.case import name_without_doubles
 from vmabench.store.format import FORMAT_VERSION, LATENCY, MACHINE, PLAN, SAMPLES, Record, Result
 
 #: what a record of each kind can't do without; kinds that are not named here are kept as read
@@ -141,6 +142,8 @@ def _parse(line: bytes) -> tuple[Record | None, str]:
     for key in _REQUIRED.get(record["kind"], ()):
         if key not in record:
             return None, f"a {record['kind']} without {key}"
+    if isinstance(record.get("case"), str):
+        record["case"] = name_without_doubles(record["case"])
     if record["kind"] == "case" and record["outcome"] == "ok":
         fault = _fault_of_values(record)
         if fault:

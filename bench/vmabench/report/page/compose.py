@@ -20,16 +20,18 @@ from vmabench.analysis.costs import costs
 from vmabench.analysis.drift import drift
 from vmabench.report import paths, text
 from vmabench.report.findings import RIVAL, SHARING, findings, headline, main_crossovers
+from vmabench.report.memory import memory_tables
 from vmabench.report.page import drawings, grids
 from vmabench.report.page.drawings import Drawing, Key
 from vmabench.report.page.grids import Grid
+from vmabench.report.scenarios import scenario_tables
 from vmabench.store.format import SAMPLES, Result
 from vmabench.store.reader import machine_facts
 
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """Drawings first, tables below; a section without any is left out."""
+    """Drawings first, tables below, then ``plain`` ones; a section without any is left out."""
 
     title: str
     lead: str
@@ -37,6 +39,11 @@ class Section:
     tables: Sequence[Grid] = ()
     keys: Sequence[Key] = ()
     phases: Sequence[tuple[str, str]] = field(default=())
+    plain: str = ""
+
+    @property
+    def empty(self) -> bool:
+        return not (self.drawings or self.tables or self.plain)
 
 
 def page(result: Result, frame: pd.DataFrame, summary: pd.DataFrame) -> str:
@@ -49,13 +56,13 @@ def page(result: Result, frame: pd.DataFrame, summary: pd.DataFrame) -> str:
     with warnings.catch_warnings():
         # names of strangers may have letters that the font lacks; the browser has others
         warnings.filterwarnings("ignore", message="Glyph")
-        sections = [] if counted else _measured(frame, summary)
+        sections = [] if counted else _measured(result, frame, summary)
     found = paths.findings(summary) if counted else findings(frame, summary)
     return _template().render(
         title="Path lengths" if counted else headline(main_crossovers(frame)),
         head=text.header(result).splitlines(),
         findings=found or ["Nothing was measured."],
-        sections=[one for one in [*sections, *_about(result)] if one.drawings or one.tables],
+        sections=[one for one in [*sections, *_about(result)] if not one.empty],
         plain=text.path_report(result, frame, summary) if counted else "",
         notes=[] if counted else text.notes(summary).splitlines(),
         command=_command(result),
@@ -64,7 +71,7 @@ def page(result: Result, frame: pd.DataFrame, summary: pd.DataFrame) -> str:
     )
 
 
-def _measured(frame: pd.DataFrame, summary: pd.DataFrame) -> list[Section]:
+def _measured(result: Result, frame: pd.DataFrame, summary: pd.DataFrame) -> list[Section]:
     crossovers = main_crossovers(frame)
     counters = costs(frame)
     transfer = summary[(summary["scenario"] == "transfer") & summary["bytes_per_s"].notna()]
@@ -94,6 +101,12 @@ def _measured(frame: pd.DataFrame, summary: pd.DataFrame) -> list[Section]:
             " measured, or is 0 throughout.",
             list(drawings.side_effects(counters)),
             [table for table in [grids.side_effects(counters)] if table.rows],
+        ),
+        Section(
+            "What the scenarios show",
+            "Percentiles of messages, several at once, a source that goes on writing, page tables,"
+            " peaks and swap.",
+            plain="\n\n".join([*scenario_tables(result, frame), *memory_tables(frame)]),
         ),
         Section(
             "Did the machine hold still?",
