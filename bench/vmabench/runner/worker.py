@@ -327,12 +327,12 @@ def measure(opened: OpenCase, loops: int, expected_s: float, job: Job) -> Messag
 def calibrate(opened: OpenCase, case: Case) -> Message:
     """Nanoseconds of one operation, from as few as a useful figure takes."""
     loops, timed_ns, op_ns = 1, 0, case.size_bytes / SLOWEST_BYTES_PER_S * 1e9
-    most_loops = min(MOST_LOOPS, SCENARIOS[case.scenario].most_loops)
+    most_loops = 1 if SCENARIOS[case.scenario].most_ops else MOST_LOOPS
     while True:
         total_ns = opened.run(loops, loops * op_ns / 1e9).time_ns["total"]
         timed_ns += total_ns
         op_ns = total_ns / loops
-        if total_ns >= CALIBRATION_NS or loops >= most_loops or SCENARIOS[case.scenario].once:
+        if total_ns >= CALIBRATION_NS or loops >= most_loops:
             break
         wanted = int(1.2 * CALIBRATION_NS / max(op_ns, 0.1))
         loops = min(most_loops, max(2 * loops, min(16 * loops, wanted)))
