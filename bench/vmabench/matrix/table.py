@@ -13,8 +13,6 @@ from typing import Literal
 #: own, ``baseline`` is no way from one process to another
 Way = Literal["clone", "copy", "share", "own", "baseline"]
 
-_STREAM = "a stream has no addresses: its segments are calls of write(), and the bytes the same"
-
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -41,11 +39,11 @@ ROWS = (
         "uffd-copy", "copy", 2,
         unscattered="UFFDIO_COPY fills fresh memory alone, and scatter reuses its own",
     ),
-    Row("pipe", "copy", 2, unscattered=_STREAM),
-    Row("vmsplice", "copy", 2, unscattered=_STREAM),
-    Row("vmsplice-gift", "copy", 2, unscattered=_STREAM),
-    Row("socket", "copy", 2, unscattered=_STREAM),
-    Row("socket-seqpacket", "copy", 2, unscattered=_STREAM),
+    Row("pipe", "copy", 2),
+    Row("vmsplice", "copy", 2),
+    Row("vmsplice-gift", "copy", 2),
+    Row("socket", "copy", 2),
+    Row("socket-seqpacket", "copy", 2),
     Row("memfd", "copy", 2),
     Row("memfd-inplace", "share", 1),
     Row("memfd-private", "share", 2),  # while new data is made, the object before it is still used
@@ -55,10 +53,7 @@ ROWS = (
     ),
     Row("shm", "copy", 2),
     Row("sysv", "copy", 2),
-    Row(
-        "xpmem", "share", 1,
-        unscattered="an attachment of xpmem is a device mapping of its own, which nothing merges",
-    ),
+    Row("xpmem", "share", 1),
     Row("mremap", "own", 2, proxy=True),
     Row("mremap-dup", "own", 1, proxy=True),
     Row("uffd-move", "own", 2, proxy=True),
