@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Runs the command line as a user does: a process of its own, and its three answers."""
 
+import gzip
+import json
 import os
 import subprocess
 import sys
@@ -32,9 +34,9 @@ def vmabench(
     )
 
 
-def start(*arguments: str) -> subprocess.Popen[str]:
+def start(*arguments: str, prefix: Sequence[str] = ()) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [*VMABENCH, *arguments],
+        [*prefix, *VMABENCH, *arguments],
         env=environ(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -65,3 +67,16 @@ def error_line(run: subprocess.CompletedProcess[str]) -> str:
     assert len(lines) == 1, run.stderr
     assert lines[0].startswith("vmabench: ")
     return lines[0]
+
+
+def findings(run: subprocess.CompletedProcess[str]) -> dict[tuple[str, str], dict[str, str]]:
+    """Mechanism and page -> what was found, of ``doctor --json``."""
+    assert run.returncode == 0, run.stderr
+    return {
+        (entry["mechanism"], entry["page"]): entry for entry in json.loads(run.stdout)["findings"]
+    }
+
+
+def read_raw(path: Path) -> bytes:
+    """The samples that a run has stored by now."""
+    return gzip.decompress(path.read_bytes())

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from tests.command import start, vmabench, wait_until
-from tests.needs import borrowed, needs
+from tests.needs import needs
+from tests.undo import borrowed
 from vmabench.analysis.frame import tidy
 from vmabench.errors import NativeError
 from vmabench.guest import cache

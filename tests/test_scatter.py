@@ -21,7 +21,7 @@ from vmabench.store.reader import read
 BASE = read_facts().pages[0]
 BASE_BYTES = base_page_bytes()
 
-#: clone is scattered in test_guest_run.py and test_clone.py, xpmem in test_xpmem.py
+#: clone is scattered in test_guest_run.py, xpmem in test_xpmem.py
 HERE = [name for name in MECHANISMS if name not in ("clone", "xpmem")]
 SEGMENTS = SCENARIOS["scatter"].axes["segments"]
 
