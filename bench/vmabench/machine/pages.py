@@ -161,6 +161,13 @@ def free_in_pool(page: Page) -> int:
     return max(0, free - reserved) * page.size_bytes
 
 
+def pool_state(page: Page) -> dict[Path, str]:
+    """The pool that such a page comes from; empty for pages of none."""
+    if not page.hugetlb or not pool_file(page).exists():
+        return {}
+    return {pool_file(page): value_of(pool_file(page))}
+
+
 class BorrowedPages:
     """What is borrowed for pages; a context manager that gives all of it back.
 
@@ -206,8 +213,9 @@ class BorrowedPages:
 
 
 def why_pool_is_small(page: Page, wanted_bytes: int, got_bytes: int) -> str:
+    free = format_size(got_bytes) if got_bytes else "nothing"
     return (
-        f"the pool of {page.name} has {format_size(got_bytes) if got_bytes else 'nothing'} free "
-        f"of the {format_size(wanted_bytes)} that are needed: memory is too full or too fragmented "
+        f"the pool of {page.name} has {free} free of the {format_size(wanted_bytes)} that are "
+        "needed: memory is too full or too fragmented, or somebody else takes from the pool "
         f"(hugepages={wanted_bytes // page.size_bytes} on the kernel's command line)"
     )

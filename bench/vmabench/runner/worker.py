@@ -24,10 +24,13 @@ from vmabench.machine.pages import (
     BorrowedPages,
     Page,
     changes,
+    free_in_pool,
     is_advised,
+    pool_state,
     settings_under,
     thp_settings,
     thp_state,
+    why_pool_is_small,
 )
 from vmabench.machine.swap import SwapDevices
 from vmabench.matrix.case import SCENARIOS, Case
@@ -111,7 +114,7 @@ def _switch_pages(block: Block) -> tuple[Message, dict[Path, str]]:
         BorrowedPages().switch(_settings(block, page, facts) if facts else [])
     except MachineError as error:
         return _not_set(error), {}
-    return {}, thp_state(page, facts, block.thp) if facts else {}
+    return {}, thp_state(page, facts, block.thp) if facts else pool_state(page)
 
 
 def _settings(block: Block, page: Page, facts: MachineFacts) -> list[tuple[Path, str]]:
@@ -176,8 +179,17 @@ def _make_pair(stack: ExitStack, job: Job, block: Block) -> tuple[Pair | None, M
             advised=advised,
         )
     except NativeError as error:
-        return None, _error("blocked", error)
+        return None, _not_set_up(error, Page(block.page), block.size_bytes)
     return pair, {}
+
+
+def _not_set_up(error: NativeError, page: Page, size_bytes: int) -> Message:
+    """Of a case without its memory. What a pool lacks it did not lack when the run began."""
+    outcome = _error("blocked", error)
+    if not page.hugetlb or error.errno != errno.ENOMEM:
+        return outcome
+    why = why_pool_is_small(page, size_bytes, free_in_pool(page))
+    return outcome | {"reason": f"{error.detail}: {why}", "setting": True}
 
 
 def _error(outcome: str, error: NativeError) -> Message:
@@ -199,7 +211,7 @@ def run_case(pair: Pair, job: Job, case_job: CaseJob) -> Message:
         try:
             opened = stack.enter_context(pair.open(case, job.seed, job.delay_ns(case_job.case)))
         except NativeError as error:
-            return _error("blocked", error)
+            return _not_set_up(error, Page(case.page), case.region_bytes)
         try:
             return _run_opened(opened, case, job, case_job)
         except NativeError as error:
