@@ -1,22 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Every gate is provoked for real: it is named, nothing is a traceback, and all comes back."""
 
-import os
-import signal
 from pathlib import Path
 
 import pytest
 
-from tests.command import (
-    children,
-    error_line,
-    findings,
-    read_raw,
-    start,
-    vmabench,
-    wait_until,
-)
+from tests.command import error_line, findings, read_raw, start, vmabench, wait_until
 from tests.needs import THP_ENABLED, needs
+from tests.test_run import kill_during
 from tests.undo import borrowed, restored
 from tests.users import CONTAINER, ORDINARY, WITHOUT_PTRACE, inside
 from vmabench.machine.facts import read_facts
@@ -148,7 +139,7 @@ def test_userfaultfd_for_the_privileged_alone(user: tuple[str, ...]) -> None:
     assert blocked(found) <= NOT_HERE
 
 
-def test_root_without_the_right_to_trace(tmp_path: Path) -> None:
+def test_root_without_the_right_to_trace() -> None:
     found = findings(vmabench(*DOCTOR, prefix=WITHOUT_PTRACE))
     assert blocked(found) <= NOT_HERE
 
@@ -257,11 +248,7 @@ def test_a_source_that_dies_costs_an_ordinary_user_one_case(user_state: None) ->
         "run", "smoke", "--mechanism", "readv,writev,memfd", "--page", BASE, "--size", "16M",
         "--budget", "5s", "-o", "out", prefix=ORDINARY,
     )  # fmt: skip
-    samples = Path("out/samples.jsonl.gz")
-    wait_until(lambda: samples.exists() and b"calibration" in read_raw(samples))
-    wait_until(lambda: any(children(worker) for worker in children(run.pid)))
-    (source,) = (pid for worker in children(run.pid) for pid in children(worker))
-    os.kill(source, signal.SIGKILL)
+    kill_during(run.pid, "source")
     _, errors = run.communicate(timeout=60)
     assert run.returncode == 2, errors
     (failed,) = failures("out")
