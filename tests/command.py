@@ -16,6 +16,9 @@ VMABENCH = (sys.executable, "-m", "vmabench")
 SMALL = ("run", "smoke", "--mechanism", "readv,writev,fork,memfd,memcpy,null", "--budget", "3s")
 
 
+LIMIT_S, ENDING_LIMIT_S = 120, 30
+
+
 def environ(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """A lock of the test's own: a run of the developer must not fail it."""
     return {**os.environ, "TMPDIR": str(Path.cwd()), **(extra or {})}
@@ -24,20 +27,31 @@ def environ(extra: Mapping[str, str] | None = None) -> dict[str, str]:
 def vmabench(
     *arguments: str, env: Mapping[str, str] | None = None, prefix: Sequence[str] = ()
 ) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*prefix, *VMABENCH, *arguments],
-        env=environ(env),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
+    process = start(*arguments, env=env, prefix=prefix)
+    try:
+        out, errors = process.communicate(timeout=LIMIT_S)
+    except BaseException:
+        end(process)
+        raise
+    return subprocess.CompletedProcess(process.args, process.returncode, out, errors)
 
 
-def start(*arguments: str, prefix: Sequence[str] = ()) -> subprocess.Popen[str]:
+def end(process: subprocess.Popen[str]) -> None:
+    """Ends a run that takes too long such that it gives back what it has borrowed."""
+    process.terminate()
+    try:
+        process.communicate(timeout=ENDING_LIMIT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+
+
+def start(
+    *arguments: str, env: Mapping[str, str] | None = None, prefix: Sequence[str] = ()
+) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [*prefix, *VMABENCH, *arguments],
-        env=environ(),
+        env=environ(env),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

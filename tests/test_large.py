@@ -5,6 +5,7 @@ They run in a memory cgroup of the test's own: what is charged there is theirs a
 happens on the machine.
 """
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -30,6 +31,7 @@ LARGE = Case("memcpy", "transfer", "4K", 1 << 30)
 @pytest.fixture
 def group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MemoryGroup]:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))  # where the lock of the one run is
     restore = (sys.executable, "-m", "vmabench", "tune", "--restore")
     with afterwards(*restore), MemoryGroups() as groups:
         yield groups.make()
@@ -60,13 +62,13 @@ def run(group: MemoryGroup, name: str, *arguments: str) -> subprocess.CompletedP
 def test_cases_of_1g_take_what_was_predicted_and_give_it_back(group: MemoryGroup) -> None:
     pool, swapped = POOL.read_text(), swapped_pages()
     done = run(
-        group, PAIR, "--mechanism", "readv,memcpy,memfd,sysv", "--page", "4K,hugetlb-2M",
+        group, PAIR, "--mechanism", "memcpy,sysv", "--page", "4K,hugetlb-2M",
         "--size", "1G",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     result = read(Path("out"))
     measured = {record["case"] for record in result.of_kind("case")}
-    assert len(measured) == 8, result.of_kind("skipped")
+    assert len(measured) == 4, result.of_kind("skipped")
 
     peak = int(group.peak_file(PAIR).read_text())
     assert 0.95 * peak_bytes(LARGE) < peak <= needed_bytes(LARGE)
@@ -85,7 +87,9 @@ def test_what_does_not_fit_is_refused_before_it_is_tried(group: MemoryGroup) -> 
     (measured,) = result.of_kind("case")
     assert Case.parse(measured["case"]).size_bytes == 16 << 20
     (skipped,) = result.of_kind("skipped")
-    assert "size 1G needs about 2.3 GiB of memory, 0." in skipped["reason"]
+    assert re.match(
+        r"size 1G needs about 2\.3 GiB of memory, (0\.\d|1\.0) GiB are available", skipped["reason"]
+    )
     assert group.oom_kills() == 0
 
 

@@ -173,8 +173,14 @@ def check_folios(records: list[dict[str, object]]) -> None:
             assert proof[side]["vmas"] == 1
 
 
+NEXT_RUN = ("run", "smoke", "--mechanism", "null", "--budget", "1s", "-o", "next")
+
+
 @needs("root", "thp")
-def test_what_a_killed_run_has_borrowed_goes_back(all_given_back: None) -> None:
+@pytest.mark.parametrize("then", [NEXT_RUN, ("tune", "--restore")], ids=["run", "tune"])
+def test_what_a_killed_run_has_borrowed_goes_back(
+    all_given_back: None, then: tuple[str, ...]
+) -> None:
     process = start(
         "run", "smoke", "--mechanism", "readv", "--page", "hugetlb-2M,64K", "--size", "2M",
         "--budget", "60s", "-o", "out",
@@ -185,7 +191,7 @@ def test_what_a_killed_run_has_borrowed_goes_back(all_given_back: None) -> None:
     process.communicate()
     wait_until(lambda: not _workers())
     assert free_in_pool(HUGETLB_2M)
-    run = vmabench("run", "smoke", "--mechanism", "null", "--budget", "1s", "-o", "next")
+    run = vmabench(*then)
     assert run.returncode == 0, run.stderr
 
 

@@ -6,6 +6,7 @@ import argparse
 from vmabench.commands.output import say, warn
 from vmabench.errors import MachineError
 from vmabench.machine.cgroup import MemoryGroups
+from vmabench.machine.pages import BorrowedPages
 from vmabench.machine.settings import Returned, Settings
 from vmabench.machine.swap import SwapDevices
 from vmabench.machine.tuning import State, examine
@@ -59,6 +60,7 @@ def _apply() -> int:
 
 def _restore() -> int:
     lines = [_told(one) for one in Settings().restore()]
+    lines += BorrowedPages().restore()
     # what a killed run has made, and nobody removed yet
     lines += [*SwapDevices().restore(), *MemoryGroups().restore()]
     for line in lines or ["nothing is borrowed"]:

@@ -8,10 +8,9 @@ run, and all of it goes back at its end, or at the beginning of the next run aft
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from vmabench.machine.facts import THP, MachineFacts
+from vmabench.machine.ledger import Undoing
 from vmabench.machine.settings import Settings, state_path, value_of
 from vmabench.units import format_size, parse_size
 
@@ -168,33 +167,21 @@ def pool_state(page: Page) -> dict[Path, str]:
     return {pool_file(page): value_of(pool_file(page))}
 
 
-class BorrowedPages:
+class BorrowedPages(Undoing):
     """What is borrowed for pages; a context manager that gives all of it back.
 
-    Whoever enters it first has to hold the lock of the one run. Workers use ``switch`` of an
-    object of their own and leave the giving back to their parent.
+    Workers use ``switch`` of an object of their own and leave the giving back to their parent.
     """
 
     def __init__(self) -> None:
         self._thp = Settings(state_path().with_name("thp.json"))
         self._pools = Settings(state_path().with_name("pools.json"))
 
-    def __enter__(self) -> Self:
-        self._restore()  # what a killed run has left
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._restore()
-
-    def _restore(self) -> None:
-        for settings in (self._thp, self._pools):
-            if settings.any():
-                settings.restore()
+    def restore(self) -> list[str]:
+        """Give everything back; a line for each setting that was borrowed."""
+        borrowed = [one for one in (self._thp, self._pools) if one.any()]
+        returned = [one for settings in borrowed for one in settings.restore()]
+        return [f"{one.loan.path}: {one.outcome}" for one in returned]
 
     def switch(self, wanted: Sequence[tuple[Path, str]]) -> None:
         """Set these in place of what was switched before; MachineError if that is forbidden."""
