@@ -24,6 +24,9 @@ from vmabench.units import parse_size
 
 DONE, UNSTABLE = 0, 2
 
+#: what points to the last run
+LATEST = "results/latest"
+
 #: What others on the machine may take meanwhile. A buffer of the largest cases is twice that.
 SLACK_BYTES = 512 << 20
 
@@ -102,12 +105,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("directory", nargs="?", help="a result; without it the plan is run")
     parser.add_argument("--guest", action="store_true", help="run it in the guest, smaller sizes")
-    parser.add_argument("-o", "--output", default="results/matrix", help="where a run goes")
+    parser.add_argument("-o", "--output", help="where a run goes, if not where any run does")
     args = parser.parse_args()
-    directory = Path(args.directory or args.output)
+    directory = Path(args.directory or args.output or LATEST)
     before = read_memory()
     if not args.directory:
-        command = [sys.executable, "-m", "vmabench", "run", "matrix", "-o", str(directory)]
+        command = [sys.executable, "-m", "vmabench", "run", "matrix"]
+        command += ["-o", args.output] if args.output else []
         if args.guest:
             command += ["--guest", "--memory", "4G"]
         status = subprocess.run(command, check=False).returncode
