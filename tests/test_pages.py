@@ -7,7 +7,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -265,22 +264,6 @@ def test_a_setting_that_somebody_else_changes_fails_the_case(all_given_back: Non
     assert "transparent_hugepage/enabled" in change
     assert change.endswith("to never")
     assert changes(before) == []
-
-
-@needs("root", "thp")
-def test_a_run_in_which_thp_is_switched_off_says_so(all_given_back: None) -> None:
-    process = start(
-        "run", "smoke", "--mechanism", "readv", "--page", "2M", "--size", "2M",
-        "--scenario", "deliver", "--budget", "4s", "-o", "out",
-    )  # fmt: skip
-    samples = Path("out/samples.jsonl.gz")
-    wait_until(samples.exists)
-    with borrowed(SIZES / "enabled", "never"):
-        time.sleep(2)
-    process.communicate()
-    assert process.returncode == 2
-    reasons = {r.get("reason", "") for r in read(Path("out")).of_kind("case")}
-    assert any("transparent_hugepage/enabled" in reason or "backed" in reason for reason in reasons)
 
 
 @needs("root", "thp")
