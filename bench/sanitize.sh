@@ -18,4 +18,5 @@ undefined=$(gcc -print-file-name=libubsan.so)
 export VMABENCH_SANITIZED=1
 LD_PRELOAD="$runtime $undefined" ASAN_OPTIONS=detect_leaks=0:abort_on_error=1 \
 	UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 \
-	PYTHONPATH="$build/lib" "$python" -m pytest -q -p no:cacheprovider tests/test_native.py
+	PYTHONPATH="$build/lib" "$python" -m pytest -q -p no:cacheprovider tests/test_native.py tests/test_scatter.py \
+	-k "not a_run_has_a_value"

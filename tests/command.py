@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Runs the command line as a user does: a process of its own, and its three answers."""
 
+import gzip
+import json
 import os
 import subprocess
 import sys
@@ -14,6 +16,9 @@ VMABENCH = (sys.executable, "-m", "vmabench")
 SMALL = ("run", "smoke", "--mechanism", "readv,writev,fork,memfd,memcpy,null", "--budget", "3s")
 
 
+LIMIT_S, ENDING_LIMIT_S = 120, 30
+
+
 def environ(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """A lock of the test's own: a run of the developer must not fail it."""
     return {**os.environ, "TMPDIR": str(Path.cwd()), **(extra or {})}
@@ -23,22 +28,33 @@ def vmabench(
     *arguments: str,
     env: Mapping[str, str] | None = None,
     prefix: Sequence[str] = (),
-    limit_s: float = 120,
+    limit_s: float = LIMIT_S,
 ) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
+    process = start(*arguments, env=env, prefix=prefix)
+    try:
+        out, errors = process.communicate(timeout=limit_s)
+    except BaseException:
+        end(process)
+        raise
+    return subprocess.CompletedProcess(process.args, process.returncode, out, errors)
+
+
+def end(process: subprocess.Popen[str]) -> None:
+    """Ends a run that takes too long such that it gives back what it has borrowed."""
+    process.terminate()
+    try:
+        process.communicate(timeout=ENDING_LIMIT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+
+
+def start(
+    *arguments: str, env: Mapping[str, str] | None = None, prefix: Sequence[str] = ()
+) -> subprocess.Popen[str]:
+    return subprocess.Popen(
         [*prefix, *VMABENCH, *arguments],
         env=environ(env),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=limit_s,
-    )
-
-
-def start(*arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [*VMABENCH, *arguments],
-        env=environ(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -68,3 +84,16 @@ def error_line(run: subprocess.CompletedProcess[str]) -> str:
     assert len(lines) == 1, run.stderr
     assert lines[0].startswith("vmabench: ")
     return lines[0]
+
+
+def findings(run: subprocess.CompletedProcess[str]) -> dict[tuple[str, str], dict[str, str]]:
+    """Mechanism and page -> what was found, of ``doctor --json``."""
+    assert run.returncode == 0, run.stderr
+    return {
+        (entry["mechanism"], entry["page"]): entry for entry in json.loads(run.stdout)["findings"]
+    }
+
+
+def read_raw(path: Path) -> bytes:
+    """The samples that a run has stored by now."""
+    return gzip.decompress(path.read_bytes())

@@ -8,7 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.needs import THP_ENABLED, borrowed
+from tests.needs import THP_ENABLED
+from tests.undo import afterwards, borrowed
+from tests.users import ORDINARY
+
+NATIVE = Path(__file__).with_name("native")
 
 
 @pytest.fixture(autouse=True)
@@ -56,6 +60,19 @@ def mark_session() -> None:
 
 
 @pytest.fixture
+def user_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any user may write to the working directory, and what is borrowed is noted there."""
+    tmp_path.chmod(0o777)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+
+@pytest.fixture(params=["root", "ordinary"])
+def user(request: pytest.FixtureRequest, user_state: None) -> tuple[str, ...]:
+    """What to put before a command to be that user."""
+    return ORDINARY if request.param == "ordinary" else ()
+
+
+@pytest.fixture
 def thp_never() -> Iterator[None]:
     with borrowed(THP_ENABLED, "never"):
         yield
@@ -70,11 +87,9 @@ def shmem_advise() -> Iterator[None]:
 @pytest.fixture
 def dev_shm_advise() -> Iterator[None]:
     """POSIX shared memory lies on a mount, which has a setting of its own."""
-    subprocess.run(["mount", "-o", "remount,huge=advise", "/dev/shm"], check=True)
-    try:
+    with afterwards("mount", "-o", "remount,huge=never", "/dev/shm"):
+        subprocess.run(["mount", "-o", "remount,huge=advise", "/dev/shm"], check=True)
         yield
-    finally:
-        subprocess.run(["mount", "-o", "remount,huge=never", "/dev/shm"], check=True)
 
 
 @pytest.fixture
@@ -83,7 +98,12 @@ def full_disk(tmp_path: Path) -> Iterator[Path]:
     mount = tmp_path / "small"
     mount.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", mount], check=True)
-    try:
+    with afterwards("umount", "-l", str(mount)):
         yield mount
-    finally:
-        subprocess.run(["umount", "-l", mount], check=True)
+
+
+@pytest.fixture
+def seccomp_filter(tmp_path: Path) -> str:
+    program = tmp_path / "seccomp_filter"
+    subprocess.run(["gcc", "-o", program, NATIVE / "seccomp_filter.c"], check=True)
+    return str(program)

@@ -6,8 +6,7 @@
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -71,15 +70,3 @@ def needs(*names: str) -> pytest.MarkDecorator:
     return pytest.mark.skipif(
         bool(skipped), reason=f"{reasons} (VMABENCH_REQUIRE={hint} makes this a failure)"
     )
-
-
-@contextmanager
-def borrowed(path: Path, value: str) -> Iterator[None]:
-    """A setting in sysfs for the time of a block; what was there before comes back."""
-    before = path.read_text()
-    chosen = before.partition("[")[2].partition("]")[0] or before.strip()
-    path.write_text(value)
-    try:
-        yield
-    finally:
-        path.write_text(chosen)

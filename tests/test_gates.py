@@ -71,7 +71,15 @@ def test_errors_that_name_themselves() -> None:
 @pytest.mark.parametrize(
     ("facts", "error", "detail", "words"),
     [
-        (FACTS, errno.EPERM, "fcntl(F_SETPIPE_SZ, 1048576): Operation not", "fs.pipe-max-size"),
+        (FACTS, errno.EPERM, "fcntl(F_SETPIPE_SZ, 1048576): Operation", "fs.pipe-user-pages-soft"),
+        (
+            replace(FACTS, pipe_max_bytes=4096),
+            errno.EPERM,
+            "fcntl(F_SETPIPE_SZ, 1048576): Operation not",
+            "fs.pipe-max-size",
+        ),
+        (FACTS, errno.ENFILE, "pipe2: Too many", "fs.pipe-user-pages-hard or fs.file-max"),
+        (FACTS, errno.EPERM, "shmget of 4096 bytes: Operation not", "vm.hugetlb_shm_group"),
         (FACTS, errno.EINVAL, "shmget of 4096 bytes: Invalid", "kernel.shmmax forbids shmget"),
         (FACTS, errno.ENOSPC, "shmget of 4096 bytes: No space", "kernel.shmall"),
         (FACTS, errno.ENOENT, "open /dev/xpmem: No such file", "no /dev/xpmem"),
@@ -87,7 +95,19 @@ def test_errors_that_name_themselves() -> None:
             "overcommit_memory is 2",
         ),
         (FACTS, errno.ENOMEM, "mmap of 1 bytes: Cannot", "mmap of 1 bytes: Cannot"),
-        (FACTS, errno.EPERM, "pidfd_getfd: Operation not", "another user or is not dumpable"),
+        (FACTS, errno.EPERM, "pidfd_getfd: Operation not", "ptrace access: pidfd_getfd gives"),
+        (
+            replace(FACTS, seccomp=2),
+            errno.EPERM,
+            "pidfd_getfd: Operation not",
+            "pidfd_getfd gives EPERM: a seccomp filter refuses it, or the other process",
+        ),
+        (
+            replace(FACTS, seccomp=2),
+            errno.EPERM,
+            "process_vm_readv: Operation not",
+            "ptrace access",
+        ),
     ],
 )
 def test_the_gate_of_an_error(facts: MachineFacts, error: int, detail: str, words: str) -> None:

@@ -73,7 +73,7 @@ def test_the_complaint_that_killed_it_is_told_from_its_beginning(
     oops = "echo '[9.0] Oops: int3: 0000'; seq 40; echo '[9.1] Kernel panic - not syncing: x'"
     log = f"(echo '[1.0] WARNING: early'; seq 500; {oops}) >$d/console"
     fake_qemu(tmp_path, monkeypatch, log)
-    with pytest.raises(LostGuest, match="the guest is lost: .*Oops: int3") as lost:
+    with pytest.raises(LostGuest, match=r"the guest is lost: .*Oops: int3") as lost:
         boot.run(["true"], KERNEL, accel="tcg")
     told = lost.value.log_tail.splitlines()
     assert told[0] == "[9.0] Oops: int3: 0000"

@@ -11,6 +11,7 @@ from tests.test_guest_selftests import kernel as patched_kernel
 from vmabench import guest
 from vmabench.analysis.frame import tidy
 from vmabench.analysis.instructions import path_lengths
+from vmabench.matrix.case import Case
 from vmabench.store.format import Result
 from vmabench.store.reader import machine_facts, read
 
@@ -46,6 +47,19 @@ def test_clone_is_measured_with_proof(kernel: guest.Kernel) -> None:
     )
 
     assert "EMULATED" in Path("out/report/report.txt").read_text()
+
+
+def test_clones_of_segments_are_one_mapping_each() -> None:
+    result = run(
+        "out", "smoke", "--scenario", "scatter", "--mechanism", "clone,readv,pipe", "--page", "4K",
+        "--size", "4M", "--budget", "8s",
+    )  # fmt: skip
+    assert result.complete
+    frame = tidy(result)
+    assert set(frame["outcome"]) == {"ok"}, frame["reason"].dropna().unique()
+    cloned = [r for r in result.of_kind("case") if r["case"].startswith("clone/")]
+    vmas = {Case.parse(r["case"]).segments: r["proof"]["dst"]["vmas"] for r in cloned}
+    assert vmas == {1: 1, 16: 16, 256: 256, 1024: 1024}
 
 
 def test_counts_repeat_themselves_from_boot_to_boot() -> None:

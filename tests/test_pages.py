@@ -7,7 +7,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from tests.command import start, vmabench, wait_until
-from tests.needs import borrowed, needs
+from tests.needs import needs
+from tests.undo import borrowed
 from vmabench.analysis.frame import tidy
 from vmabench.errors import NativeError
 from vmabench.guest import cache
@@ -172,8 +172,14 @@ def check_folios(records: list[dict[str, object]]) -> None:
             assert proof[side]["vmas"] == 1
 
 
+NEXT_RUN = ("run", "smoke", "--mechanism", "null", "--budget", "1s", "-o", "next")
+
+
 @needs("root", "thp")
-def test_what_a_killed_run_has_borrowed_goes_back(all_given_back: None) -> None:
+@pytest.mark.parametrize("then", [NEXT_RUN, ("tune", "--restore")], ids=["run", "tune"])
+def test_what_a_killed_run_has_borrowed_goes_back(
+    all_given_back: None, then: tuple[str, ...]
+) -> None:
     process = start(
         "run", "smoke", "--mechanism", "readv", "--page", "hugetlb-2M,64K", "--size", "2M",
         "--budget", "60s", "-o", "out",
@@ -184,7 +190,7 @@ def test_what_a_killed_run_has_borrowed_goes_back(all_given_back: None) -> None:
     process.communicate()
     wait_until(lambda: not _workers())
     assert free_in_pool(HUGETLB_2M)
-    run = vmabench("run", "smoke", "--mechanism", "null", "--budget", "1s", "-o", "next")
+    run = vmabench(*then)
     assert run.returncode == 0, run.stderr
 
 
@@ -258,22 +264,6 @@ def test_a_setting_that_somebody_else_changes_fails_the_case(all_given_back: Non
     assert "transparent_hugepage/enabled" in change
     assert change.endswith("to never")
     assert changes(before) == []
-
-
-@needs("root", "thp")
-def test_a_run_in_which_thp_is_switched_off_says_so(all_given_back: None) -> None:
-    process = start(
-        "run", "smoke", "--mechanism", "readv", "--page", "2M", "--size", "2M",
-        "--scenario", "deliver", "--budget", "4s", "-o", "out",
-    )  # fmt: skip
-    samples = Path("out/samples.jsonl.gz")
-    wait_until(samples.exists)
-    with borrowed(SIZES / "enabled", "never"):
-        time.sleep(2)
-    process.communicate()
-    assert process.returncode == 2
-    reasons = {r.get("reason", "") for r in read(Path("out")).of_kind("case")}
-    assert any("transparent_hugepage/enabled" in reason or "backed" in reason for reason in reasons)
 
 
 @needs("root", "thp")

@@ -5,13 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vmabench.matrix.case import Case
+from vmabench.matrix.case import SCENARIOS, Case
 from vmabench.runner.planner import (
     COUNTED_VALUES,
     FEWEST_COUNTED_VALUES,
     LONGEST_VALUE_NS,
     MOST_LOOPS,
     MOST_VALUES,
+    ONE,
     SHORTEST_VALUE_NS,
     Clockwork,
     Cost,
@@ -119,3 +120,31 @@ def test_a_block_is_shuffled_but_those_that_pin_come_last() -> None:
         assert sorted(order) == sorted(set(names) - {"memfd"})
         seen.add(tuple(order))
     assert len(seen) > 10
+
+
+@pytest.mark.parametrize(("most_ops", "values"), [(1, 1), (2, 2), (3, MOST_VALUES)])
+def test_what_takes_much_around_it_is_done_one_at_a_time(most_ops: int, values: int) -> None:
+    for op_ns in (2.0, 1e5):
+        effort = effort_for(op_ns, 10e6, most_ops)
+        assert (effort.values, effort.loops) == (values, 1)
+        counted = counted_effort(op_ns, most_ops)
+        assert (counted.values, counted.loops) == (most_ops, 1)
+    # one that is longer than a value gets no more values than any other would
+    assert effort_for(20e6, 10e6, most_ops).values == 1
+
+
+def test_what_is_done_once_takes_no_more_of_a_round_than_that() -> None:
+    rare = {f"rare {number}": Cost(5e6, 1e9, most_ops=1) for number in range(20)}
+    others = {str(number): Cost(1e3, 1e6) for number in range(10)}
+    efforts = plan_round(rare | others, 1e9)
+    assert {efforts[case] for case in rare} == {ONE}
+    timed_ns = sum(efforts[case].timed_ns(others[case].op_ns) for case in others)
+    assert timed_ns == pytest.approx(1e9 - 20 * 5e6, rel=0.03)
+
+
+def test_the_scenarios_that_are_done_once() -> None:
+    assert {name for name, scenario in SCENARIOS.items() if scenario.once} == {
+        "swapped",
+        "pageserver",
+    }
+    assert SCENARIOS["snapshot"].most_ops == MOST_VALUES

@@ -10,7 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.command import SMALL, children, error_line, start, vmabench, wait_until
+from tests.command import (
+    SMALL,
+    children,
+    error_line,
+    read_raw,
+    start,
+    vmabench,
+    wait_until,
+)
 from tests.needs import needs
 from vmabench.machine.facts import read_facts
 from vmabench.store.format import Result
@@ -145,12 +153,6 @@ def kill_during(run_pid: int, victim: str) -> None:
 
     wait_until(find)
     os.kill(find()[0], signal.SIGKILL)
-
-
-def read_raw(path: Path) -> bytes:
-    import gzip
-
-    return gzip.decompress(path.read_bytes())
 
 
 @pytest.mark.parametrize("victim", ["worker", "source"])

@@ -17,6 +17,9 @@ def test_a_row_says_what_c_says(name: str) -> None:
     row, mechanism = TABLE[name], MECHANISMS[name]
     assert row.proxy == mechanism.proxy
     assert bool(row.unscattered) != mechanism.scatters
+    assert row.in_object == (mechanism.memory in ("memfd", "shm"))
+    if mechanism.memory in ("sysv", "sealed"):
+        assert row.unrenewed
     if row.way == "share":
         assert mechanism.in_place
         assert not mechanism.local

@@ -84,6 +84,14 @@ def test_a_brief_report() -> None:
     check("brief.txt", brief_report(result, frame, summarize(frame)))
 
 
+def test_a_run_without_a_finding_does_not_say_that_nothing_was_measured() -> None:
+    case = Case("readv", "scatter", "4K", 4 << 20, segments=16)
+    text = report(synthetic.result(synthetic.records([case], rounds=5)))
+    assert "Nothing was measured" not in text
+    assert "no sentence sums it up" in text
+    assert "time of all segments" in text
+
+
 def test_a_run_without_a_number_says_so() -> None:
     text = report(synthetic.result(synthetic.records([], rounds=0)[:2]))
     assert "Nothing was measured." in text

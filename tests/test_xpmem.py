@@ -11,6 +11,7 @@ from tests.command import vmabench
 from tests.needs import needs
 from vmabench.analysis.frame import tidy
 from vmabench.machine.facts import read_facts
+from vmabench.matrix.case import Case
 from vmabench.mechanisms import SOURCE_PROGRAM
 from vmabench.store.reader import read
 
@@ -42,6 +43,21 @@ def test_the_pages_of_the_source_are_shared_and_timed(with_xpmem: dict[str, str]
     assert set(frame["outcome"]) == {"ok"}
     attach = frame[frame["phase"] == "attach"]
     assert (attach["time_ns"] > 0).all()
+
+
+@needs("compiler")
+def test_each_segment_is_an_attachment(with_xpmem: dict[str, str]) -> None:
+    run = vmabench(
+        "run", "smoke", "--mechanism", "xpmem", "--page", BASE, "--size", "4M", "--scenario",
+        "scatter", "--budget", "2s", "-o", "out", env=with_xpmem,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr + run.stdout
+    result = read(Path("out"))
+    assert {r["outcome"] for r in result.of_kind("case")} == {"ok"}
+    vmas = {
+        Case.parse(r["case"]).segments: r["proof"]["dst"]["vmas"] for r in result.of_kind("case")
+    }
+    assert vmas == {1: 1, 16: 16, 256: 256, 1024: 1024}
 
 
 def test_without_the_module_the_gate_is_named() -> None:

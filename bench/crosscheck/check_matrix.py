@@ -2,7 +2,8 @@
 """Has every cell of the matrix a value or a reason? Of a result, or of a run of the plan matrix.
 
 A cell is one mechanism on one kind of page at one size. Cells that failed have a reason as well,
-but not one that anybody foresaw: they are listed, and the check fails.
+but not one that anybody foresaw: they are listed, and the check fails. So it does where a run on
+this machine has swapped, or has left it with less memory.
 """
 
 import argparse
@@ -10,6 +11,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
@@ -21,6 +23,48 @@ from vmabench.store.reader import machine_facts, read
 from vmabench.units import parse_size
 
 DONE, UNSTABLE = 0, 2
+
+#: what points to the last run
+LATEST = "results/latest"
+
+#: What others on the machine may take meanwhile. A buffer of the largest cases is twice that.
+SLACK_BYTES = 512 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Of the whole machine: what is free to use, in the pools, and was ever swapped."""
+
+    available_bytes: int
+    pool_pages: int
+    swapped_in_pages: int
+    swapped_out_pages: int
+
+
+def read_memory(proc: Path = Path("/proc")) -> Memory:
+    lines = f"{(proc / 'meminfo').read_text()}{(proc / 'vmstat').read_text()}".splitlines()
+    values = {line.split()[0].rstrip(":"): int(line.split()[1]) for line in lines}
+    return Memory(
+        values["MemAvailable"] << 10,
+        values.get("HugePages_Total", 0),
+        values.get("pswpin", 0),
+        values.get("pswpout", 0),
+    )
+
+
+def lost(before: Memory, after: Memory) -> list[str]:
+    """What a run has not given back, or should not have done, a line each."""
+    wrong = []
+    missing = before.available_bytes - after.available_bytes
+    if missing > SLACK_BYTES:
+        wrong.append(f"memory: {missing / (1 << 30):.1f} GiB less are available than before")
+    if after.pool_pages != before.pool_pages:
+        wrong.append(f"pools: {after.pool_pages} pages, {before.pool_pages} before")
+    swapped_in = after.swapped_in_pages - before.swapped_in_pages
+    swapped_out = after.swapped_out_pages - before.swapped_out_pages
+    if swapped_in or swapped_out:
+        wrong.append(f"swap: {swapped_in} pages were read, {swapped_out} written")
+    return wrong
 
 
 def cells_of(result: Result) -> list[Case]:
@@ -61,11 +105,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("directory", nargs="?", help="a result; without it the plan is run")
     parser.add_argument("--guest", action="store_true", help="run it in the guest, smaller sizes")
-    parser.add_argument("-o", "--output", default="results/matrix", help="where a run goes")
+    parser.add_argument("-o", "--output", help="where a run goes, if not where any run does")
     args = parser.parse_args()
-    directory = Path(args.directory or args.output)
+    directory = Path(args.directory or args.output or LATEST)
+    before = read_memory()
     if not args.directory:
-        command = [sys.executable, "-m", "vmabench", "run", "matrix", "-o", str(directory)]
+        command = [sys.executable, "-m", "vmabench", "run", "matrix"]
+        command += ["-o", args.output] if args.output else []
         if args.guest:
             command += ["--guest", "--memory", "4G"]
         status = subprocess.run(command, check=False).returncode
@@ -73,6 +119,8 @@ def main() -> int:
             return status
     result = read(directory)
     wrong = check(result, cells_of(result))
+    if not args.directory and not args.guest:
+        wrong += lost(before, read_memory())
     print("\n".join(wrong))
     return 1 if wrong or not result.complete else 0
 

@@ -137,7 +137,7 @@ def _prepare(stack: ExitStack, case: Case, args: argparse.Namespace) -> None:
         _make_group(groups, case, args)
     if case.swap_device:
         swap.make(case.swap_device, swap_bytes(case))
-    if not args.loops and (scenario.once or scenario.most_loops == 1):
+    if not args.loops and scenario.most_ops:
         args.loops = 1  # what surrounds an operation takes far longer than it
     args.inherit_environ = [*(args.inherit_environ or ()), *_ENVIRONMENT]
     message = _try(_job(case, args, values=0))

@@ -106,7 +106,8 @@ static int attach(struct attach *request)
 	fd = open(path, O_RDWR);
 	if (fd < 0)
 		return -1;
-	at = mmap(at, request->size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0);
+	at = mmap(at, request->size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd,
+		  request->offset);
 	close(fd);
 	if (at == MAP_FAILED)
 		return -1;

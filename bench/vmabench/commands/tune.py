@@ -6,6 +6,7 @@ import argparse
 from vmabench.commands.output import say, warn
 from vmabench.errors import MachineError
 from vmabench.machine.cgroup import MemoryGroups
+from vmabench.machine.pages import BorrowedPages
 from vmabench.machine.settings import Returned, Settings
 from vmabench.machine.swap import SwapDevices
 from vmabench.machine.tuning import State, examine
@@ -60,6 +61,7 @@ def _apply() -> int:
 
 def _restore() -> int:
     lines = [_told(one) for one in Settings().restore()]
+    lines += BorrowedPages().restore()
     # what a killed run has made, and nobody removed yet
     for made in (SwapDevices(), MemoryGroups(), TraceInstances()):
         lines += made.restore()

@@ -241,7 +241,7 @@ def ending(log: str) -> str:
 
 
 def _fatal(log: str) -> splats.Splat | None:
-    """What a guest died of: a panic only says that it did, the registers and the trace are before."""
+    """What a guest died of: a panic only says that it did, registers and trace are before it."""
     count = len(log.strip().splitlines())
     found = splats.find(log)
     late = [splat for splat in found if count - splat.line < DYING_LINES]

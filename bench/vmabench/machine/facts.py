@@ -33,7 +33,7 @@ class MachineFacts:
     ``dev_shm_huge`` is the mount option of /dev/shm, for which ``thp_shmem`` does not count.
     ``kernel_config_sha256`` is None where the kernel does not show its configuration.
     ``kernel_debug`` has the options that make its figures those of a debug kernel.
-    ``overcommit`` is vm.overcommit_memory.
+    ``overcommit`` is vm.overcommit_memory, ``pipe_max_bytes`` fs.pipe-max-size.
     ``yama`` is None on a kernel without it. ``cpus`` are those that this process may use.
     ``guest`` is None outside of a guest of ours; else how it was made: ``accel``, ``clock``,
     ``qemu`` and the facts of its kernel.
@@ -61,6 +61,7 @@ class MachineFacts:
     seccomp: int
     ptrace_capable: bool
     overcommit: int = 0
+    pipe_max_bytes: int = 1 << 20
     kernel_debug: tuple[str, ...] = ()
     guest: dict[str, Any] | None = None
 
@@ -122,6 +123,7 @@ def read_facts(root: Path = Path("/")) -> MachineFacts:
         seccomp=_number(status.get("Seccomp", "0")) or 0,
         ptrace_capable=bool(int(status.get("CapEff", "0"), 16) >> 19 & 1),
         overcommit=_number(_read(root, "proc/sys/vm/overcommit_memory")) or 0,
+        pipe_max_bytes=_number(_read(root, "proc/sys/fs/pipe-max-size")) or 1 << 20,
         kernel_debug=_debug_options(root),
         guest=_guest(root),
     )

@@ -22,16 +22,26 @@ class Gate:
 #: calls that no permission on another process is asked for
 _UNASKED = ("userfaultfd", "vmsplice", "pipe2", "socketpair", "memfd_create", "shmget", "shmat")
 
+#: what a pipe is asked for, as in mech_stream.c
+PIPE_BYTES = 1 << 20
+
 _NO_DEVICE = (errno.ENOENT, errno.ENODEV, errno.ENXIO)
 
 #: for calls with a limit, or a way of failing, of their own: how the core's sentence begins,
 #: the error numbers, then the gate, in which {what} is the call as that sentence has it
 _SPECIAL = (
     (
-        "fcntl(F_SETPIPE_SZ",
+        "pipe2",
+        (errno.ENFILE,),
+        "fs.pipe-user-pages-hard or fs.file-max forbids {what}",
+        "sysctl fs.pipe-user-pages-hard=0, or close pipes",
+    ),
+    (
+        "shmget",
         (errno.EPERM,),
-        "fs.pipe-max-size is below the 1M of the pipe and CAP_SYS_RESOURCE is missing",
-        "sysctl fs.pipe-max-size=1048576",
+        "the group vm.hugetlb_shm_group, or CAP_IPC_LOCK, is missing: without it no pool is"
+        " open to {what}",
+        "sysctl vm.hugetlb_shm_group=$(id -g)",
     ),
     (
         "shmget",
@@ -79,12 +89,27 @@ def gate_of(error: int, detail: str, facts: MachineFacts, self_error: int) -> Ga
     ``self_error`` is as in ``permission_gate``.
     """
     what = detail.partition(":")[0]
-    special = _special_gate(error, what, facts)
+    special = _pipe_gate(error, what, facts) or _special_gate(error, what, facts)
     if special:
         return special
     if error in (errno.EPERM, errno.EACCES, errno.ENOSYS):
         return permission_gate(error, facts, self_error, what)
     return other_gate(error, detail)
+
+
+def _pipe_gate(error: int, what: str, facts: MachineFacts) -> Gate | None:
+    """The kernel says EPERM to a larger pipe for two reasons."""
+    if error != errno.EPERM or not what.startswith("fcntl(F_SETPIPE_SZ"):
+        return None
+    if facts.pipe_max_bytes < PIPE_BYTES:
+        return Gate(
+            "fs.pipe-max-size is below the 1M of the pipe and CAP_SYS_RESOURCE is missing",
+            f"sysctl fs.pipe-max-size={PIPE_BYTES}",
+        )
+    return Gate(
+        "fs.pipe-user-pages-soft or -hard leaves this user no pipe of 1M",
+        "sysctl fs.pipe-user-pages-soft=16384 fs.pipe-user-pages-hard=0, or close pipes",
+    )
 
 
 def _special_gate(error: int, what: str, facts: MachineFacts) -> Gate | None:
@@ -125,6 +150,12 @@ def permission_gate(error: int, facts: MachineFacts, self_error: int, what: str)
         gate = Gate(
             "yama: kernel.yama.ptrace_scope is 2 and CAP_SYS_PTRACE is missing",
             "sysctl kernel.yama.ptrace_scope=1, or run with CAP_SYS_PTRACE",
+        )
+    elif facts.seccomp == 2 and what != "process_vm_readv":
+        gate = Gate(
+            f"{what} gives {errno.errorcode.get(error, error)}: a seccomp filter refuses it, or the"
+            " other process belongs to another user or is not dumpable",
+            "run outside the sandbox, or allow the call in its seccomp profile",
         )
     else:
         gate = Gate(

@@ -8,10 +8,9 @@ run, and all of it goes back at its end, or at the beginning of the next run aft
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from vmabench.machine.facts import THP, MachineFacts
+from vmabench.machine.ledger import Undoing
 from vmabench.machine.settings import Settings, state_path, value_of
 from vmabench.units import format_size, parse_size
 
@@ -161,33 +160,28 @@ def free_in_pool(page: Page) -> int:
     return max(0, free - reserved) * page.size_bytes
 
 
-class BorrowedPages:
+def pool_state(page: Page) -> dict[Path, str]:
+    """The pool that such a page comes from; empty for pages of none."""
+    if not page.hugetlb or not pool_file(page).exists():
+        return {}
+    return {pool_file(page): value_of(pool_file(page))}
+
+
+class BorrowedPages(Undoing):
     """What is borrowed for pages; a context manager that gives all of it back.
 
-    Whoever enters it first has to hold the lock of the one run. Workers use ``switch`` of an
-    object of their own and leave the giving back to their parent.
+    Workers use ``switch`` of an object of their own and leave the giving back to their parent.
     """
 
     def __init__(self) -> None:
         self._thp = Settings(state_path().with_name("thp.json"))
         self._pools = Settings(state_path().with_name("pools.json"))
 
-    def __enter__(self) -> Self:
-        self._restore()  # what a killed run has left
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._restore()
-
-    def _restore(self) -> None:
-        for settings in (self._thp, self._pools):
-            if settings.any():
-                settings.restore()
+    def restore(self) -> list[str]:
+        """Give everything back; a line for each setting that was borrowed."""
+        borrowed = [one for one in (self._thp, self._pools) if one.any()]
+        returned = [one for settings in borrowed for one in settings.restore()]
+        return [f"{one.loan.path}: {one.outcome}" for one in returned]
 
     def switch(self, wanted: Sequence[tuple[Path, str]]) -> None:
         """Set these in place of what was switched before; MachineError if that is forbidden."""
@@ -206,8 +200,9 @@ class BorrowedPages:
 
 
 def why_pool_is_small(page: Page, wanted_bytes: int, got_bytes: int) -> str:
+    free = format_size(got_bytes) if got_bytes else "nothing"
     return (
-        f"the pool of {page.name} has {format_size(got_bytes) if got_bytes else 'nothing'} free "
-        f"of the {format_size(wanted_bytes)} that are needed: memory is too full or too fragmented "
+        f"the pool of {page.name} has {free} free of the {format_size(wanted_bytes)} that are "
+        "needed: memory is too full or too fragmented, or somebody else takes from the pool "
         f"(hugepages={wanted_bytes // page.size_bytes} on the kernel's command line)"
     )

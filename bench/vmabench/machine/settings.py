@@ -7,6 +7,7 @@ meanwhile is left as it is.
 """
 
 import contextlib
+import errno
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -104,7 +105,7 @@ class Settings:
         except OSError as error:
             self._give_up(without, path, now)
             raise MachineError(
-                f"can't set {path} to {value}: {error.strerror} (root may)"
+                f"can't set {path} to {value}: {error.strerror} ({_who_may(error)})"
             ) from error
         less = or_less and read_back.isdigit() and int(read_back) < int(value)
         if read_back != value and not less:
@@ -153,6 +154,11 @@ def _read(path: Path) -> str:
         return value_of(path)
     except OSError as error:
         raise MachineError(f"can't read the setting {path}: {error.strerror}") from error
+
+
+def _who_may(error: OSError) -> str:
+    """Where settings are mounted read-only, root is as helpless as anybody."""
+    return "as in a container: set it outside" if error.errno == errno.EROFS else "root may"
 
 
 def _kept(returned: Sequence[Returned]) -> dict[Path, Loan]:

@@ -25,18 +25,21 @@ class Scenario:
     """What is measured. ``phases`` are timed apart and "total" is the whole.
 
     ``axes``: the optional axes that it has -> what a plan that does not name them gets.
-    ``most_loops``: operations in a value, where what surrounds one takes much longer than it.
+    ``most_ops``: where what surrounds an operation, untimed, takes far longer than it: so many of
+    them in a round, each a value of its own. 0: values are of as many operations as useful.
     ``apart``: its cases have a source, and a memory cgroup, that no other scenario uses.
-    ``once``: what comes before an operation, untimed, is far more than the operation, which is done
-    once in a round.
     """
 
     description: str
     phases: tuple[str, ...] = ("total",)
     axes: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
-    most_loops: int = 1 << 26
+    most_ops: int = 0
     apart: bool = False
-    once: bool = False
+
+    @property
+    def once(self) -> bool:
+        """An operation is so rare that a value and a round are one of it."""
+        return self.most_ops == 1
 
 
 _CURRENT_THP: dict[str, tuple[str, ...]] = {"thp": ("current",)}
@@ -75,7 +78,7 @@ SCENARIOS = {
     "snapshot": Scenario(
         "the source goes on writing while it is copied or cloned: how long is it held up?",
         axes={"rate": ("10000", "max")},
-        most_loops=1,
+        most_ops=3,
     ),
     "swapped": Scenario(
         "deliver, of a source that is paged out in part: what does the call read back?",
@@ -84,7 +87,7 @@ SCENARIOS = {
             "touch": ("read-10",),
             "swapped": ("0-zram", "50-zram", "90-zram", "100-zram", "100-file"),
         },
-        once=True,
+        most_ops=1,
     ),
     "handoff": Scenario(
         "the source fills memory, hands it over and unmaps it: time, and peak of the pair",
@@ -102,7 +105,7 @@ SCENARIOS = {
             "limit": ("64M",),
         },
         apart=True,
-        once=True,
+        most_ops=1,
     ),
 }
 

@@ -11,9 +11,6 @@ from vmabench.matrix.scenarios import Traits, why_no_part
 from vmabench.matrix.table import TABLE
 from vmabench.units import format_size
 
-#: beside the pair's source, a source and a destination of their own, or two private mappings
-_THREE_BUFFERS = ("memcpy", "mremap", "uffd-move", "memfd-private")
-
 #: of a mechanism that has no row: it may keep one of each kind
 _STRANGE_BUFFERS = 4
 
@@ -26,12 +23,6 @@ KEPT_BUFFERS = 2
 
 #: of each buffer: the entries that map base pages
 _TABLES = 1 / 512
-
-#: within one process, or of memory that can't be renewed in its place
-_NO_SOURCE = ("memcpy", "mremap", "mremap-dup", "uffd-move", "sysv", "memfd-private", "xpmem")
-
-#: the source's data lies in a shared object, which is dirty again as soon as it is looked at
-_OBJECTS = ("memfd", "memfd-inplace", "memfd-getfd", "shm")
 
 #: by these a server hands out shares to several processes
 SERVED = (
@@ -123,9 +114,10 @@ def _why_unfit(case: Case, facts: MachineFacts) -> str | None:
     """Of the scenarios that not every mechanism or page has."""
     if case.scenario == "swapped" and case.page != facts.pages[0]:
         return "swapped takes base pages: others come back from the device as such"
-    if case.swapped_pct and case.swap_device == "file" and case.mechanism in _OBJECTS:
+    row = TABLE.get(case.mechanism)
+    if row and row.in_object and case.swapped_pct and case.swap_device == "file":
         return "what a shared object has on a disk stays in the swap cache: nothing would be read"
-    if case.scenario in ("swapped", "handoff") and case.mechanism in _NO_SOURCE:
+    if row and row.unrenewed and case.scenario in ("swapped", "handoff"):
         return f"{case.mechanism} has no source whose memory could be made anew or paged out"
     return _why_not_served(case) if case.scenario == "pageserver" else None
 
@@ -140,7 +132,8 @@ def _why_not_served(case: Case) -> str | None:
 
 def pool_bytes(case: Case) -> int:
     """What a case takes of a pool: there, a buffer that no case needs is given back at once."""
-    buffers = 3 if case.mechanism in _THREE_BUFFERS else 2
+    row = TABLE.get(case.mechanism)
+    buffers = row.pool_buffers if row else _STRANGE_BUFFERS
     return buffers * case.region_bytes * max(case.receivers, case.pairs)
 
 

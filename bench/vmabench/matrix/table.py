@@ -13,13 +13,15 @@ from typing import Literal
 #: own, ``baseline`` is no way from one process to another
 Way = Literal["clone", "copy", "share", "own", "baseline"]
 
-_STREAM = "a stream has no addresses: its segments are calls of write(), and the bytes the same"
-
 
 @dataclass(frozen=True, slots=True)
 class Row:
     """``buffers`` of the case's size exist at once, the source's own included, before a write.
 
+    ``pool_buffers`` of it are taken from a pool at once, where what no case needs is given back:
+    those of the pair's source and destination, and one more of who works within the receiver.
+    ``unrenewed``: there is no source whose memory could be made anew in its place, or paged out.
+    ``in_object``: its data is in a shared object, which is dirty again when it is looked at.
     ``unscattered`` is why there is no scenario ``scatter`` of it; empty where there is one.
     """
 
@@ -27,6 +29,9 @@ class Row:
     way: Way
     buffers: int
     proxy: bool = False
+    pool_buffers: int = 2
+    unrenewed: bool = False
+    in_object: bool = False
     unscattered: str = ""
 
 
@@ -41,28 +46,26 @@ ROWS = (
         "uffd-copy", "copy", 2,
         unscattered="UFFDIO_COPY fills fresh memory alone, and scatter reuses its own",
     ),
-    Row("pipe", "copy", 2, unscattered=_STREAM),
-    Row("vmsplice", "copy", 2, unscattered=_STREAM),
-    Row("vmsplice-gift", "copy", 2, unscattered=_STREAM),
-    Row("socket", "copy", 2, unscattered=_STREAM),
-    Row("socket-seqpacket", "copy", 2, unscattered=_STREAM),
-    Row("memfd", "copy", 2),
-    Row("memfd-inplace", "share", 1),
-    Row("memfd-private", "share", 2),  # while new data is made, the object before it is still used
+    Row("pipe", "copy", 2),
+    Row("vmsplice", "copy", 2),
+    Row("vmsplice-gift", "copy", 2),
+    Row("socket", "copy", 2),
+    Row("socket-seqpacket", "copy", 2),
+    Row("memfd", "copy", 2, in_object=True),
+    Row("memfd-inplace", "share", 1, in_object=True),
+    # while new data is made, the object before it is still used
+    Row("memfd-private", "share", 2, pool_buffers=3, unrenewed=True),
     Row(
-        "memfd-getfd", "share", 1,
+        "memfd-getfd", "share", 1, in_object=True,
         unscattered="once the file is taken its mappings are those of memfd-inplace",
     ),
-    Row("shm", "copy", 2),
-    Row("sysv", "copy", 2),
-    Row(
-        "xpmem", "share", 1,
-        unscattered="an attachment of xpmem is a device mapping of its own, which nothing merges",
-    ),
-    Row("mremap", "own", 2, proxy=True),
-    Row("mremap-dup", "own", 1, proxy=True),
-    Row("uffd-move", "own", 2, proxy=True),
-    Row("memcpy", "baseline", 3),
+    Row("shm", "copy", 2, in_object=True),
+    Row("sysv", "copy", 2, unrenewed=True),
+    Row("xpmem", "share", 1, unrenewed=True),
+    Row("mremap", "own", 2, proxy=True, pool_buffers=3, unrenewed=True),
+    Row("mremap-dup", "own", 1, proxy=True, unrenewed=True, in_object=True),
+    Row("uffd-move", "own", 2, proxy=True, pool_buffers=3, unrenewed=True),
+    Row("memcpy", "baseline", 3, pool_buffers=3, unrenewed=True),
     Row("null", "baseline", 1),
 )  # fmt: skip
 

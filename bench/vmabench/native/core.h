@@ -17,6 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 #include <time.h>
 
 #include "latency.h"
@@ -277,6 +278,7 @@ struct vmb_mech {
 	int (*transfer)(struct vmb_ctx *ctx);	  /* timed: the bare operation */
 	int (*send)(struct vmb_ctx *ctx);	  /* timed: the source's half of it */
 	int (*scatter)(struct vmb_ctx *ctx);	  /* timed, scatter: instead of transfer */
+	int (*gather)(struct vmb_ctx *ctx);	  /* timed, scatter: instead of send */
 	int (*attach)(struct vmb_ctx *ctx);  /* timed, deliver: get fresh memory or the mapping */
 	int (*deliver)(struct vmb_ctx *ctx); /* timed, deliver: make the bytes arrive in it */
 	int (*release)(struct vmb_ctx *ctx); /* timed, deliver: give it back */
@@ -346,6 +348,10 @@ size_t vmb_source_page(const struct vmb_ctx *ctx, size_t page);
 int vmb_each_segment(struct vmb_ctx *ctx, vmb_part part);
 int vmb_copy_segments(struct vmb_ctx *ctx);
 int vmb_check_segments(struct vmb_ctx *ctx, uint64_t generation);
+
+/* gather.c */
+typedef ssize_t (*vmb_gather_call)(int fd, const struct iovec *pieces, int count);
+int vmb_gather(struct vmb_ctx *ctx, vmb_gather_call call, const char *name, size_t most);
 
 /* detail.c */
 const char *vmb_detail(void);

@@ -48,11 +48,12 @@ static int loop_transfer(struct vmb_ctx *ctx, uint64_t loops, struct vmb_sample 
 /* In the source: its half of a stream. Where it fails, the receiver sees the end of it. */
 static int loop_send(struct vmb_ctx *ctx, uint64_t loops)
 {
+	vmb_hook send = ctx->params.scenario == VMB_SCATTER ? ctx->mech->gather : ctx->mech->send;
 	int err = 0;
 
 	vmb_control->started_ns = vmb_now_ns();
 	for (uint64_t i = 0; i < loops && !err; i++)
-		err = ctx->mech->send(ctx);
+		err = send(ctx);
 	if (err) {
 		close(ctx->channel);
 		ctx->channel = -1;
@@ -68,6 +69,7 @@ static int loop_send(struct vmb_ctx *ctx, uint64_t loops)
 int vmb_stream(struct vmb_ctx *ctx, uint64_t loops, uint64_t *ret)
 {
 	char reason[VMB_DETAIL_SIZE];
+	vmb_hook receive = vmb_operation(ctx);
 	uint64_t end_ns;
 	int err, source_err;
 
@@ -76,7 +78,7 @@ int vmb_stream(struct vmb_ctx *ctx, uint64_t loops, uint64_t *ret)
 	if (err)
 		return err;
 	for (uint64_t i = 0; i < loops && !err; i++)
-		err = ctx->mech->transfer(ctx);
+		err = receive(ctx);
 	end_ns = vmb_now_ns();
 	if (err) { /* or the source would wait for ever */
 		memcpy(reason, vmb_detail(), sizeof(reason));

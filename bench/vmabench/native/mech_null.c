@@ -20,9 +20,11 @@
  *		in the source: from ctx->src to ctx->remote_dst of ctx->other.
  *   scatter	scatter only, instead of transfer: the same bytes in the segments of
  *		segments.c, by one call that takes them all or by a call for each.
- *		NULL: not in this scenario; matrix/rules.py then has the reason.
+ *		NULL: not in this scenario; matrix/table.py then has the reason.
  *   send	With VMB_BOTH_ACT: the source's half, while transfer, in the
  *		receiver, takes what comes. Both go through ctx->channel.
+ *   gather	scatter only, instead of send: the segments in the order of the
+ *		receiver, which takes them with scatter (vmb_gather()).
  *   attach	deliver only: map the destination, or the source's memory, at
  *		ctx->slot.
  *   deliver	deliver only: make the bytes arrive; NULL if attach did it.

@@ -159,6 +159,52 @@ static int seqpacket_send(struct vmb_ctx *ctx)
 	return socket_send(ctx, MESSAGE_BYTES);
 }
 
+/* scatter: the same calls, or those of them that take a list of pieces. */
+static ssize_t splice_list(int fd, const struct iovec *pieces, int count)
+{
+	return vmsplice(fd, pieces, (size_t)count, 0);
+}
+
+static ssize_t splice_gift_list(int fd, const struct iovec *pieces, int count)
+{
+	return vmsplice(fd, pieces, (size_t)count, SPLICE_F_GIFT);
+}
+
+static ssize_t send_list(int fd, const struct iovec *pieces, int count)
+{
+	struct msghdr message = {
+		.msg_iov = (struct iovec *)pieces,
+		.msg_iovlen = (size_t)count,
+	};
+
+	return sendmsg(fd, &message, MSG_NOSIGNAL);
+}
+
+static int pipe_gather(struct vmb_ctx *ctx)
+{
+	return vmb_gather(ctx, writev, "writev to the pipe", SIZE_MAX);
+}
+
+static int vmsplice_gather(struct vmb_ctx *ctx)
+{
+	return vmb_gather(ctx, splice_list, "vmsplice", SIZE_MAX);
+}
+
+static int vmsplice_gift_gather(struct vmb_ctx *ctx)
+{
+	return vmb_gather(ctx, splice_gift_list, "vmsplice", SIZE_MAX);
+}
+
+static int stream_gather(struct vmb_ctx *ctx)
+{
+	return vmb_gather(ctx, send_list, "sendmsg", SIZE_MAX);
+}
+
+static int seqpacket_gather(struct vmb_ctx *ctx)
+{
+	return vmb_gather(ctx, send_list, "sendmsg", MESSAGE_BYTES);
+}
+
 const struct vmb_mech vmb_mech_pipe = {
 	.name = "pipe",
 	.description = "write() and read() of a 1M pipe, both sides at once",
@@ -168,8 +214,10 @@ const struct vmb_mech vmb_mech_pipe = {
 	.setup = pipe_setup,
 	.source_setup = vmb_take_channel,
 	.send = pipe_send,
+	.gather = pipe_gather,
 	.reply = pipe_reply,
 	.transfer = stream_receive,
+	.scatter = stream_receive,
 	.attach = vmb_attach_fresh,
 	.release = vmb_release_slot,
 };
@@ -183,8 +231,10 @@ const struct vmb_mech vmb_mech_vmsplice = {
 	.setup = pipe_setup,
 	.source_setup = vmb_take_channel,
 	.send = vmsplice_send,
+	.gather = vmsplice_gather,
 	.reply = pipe_reply,
 	.transfer = stream_receive,
+	.scatter = stream_receive,
 	.attach = vmb_attach_fresh,
 	.release = vmb_release_slot,
 };
@@ -198,8 +248,10 @@ const struct vmb_mech vmb_mech_vmsplice_gift = {
 	.setup = pipe_setup,
 	.source_setup = vmb_take_channel,
 	.send = vmsplice_gift_send,
+	.gather = vmsplice_gift_gather,
 	.reply = pipe_reply,
 	.transfer = stream_receive,
+	.scatter = stream_receive,
 	.attach = vmb_attach_fresh,
 	.release = vmb_release_slot,
 };
@@ -213,7 +265,9 @@ const struct vmb_mech vmb_mech_socket = {
 	.setup = stream_setup,
 	.source_setup = vmb_take_channel,
 	.send = stream_send,
+	.gather = stream_gather,
 	.transfer = stream_receive,
+	.scatter = stream_receive,
 	.attach = vmb_attach_fresh,
 	.release = vmb_release_slot,
 };
@@ -227,7 +281,9 @@ const struct vmb_mech vmb_mech_socket_seqpacket = {
 	.setup = seqpacket_setup,
 	.source_setup = vmb_take_channel,
 	.send = seqpacket_send,
+	.gather = seqpacket_gather,
 	.transfer = stream_receive,
+	.scatter = stream_receive,
 	.attach = vmb_attach_fresh,
 	.release = vmb_release_slot,
 };

@@ -116,31 +116,47 @@ static int get_access(struct vmb_ctx *ctx)
 	return err;
 }
 
-static int detach(struct vmb_ctx *ctx)
+/* In one piece or in segments: each attachment is one of the module's own. */
+static int detach_part(struct vmb_ctx *ctx, size_t to, size_t from, size_t size)
 {
-	struct detach_request request = { (uintptr_t)ctx->slot };
+	struct detach_request request = { (uintptr_t)ctx->slot + to };
 
-	ctx->moved = 0;
+	(void)from;
+	(void)size;
 	if (ioctl(ctx->channel, DETACH, &request))
 		return vmb_fail(-errno, "ioctl(XPMEM_CMD_DETACH)");
 	return 0;
 }
 
-static int attach(struct vmb_ctx *ctx)
+static int attach_part(struct vmb_ctx *ctx, size_t to, size_t from, size_t size)
 {
 	struct attach_request request = {
 		.apid = (int64_t)ctx->token,
-		.size = ctx->size,
-		.vaddr = (uintptr_t)ctx->slot,
+		.offset = (off_t)from,
+		.size = size,
+		.vaddr = (uintptr_t)ctx->slot + to,
 		.fd = ctx->channel,
 	};
 
 	if (ioctl(ctx->channel, ATTACH, &request))
 		return vmb_fail(-errno, "ioctl(XPMEM_CMD_ATTACH)");
-	if (request.vaddr != (uintptr_t)ctx->slot)
+	if (request.vaddr != (uintptr_t)ctx->slot + to)
 		return vmb_fail(-EIO, "xpmem chose another address");
-	ctx->moved = 1;
 	return 0;
+}
+
+static int detach(struct vmb_ctx *ctx)
+{
+	ctx->moved = 0;
+	return vmb_each_segment(ctx, detach_part);
+}
+
+static int attach(struct vmb_ctx *ctx)
+{
+	int err = vmb_each_segment(ctx, attach_part);
+
+	ctx->moved = !err;
+	return err;
 }
 
 static int xpmem_transfer(struct vmb_ctx *ctx)
@@ -171,6 +187,7 @@ const struct vmb_mech vmb_mech_xpmem = {
 	.source_setup = make_segment,
 	.connect = get_access,
 	.transfer = xpmem_transfer,
+	.scatter = xpmem_transfer,
 	.attach = attach,
 	.release = detach,
 	.teardown = give_back,

@@ -25,6 +25,8 @@ BASELINES = ("memcpy", "null")
 
 _SHOWN = 4
 
+NOTHING_MEASURED = "Nothing was measured."
+
 
 def findings(frame: pd.DataFrame, summary: pd.DataFrame) -> list[str]:
     """One sentence each, the most important first; empty where nothing was measured.
@@ -40,6 +42,15 @@ def findings(frame: pd.DataFrame, summary: pd.DataFrame) -> list[str]:
         for thp in settings
         for text in _findings(frame[frame["thp"] == thp], summary[summary["thp"] == thp])
     ]
+
+
+def in_words(frame: pd.DataFrame, summary: pd.DataFrame) -> list[str]:
+    """The findings, or one sentence on why there are none."""
+    if found := findings(frame, summary):
+        return found
+    if summary["median_ns"].notna().any():
+        return ["What was measured stands in the tables: no sentence sums it up."]
+    return [NOTHING_MEASURED]
 
 
 def _findings(frame: pd.DataFrame, summary: pd.DataFrame) -> list[str]:

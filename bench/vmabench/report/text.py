@@ -9,7 +9,7 @@ from vmabench.analysis import levels
 from vmabench.analysis.disturbance import disturbances
 from vmabench.analysis.intervals import fewest_for_interval
 from vmabench.report import paths
-from vmabench.report.findings import findings, sizes_between
+from vmabench.report.findings import in_words, sizes_between
 from vmabench.report.memory import memory_tables
 from vmabench.report.scenarios import OWN_TABLES, scenario_tables
 from vmabench.report.tables import latency_tables, phase_tables, rate_tables, scatter_tables
@@ -152,7 +152,7 @@ def _joined(*parts: str) -> str:
 
 
 def _found(frame: pd.DataFrame, summary: pd.DataFrame) -> str:
-    found = findings(frame, summary) or ["Nothing was measured."]
+    found = in_words(frame, summary)
     return "Findings\n" + "\n".join(wrapped(f"- {text}") for text in found)
 
 

@@ -31,12 +31,12 @@ MARGIN = 0.94
 class Cost:
     """What one case was found to cost: one operation, and what is not timed around it.
 
-    ``most_loops``: so many operations a value, and no more.
+    ``most_ops``: so many operations in a round and no more, each a value; 0: any number.
     """
 
     op_ns: float
     overhead_ns: float
-    most_loops: int = MOST_LOOPS
+    most_ops: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,16 +50,16 @@ class Effort:
         return self.values * self.loops * op_ns
 
 
-#: of an operation that is done once in a round, whatever it takes
+#: of what is done once, whatever it takes
 ONE = Effort(values=1, loops=1)
 
 
-def effort_for(op_ns: float, value_ns: float, most_loops: int = MOST_LOOPS) -> Effort:
+def effort_for(op_ns: float, value_ns: float, most_ops: int = 0) -> Effort:
     """The effort for values of about ``value_ns``; an operation that is longer is done once."""
     op_ns = max(op_ns, 0.1)
-    loops = min(most_loops, max(1, round(value_ns / op_ns)))
+    loops = 1 if most_ops else min(MOST_LOOPS, max(1, round(value_ns / op_ns)))
     values = MOST_VALUES if op_ns <= value_ns else max(1, int(MOST_VALUES * value_ns / op_ns))
-    return Effort(min(values, MOST_VALUES), loops)
+    return Effort(min(values, most_ops or MOST_VALUES), loops)
 
 
 def plan_round(costs: Mapping[str, Cost], timed_ns: float) -> dict[str, Effort]:
@@ -71,7 +71,7 @@ def plan_round(costs: Mapping[str, Cost], timed_ns: float) -> dict[str, Effort]:
 
     def total_ns(value_ns: float) -> float:
         efforts = (
-            (cost, effort_for(cost.op_ns, value_ns, cost.most_loops)) for cost in costs.values()
+            (cost, effort_for(cost.op_ns, value_ns, cost.most_ops)) for cost in costs.values()
         )
         return sum(effort.timed_ns(cost.op_ns) for cost, effort in efforts)
 
@@ -84,17 +84,18 @@ def plan_round(costs: Mapping[str, Cost], timed_ns: float) -> dict[str, Effort]:
             low = middle
         else:
             high = middle
-    return {case: effort_for(cost.op_ns, low, cost.most_loops) for case, cost in costs.items()}
+    return {case: effort_for(cost.op_ns, low, cost.most_ops) for case, cost in costs.items()}
 
 
-def counted_effort(op: float, most_loops: int = MOST_LOOPS) -> Effort:
+def counted_effort(op: float, most_ops: int = 0) -> Effort:
     """The effort for an operation of ``op`` instructions. It does not depend on any budget.
 
     A count repeats itself, so more of it would not be better.
     """
-    loops = min(most_loops, max(1, round(COUNTED_VALUE / max(op, 1.0))))
+    loops = 1 if most_ops else min(MOST_LOOPS, max(1, round(COUNTED_VALUE / max(op, 1.0))))
     affordable = int(COUNTED_CASE / max(op, COUNTED_VALUE))
-    return Effort(min(COUNTED_VALUES, max(FEWEST_COUNTED_VALUES, affordable)), loops)
+    values = min(COUNTED_VALUES, max(FEWEST_COUNTED_VALUES, affordable))
+    return Effort(min(values, most_ops or COUNTED_VALUES), loops)
 
 
 @dataclass(frozen=True, slots=True)

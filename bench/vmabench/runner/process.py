@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Self
 
+from vmabench.errors import MachineError
 from vmabench.runner.protocol import Job, Message
 from vmabench.runner.signals import uninterrupted
 
@@ -40,6 +41,9 @@ class Worker:
             # the block ends. The worker lifts the mask that it inherits.
             with uninterrupted():
                 self._start()
+        except OSError as error:
+            self._end()
+            raise MachineError(f"can't start a worker process: {error.strerror}") from error
         except BaseException:
             self._end()
             raise

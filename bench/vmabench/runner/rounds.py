@@ -159,7 +159,7 @@ class Run:
             str(case): Cost(case.size_bytes / SLOWEST_BYTES_PER_S * 1e9, 0.0)
             for case in self.setup.cases
         }
-        self._measure(costs, dict.fromkeys(costs, Effort(values=1, loops=1)))
+        self._measure(costs, dict.fromkeys(costs, ONE))
 
     def _bisect(self, costs: dict[str, Cost]) -> None:
         """Adds what halves the brackets of break-evens, by what is known of each case so far."""
@@ -176,10 +176,7 @@ class Run:
             costs |= self._calibrate(added)
 
     def _count(self, costs: Mapping[str, Cost]) -> None:
-        efforts = {
-            case: ONE if _is_once(case) else counted_effort(cost.op_ns, cost.most_loops)
-            for case, cost in costs.items()
-        }
+        efforts = {case: counted_effort(cost.op_ns, cost.most_ops) for case, cost in costs.items()}
         for _ in range(self.setup.rounds if costs else 0):
             self._measure(costs, efforts)
 
@@ -190,7 +187,7 @@ class Run:
         overhead_ns = sum(cost.overhead_ns for cost in costs.values())
         while costs and not (self.setup.is_loose and self.outcome.rounds >= self.setup.rounds):
             timed_ns = clockwork.timed_ns(self._spent_ns(), self.outcome.rounds, overhead_ns)
-            efforts = _efforts(costs, timed_ns)
+            efforts = plan_round(costs, timed_ns)
             round_ns = overhead_ns + sum(
                 efforts[case].timed_ns(costs[case].op_ns) for case in costs
             )
@@ -252,7 +249,7 @@ class Run:
                 cost = Cost(
                     message["op_ns"],
                     message["wall_ns"] - message["timed_ns"] + share_ns,
-                    SCENARIOS[Case.parse(case).scenario].most_loops,
+                    SCENARIOS[Case.parse(case).scenario].most_ops,
                 )
                 costs[case] = cost
                 records.append(
@@ -373,18 +370,6 @@ class Run:
             except WorkerLostError as error:
                 lost = {"case": current, "outcome": "failed", "reason": str(error), "wall_ns": 0}
                 result.cases.append(lost)
-
-
-def _is_once(case: str) -> bool:
-    return SCENARIOS[Case.parse(case).scenario].once
-
-
-def _efforts(costs: Mapping[str, Cost], timed_ns: float) -> dict[str, Effort]:
-    """As planned, but for what is done once: its time comes off first."""
-    once = {case: ONE for case in costs if _is_once(case)}
-    others = {case: cost for case, cost in costs.items() if case not in once}
-    spent_ns = sum(costs[case].op_ns for case in once)
-    return plan_round(others, timed_ns - spent_ns) | once
 
 
 def _op_ns(message: Message) -> float | None:

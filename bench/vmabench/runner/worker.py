@@ -24,10 +24,13 @@ from vmabench.machine.pages import (
     BorrowedPages,
     Page,
     changes,
+    free_in_pool,
     is_advised,
+    pool_state,
     settings_under,
     thp_settings,
     thp_state,
+    why_pool_is_small,
 )
 from vmabench.machine.swap import SwapDevices
 from vmabench.matrix.case import SCENARIOS, Case
@@ -111,7 +114,7 @@ def switch_pages(block: Block) -> tuple[Message, dict[Path, str]]:
         BorrowedPages().switch(_settings(block, page, facts) if facts else [])
     except MachineError as error:
         return _not_set(error), {}
-    return {}, thp_state(page, facts, block.thp) if facts else {}
+    return {}, thp_state(page, facts, block.thp) if facts else pool_state(page)
 
 
 def _settings(block: Block, page: Page, facts: MachineFacts) -> list[tuple[Path, str]]:
@@ -176,7 +179,7 @@ def make_pair(stack: ExitStack, job: Job, block: Block) -> tuple[Pair | None, Me
             advised=advised,
         )
     except NativeError as error:
-        return None, _error("blocked", error)
+        return None, _not_set_up(error, Page(block.page), block.size_bytes)
     return pair, {}
 
 
@@ -186,6 +189,15 @@ def limit(pair: Pair, job: Job, case: Case) -> None:
     if case.limit_bytes and group:
         group.set_limit(case.limit_bytes)
         group.join(pair.source_pid, SERVER)
+
+
+def _not_set_up(error: NativeError, page: Page, size_bytes: int) -> Message:
+    """Of a case without its memory. What a pool lacks it did not lack when the run began."""
+    outcome = _error("blocked", error)
+    if not page.hugetlb or error.errno != errno.ENOMEM:
+        return outcome
+    why = why_pool_is_small(page, size_bytes, free_in_pool(page))
+    return outcome | {"reason": f"{error.detail}: {why}", "setting": True}
 
 
 def _error(outcome: str, error: NativeError) -> Message:
@@ -205,7 +217,7 @@ def run_case(pair: Pair, job: Job, case_job: CaseJob) -> Message:
         try:
             opened = stack.enter_context(pair.open(case, job.seed, job.delay_ns(case_job.case)))
         except NativeError as error:
-            return _error("blocked", error)
+            return _not_set_up(error, Page(case.page), case.region_bytes)
         try:
             return _run_opened(opened, case, job, case_job)
         except NativeError as error:
@@ -335,12 +347,12 @@ def measure(opened: OpenCase, loops: int, expected_s: float, job: Job) -> Messag
 def calibrate(opened: OpenCase, case: Case) -> Message:
     """Nanoseconds of one operation, from as few as a useful figure takes."""
     loops, timed_ns, op_ns = 1, 0, case.size_bytes / SLOWEST_BYTES_PER_S * 1e9
-    most_loops = min(MOST_LOOPS, SCENARIOS[case.scenario].most_loops)
+    most_loops = 1 if SCENARIOS[case.scenario].most_ops else MOST_LOOPS
     while True:
         total_ns = opened.run(loops, loops * op_ns / 1e9).time_ns["total"]
         timed_ns += total_ns
         op_ns = total_ns / loops
-        if total_ns >= CALIBRATION_NS or loops >= most_loops or SCENARIOS[case.scenario].once:
+        if total_ns >= CALIBRATION_NS or loops >= most_loops:
             break
         wanted = int(1.2 * CALIBRATION_NS / max(op_ns, 0.1))
         loops = min(most_loops, max(2 * loops, min(16 * loops, wanted)))

@@ -19,7 +19,14 @@ import tomli_w
 from vmabench.analysis.costs import costs
 from vmabench.analysis.drift import drift
 from vmabench.report import paths, text
-from vmabench.report.findings import RIVAL, SHARING, findings, headline, main_crossovers
+from vmabench.report.findings import (
+    NOTHING_MEASURED,
+    RIVAL,
+    SHARING,
+    headline,
+    in_words,
+    main_crossovers,
+)
 from vmabench.report.memory import memory_tables
 from vmabench.report.page import drawings, grids
 from vmabench.report.page.drawings import Drawing, Key
@@ -57,11 +64,11 @@ def page(result: Result, frame: pd.DataFrame, summary: pd.DataFrame) -> str:
         # names of strangers may have letters that the font lacks; the browser has others
         warnings.filterwarnings("ignore", message="Glyph")
         sections = [] if counted else _measured(result, frame, summary)
-    found = paths.findings(summary) if counted else findings(frame, summary)
+    found = paths.findings(summary) or [NOTHING_MEASURED] if counted else in_words(frame, summary)
     return _template().render(
         title="Path lengths" if counted else headline(main_crossovers(frame)),
         head=text.header(result).splitlines(),
-        findings=found or ["Nothing was measured."],
+        findings=found,
         sections=[one for one in [*sections, *_about(result)] if not one.empty],
         plain=text.path_report(result, frame, summary) if counted else "",
         notes=[] if counted else text.notes(summary).splitlines(),

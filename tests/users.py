@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What to put before a command to run it as somebody, or somewhere, else."""
+
+#: root, but for the capability that lets root look into the processes of others
+WITHOUT_PTRACE = ("setpriv", "--bounding-set=-sys_ptrace", "--inh-caps=-sys_ptrace")
+
+#: nobody, who may do one thing more: read files of root, where the tests may live
+ORDINARY = (
+    "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups",
+    "--inh-caps=-all,+dac_read_search", "--ambient-caps=-all,+dac_read_search",
+)  # fmt: skip
+
+#: what container runtimes leave to root by default
+_CONTAINED = "chown,dac_override,fowner,fsetid,kill,setgid,setuid,setpcap,net_bind_service,net_raw"
+_CONTAINED_CAPS = ",".join(f"+{name}" for name in (*_CONTAINED.split(","), "sys_chroot", "mknod"))
+
+
+def inside(script: str, *namespaces: str) -> tuple[str, ...]:
+    """Namespaces of its own (options of unshare), in which a line of shell comes first."""
+    return ("unshare", *namespaces, "sh", "-c", f'{script} && exec "$@"', "sh")
+
+
+#: A container as its runtime makes it: its own processes and mounts, the settings of the kernel
+#: read-only, and few capabilities.
+CONTAINER = (
+    *inside(
+        "mount -o bind,ro /sys /sys && mount -o bind,ro /proc/sys /proc/sys",
+        "--mount", "--pid", "--fork", "--kill-child", "--ipc", "--mount-proc",
+    ),
+    "setpriv", f"--bounding-set=-all,{_CONTAINED_CAPS}", f"--inh-caps=-all,{_CONTAINED_CAPS}",
+)  # fmt: skip
