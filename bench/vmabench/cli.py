@@ -134,7 +134,9 @@ def build_parser() -> argparse.ArgumentParser:
 def _add_results(commands: "argparse._SubParsersAction[_Parser]") -> None:
     """What is done with results that are there."""
     claims = commands.add_parser("claims", help="published results: confirmed here, or not")
-    claims.add_argument("directory", metavar="DIR")
+    claims.add_argument(
+        "directory", metavar="DIR", nargs="+", help="of several, the first that can tell answers"
+    )
     claims.add_argument("--json", action="store_true", help="for programs")
 
     publish = commands.add_parser("publish", help="a copy of a result that strangers may see")
