@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import matplotlib as mpl
 import pandas as pd
@@ -17,16 +17,15 @@ from matplotlib.figure import Figure
 
 from vmabench.analysis.costs import COUNTERS
 from vmabench.analysis.crossover import Crossover
-from vmabench.analysis.frame import CONDITIONS
-from vmabench.analysis.stats import paired_ratio
 from vmabench.report import charts
 from vmabench.report.canvas import GRID, INK, PAPER, STYLE, handle, measure
 from vmabench.report.crossover_map import map_figure
 from vmabench.report.curves import mark_crossover, panels, throughput
-from vmabench.report.figures import MOST_LINES
+from vmabench.report.figures import MAP_ROW_INCHES, MOST_LINES, map_rows
 from vmabench.report.findings import typical_size
+from vmabench.report.scenarios import of_scenario, row_words
 from vmabench.report.style import by_family
-from vmabench.report.words import condition_words, label
+from vmabench.report.words import label
 from vmabench.units import format_size
 
 _WIDTH_INCHES = 4.6
@@ -77,13 +76,11 @@ def legend(mechanisms: Iterable[str]) -> list[Key]:
 def maps(frame: pd.DataFrame, mechanisms: Sequence[str], baseline: str) -> Iterator[Drawing]:
     """A map for each of the mechanisms that was measured together with ``baseline``."""
     for name in mechanisms:
-        ratios = paired_ratio(frame, name, baseline)
-        ratios = ratios[(ratios["phase"] == "total") & ratios["ratio"].notna()]
+        ratios = map_rows(frame, name, baseline)
         if ratios.empty:
             continue
-        ratios = ratios.assign(row=[_row_words(row) for row in ratios.to_dict("records")])
         title = f"{label(name)}: how many times as fast as {baseline}"
-        height = 1.0 + 0.34 * ratios["row"].nunique()
+        height = 1.0 + MAP_ROW_INCHES * ratios["row"].nunique()
         svg = _svg(title, partial(charts.ratio_map, ratios), height, _WIDE_INCHES)
         yield Drawing(title, svg, wide=True)
 
@@ -146,6 +143,24 @@ def run_charts(drift: pd.DataFrame) -> Iterator[Drawing]:
         yield Drawing(family, _svg(family, draw, 2.6))
 
 
+def round_trips(latencies: pd.DataFrame) -> Iterator[Drawing]:
+    """Percentiles of the scenario pingpong: a figure for each page and size of message."""
+    if latencies.empty:
+        return
+    rows = of_scenario(latencies, "pingpong")
+    rows = rows.assign(row=[row_words(row) for row in rows.to_dict("records")])
+    for key, mine in rows.groupby(["page", "size_bytes"]):
+        page, size_bytes = cast(tuple[str, int], key)
+        name = f"{format_size(int(size_bytes))} there and back, {page} pages"
+        height = 0.9 + 0.27 * len(mine)
+        yield Drawing(name, _svg(name, partial(charts.percentiles, mine), height))
+
+
+def percentile_keys() -> list[tuple[str, str]]:
+    """Percentile and colour, for the legend."""
+    return [(name, colour) for name, colour, _ in charts.PERCENTILE_LOOKS.values()]
+
+
 def phase_keys() -> list[tuple[str, str]]:
     """Phase and colour, for the legend."""
     return [(phase, colour) for phase, (colour, _) in charts.PHASE_LOOKS.items()]
@@ -169,11 +184,6 @@ def _rate(
 
 def _bars(title: str, rows: pd.DataFrame, draw: Callable[[Axes], None]) -> Markup:
     return _svg(title, draw, 0.9 + 0.27 * rows["mechanism"].nunique())
-
-
-def _row_words(row: dict[Any, Any]) -> str:
-    conditions = {name: row[name] for name in CONDITIONS}
-    return f"{row['scenario']}, {row['page']}{condition_words(conditions)}"
 
 
 def _swatch(mechanism: str) -> Markup:
