@@ -33,7 +33,7 @@ from vmabench.units import format_size
 PHASE_LOOKS = {
     "attach": ("#4477AA", ""),
     "transfer": ("#EE9955", "//"),
-    "touch": ("#55AA88", ".."),
+    "touch": ("#55AA88", "\\\\"),  # lines: dots are a hundred curves in a file
     "release": ("#BB88AA", "xx"),
 }
 
