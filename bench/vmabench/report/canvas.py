@@ -131,7 +131,11 @@ def add_legend(figure: Figure, mechanisms: Sequence[str]) -> None:
 
 
 def picture(
-    *draw: Callable[[Axes], object], width: float = 5.2, height: float = 3.8, legend: bool = False
+    *draw: Callable[[Axes], object],
+    titles: Sequence[str] = (),
+    width: float = 5.2,
+    height: float = 3.8,
+    legend: bool = False,
 ) -> Figure:
     """A figure with a panel for each function, beside each other; ``width`` is that of one panel.
 
@@ -144,6 +148,8 @@ def picture(
         figure = Figure(figsize=(width * len(draw), height), dpi=DPI, layout="constrained")
         for one, axes in zip(draw, figure.subplots(1, len(draw), squeeze=False)[0], strict=True):
             one(axes)
+        for title, axes in zip(titles, figure.axes, strict=False):
+            axes.set_title(title, loc="left")
         if legend:
             named = [axes.get_legend_handles_labels() for axes in figure.axes]
             found = {text: handle for pair in named for handle, text in zip(*pair, strict=True)}

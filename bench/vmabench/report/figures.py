@@ -79,9 +79,7 @@ def ratio_figure(frame: pd.DataFrame, mechanism: str, baseline: str) -> Figure:
     ratios = map_rows(frame, mechanism, baseline)
     title = f"{label(mechanism)}: how many times as fast as {baseline}"
     height = 1.2 + MAP_ROW_INCHES * ratios["row"].nunique()
-    figure = picture(partial(ratio_map, ratios), width=9.4, height=height)
-    figure.axes[0].set_title(title, loc="left")
-    return figure
+    return picture(partial(ratio_map, ratios), titles=[title], width=9.4, height=height)
 
 
 def map_rows(frame: pd.DataFrame, mechanism: str, baseline: str) -> pd.DataFrame:

@@ -88,6 +88,17 @@ def times(summary: pd.DataFrame, down: str, across: str) -> pd.DataFrame:
     )
 
 
+def backing(frame: pd.DataFrame) -> pd.DataFrame:
+    """What memory is proved to be, a row for each page: percent of the bytes that huge pages map.
+
+    The least and the largest share of each side, of the cases that have values.
+    """
+    proved = frame[frame["outcome"].isin(["ok", "unstable"])]
+    sides = {"src_backed_pct": "source", "dst_backed_pct": "receiver"}
+    shares = proved.groupby("page", observed=True)[list(sides)].agg(["min", "max"])
+    return shares.rename(columns=sides)
+
+
 def _levels(column: "pd.Series[Any]") -> list[Any]:
     """Those that occur, in their order."""
     return list(column.drop_duplicates().sort_values())
