@@ -97,6 +97,11 @@ def build_parser() -> argparse.ArgumentParser:
     compare.add_argument("--base", metavar="COMMIT", help="of A's kernel, for a letter")
     compare.add_argument("--patched", metavar="COMMIT", help="of B's kernel, for a letter")
     compare.add_argument(
+        "--appendix",
+        action="store_true",
+        help="below a cover letter, every case as the robot has it",
+    )
+    compare.add_argument(
         "--force", action="store_true", help="compare what is not comparable, and mark it"
     )
     compare.add_argument(
