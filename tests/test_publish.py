@@ -17,6 +17,7 @@ from tests import synthetic
 from tests.command import error_line, vmabench
 from tests.needs import needs
 from vmabench.errors import FormatError
+from vmabench.matrix.claims import published_claims
 from vmabench.report.build import Report
 from vmabench.store.format import LATENCY
 from vmabench.store.publish import clean, complaints, publish, scrubber
@@ -123,6 +124,12 @@ def test_a_report_of_several_results_and_the_outcome_of_a_check_may_be_shown(
         (top / name).parent.mkdir(exist_ok=True)
         (top / name).write_text("{}")
     assert list(complaints(top)) == []
+    report = top / "published/report/report.txt"
+    report.write_text(f"as published in\n{published_claims()[0].source}\n")
+    assert list(complaints(top)) == []
+    report.write_text("as told by <jane.doe@elsewhere.example.org>\n")
+    assert len(list(complaints(top))) == 1
+    report.unlink()
     (top / "checks/aa.json").write_text('{"machine": "secret-host"}')
     (top / "published/notes.txt").write_text("")
     first, second = complaints(top)

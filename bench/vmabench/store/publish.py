@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from vmabench.errors import FormatError, UsageError
+from vmabench.matrix.claims import published_claims
 from vmabench.store.format import LATENCY, MACHINE, PLAN, REPORT, SAMPLES, SUITE, Record, Result
 from vmabench.store.places import CHECKS
 from vmabench.store.reader import read, refuse_injected
@@ -140,6 +141,12 @@ def _faults(path: Path, scrub: Scrub) -> Iterator[str]:
         yield f"can't be read: {error}"
 
 
+def _cited_messages() -> Iterator[str]:
+    """The mails that claims were published in: their ids look like addresses, and are known."""
+    for claim in published_claims():
+        yield from (word for word in claim.source.split() if word.startswith("<") and "@" in word)
+
+
 def _belongs(path: Path) -> bool:
     """Whether it is a file of a result, of the report of one or several, or what a check found."""
     folder, above = path.parent, path.parent.parent
@@ -164,6 +171,8 @@ def _told(path: Path, scrub: Scrub) -> Iterator[str]:
     if path.name.endswith(".jsonl.gz"):
         values: list[Any] = [json.loads(line) for line in text.splitlines()]
     elif path.suffix == ".txt":
+        for message in _cited_messages():
+            text = text.replace(message, "")
         values = text.splitlines()
     else:
         values = [tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)]
