@@ -95,12 +95,7 @@ def relative(times: pd.DataFrame, axes: Axes) -> None:
     Takes rows of ``analysis.speedups`` of one set of conditions. The rival is the line at 1.
     """
     axes.axhline(1.0, color=INK, linewidth=0.9, zorder=1.5)
-    rows = times.sort_values("size_bytes")
-    for name in levels.with_strangers(levels.MECHANISMS, rows["mechanism"].astype(str)):
-        mine = rows[rows["mechanism"] == name]
-        if len(mine):
-            _curve(axes, name, *_numbers(mine, ("size_bytes", "times", "lo", "hi")))
-    _log_axes(axes, rows["size_bytes"])
+    _curves(axes, times, ("times", "lo", "hi"))
 
 
 def durations(summary: pd.DataFrame, axes: Axes) -> None:
@@ -109,12 +104,7 @@ def durations(summary: pd.DataFrame, axes: Axes) -> None:
     Takes the rows of ``total`` of one set of conditions. A memory limit is a dotted line.
     """
     rows = summary[(summary["phase"] == "total") & (summary["median_ns"] > 0)]
-    rows = rows.sort_values("size_bytes")
-    for name in levels.with_strangers(levels.MECHANISMS, rows["mechanism"].astype(str)):
-        mine = rows[rows["mechanism"] == name]
-        if len(mine):
-            _curve(axes, name, *_numbers(mine, ("size_bytes", "median_ns", "lo_ns", "hi_ns")))
-    _log_axes(axes, rows["size_bytes"])
+    _curves(axes, rows, ("median_ns", "lo_ns", "hi_ns"))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda time_ns, _: short_time(time_ns)))
     axes.set_ylabel(measure("time", "lower"))
     for limit_bytes in rows.loc[rows["limit_bytes"] > 0, "limit_bytes"].unique():
@@ -123,6 +113,15 @@ def durations(summary: pd.DataFrame, axes: Axes) -> None:
             "memory limit", (float(limit_bytes), 1.0), xycoords=("data", "axes fraction"),
             xytext=(4, -2), textcoords="offset points", va="top", fontsize="small",
         )  # fmt: skip
+
+
+def _curves(axes: Axes, rows: pd.DataFrame, columns: Sequence[str]) -> None:
+    """``columns``: the middle of an interval and its ends."""
+    for name in levels.with_strangers(levels.MECHANISMS, rows["mechanism"].astype(str)):
+        mine = rows[rows["mechanism"] == name].sort_values("size_bytes")
+        if len(mine):
+            _curve(axes, name, *_numbers(mine, ("size_bytes", *columns)))
+    _log_axes(axes, rows["size_bytes"])
 
 
 def _numbers(rows: pd.DataFrame, columns: Sequence[str]) -> list[Floats]:
