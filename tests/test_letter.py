@@ -25,6 +25,7 @@ from vmabench.matrix.case import Case
 from vmabench.report.letter import Side, commit_message, cover_letter, side
 from vmabench.report.letter.checklist import missing
 from vmabench.report.letter.plain import WIDTH, clean, in_unit, table
+from vmabench.report.letter.sections import every_case
 from vmabench.store.format import Record, Result
 from vmabench.units import format_time
 
@@ -122,6 +123,19 @@ def test_the_appendix_has_every_case_that_can_be_compared() -> None:
     assert mine[2] == f"{100 * (row['ratio'] - 1):+.1f}%"
     assert mine[0] == format_time(float(row["a_ns"])).replace(" ", "")
     assert any(line.split()[2] == "~" for line in lines)
+
+
+def test_a_long_name_in_the_appendix_goes_on_below() -> None:
+    a, b = pair()
+    rows = compare(a.frame, b.frame, target_width=0.3).iloc[:2].copy()
+    rows["case_id"] = [
+        "readv/page:4K",
+        "pageserver/" + "/".join(f"axis:value{n}" for n in range(9)),
+    ]
+    text = every_case(rows)
+    fit_for_mail(text)
+    assert text.splitlines()[-1].startswith("   ")
+    assert "value8" in "".join(text.split())
 
 
 def test_golden_letter_of_one_run_is_a_draft() -> None:

@@ -131,8 +131,10 @@ def test_a_report_of_several_results_and_the_outcome_of_a_check_may_be_shown(
     assert len(list(complaints(top))) == 1
     report.unlink()
     (top / "checks/aa.json").write_text('{"machine": "secret-host"}')
-    (top / "published/notes.txt").write_text("")
-    first, second = complaints(top)
+    for name in ("checks/notes.txt", "published/notes.txt"):
+        (top / name).write_text("")
+    first, stray, second = complaints(top)
+    assert stray == "checks/notes.txt: belongs to no result directory"
     assert first.startswith("checks/aa.json: ")
     assert second == "published/notes.txt: belongs to no result directory"
 
