@@ -9,7 +9,7 @@ SOURCES := setup.py $(NATIVE) $(wildcard kernel/uapi/*.h)
 BUILT := bench/vmabench/native/vmabench-source
 
 .PHONY: help bench bench-host test lint typecheck crosscheck check-run check-counters check-aa check-sensitivity \
-	check-coverage check-analysis check-report path-lengths kernel-check audit audit-mutants sanitize format clean
+	check-coverage check-analysis check-report report notebooks path-lengths kernel-check audit audit-mutants sanitize format clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -69,6 +69,12 @@ check-analysis: $(VENV)/.bench $(BUILT) ## is the analysis of 2,000 cases quick 
 check-report: $(VENV)/.test $(BUILT) ## reports of 2,000 cases: how long, how much memory? takes a quiet minute
 	@$(BIN)/python bench/crosscheck/report_speed.py
 
+report: $(VENV)/.test $(BUILT) ## all that is derived of the committed results, made anew; CHECK=1 only compares
+	@$(BIN)/python bench/crosscheck/published.py $(if $(CHECK),--check)
+
+notebooks: $(VENV)/.notebooks $(BUILT) ## JupyterLab with the notebooks; they begin with the committed results
+	@$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) notebooks
+
 path-lengths: $(VENV)/.bench $(BUILT) ## has a path of the series grown? WRITE=1 keeps new figures
 	@$(BIN)/python bench/crosscheck/path_lengths.py $(if $(WRITE),--write)
 
@@ -96,6 +102,9 @@ $(VENV)/.bench: pyproject.toml setup.py bench/bootstrap.sh
 
 $(VENV)/.test: pyproject.toml setup.py bench/bootstrap.sh
 	@bench/bootstrap.sh test
+
+$(VENV)/.notebooks: pyproject.toml setup.py bench/bootstrap.sh
+	@bench/bootstrap.sh notebooks
 
 # The installation builds the core as well; this is for a source that changed since.
 $(BUILT): $(SOURCES) | $(VENV)/.bench

@@ -1,11 +1,11 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
 # Makes what one of the Makefile's targets needs: system packages, the virtual environment.
-# Usage: bootstrap.sh bench|test|lint|crosscheck|kernel-check
+# Usage: bootstrap.sh bench|test|notebooks|lint|crosscheck|kernel-check
 # What the guest needs is installed by the package itself (guest/base.py), when it is needed.
 set -eu
 
-what=${1:?usage: bootstrap.sh bench|test|lint|crosscheck|kernel-check}
+what=${1:?usage: bootstrap.sh bench|test|notebooks|lint|crosscheck|kernel-check}
 cd "$(dirname "$0")/.."
 venv=.venv
 
@@ -107,5 +107,9 @@ bench)
 test)
 	make_venv '.[dev]'
 	touch "$venv/.bench" "$venv/.test"
+	;;
+notebooks)
+	make_venv '.[notebooks]'
+	touch "$venv/.bench" "$venv/.notebooks"
 	;;
 esac

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.container import BarContainer, ErrorbarContainer
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from tests import synthetic
 from vmabench.analysis.costs import costs
@@ -16,7 +17,9 @@ from vmabench.analysis.frame import tidy
 from vmabench.analysis.stats import paired_ratio, summarize
 from vmabench.matrix.case import Case
 from vmabench.report import charts
-from vmabench.report.canvas import measure
+from vmabench.report.canvas import INK, PAPER, measure, picture
+from vmabench.report.changes import changes
+from vmabench.report.curves import durations
 from vmabench.report.style import look
 
 CASES = synthetic.cases(("fork", "readv", "memfd"), touches=(("read", 100),))
@@ -25,6 +28,81 @@ CASES = synthetic.cases(("fork", "readv", "memfd"), touches=(("read", 100),))
 @pytest.fixture(scope="module")
 def frame() -> pd.DataFrame:
     return tidy(synthetic.result(synthetic.records(CASES)))
+
+
+def x_of(line: Line2D) -> list[float]:
+    return [float(x) for x in np.asarray(line.get_xdata(), np.float64)]
+
+
+def latencies() -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "row": ["readv, futex", "memfd, busy"],
+            "p50_ns": [5000.0, 400.0], "lo_p50_ns": [4900.0, np.nan], "hi_p50_ns": [5200.0, np.nan],
+            "p99_ns": [9000.0, 900.0], "p999_ns": [20000.0, np.nan], "max_ns": [90000.0, 5000.0],
+        }
+    )  # fmt: skip
+
+
+def test_percentiles_are_points_from_the_middle_to_the_longest() -> None:
+    axes = drawn()
+    charts.percentiles(latencies(), axes)
+    axes.get_tightbbox()
+    assert axes.get_xscale() == "log"
+    assert labels(axes) == ["readv, futex", "memfd, busy"]
+    assert len(axes.containers) == 1  # the intervals of p50
+    points = [line for line in axes.lines if line.get_linestyle() == "None"][:4]
+    for line, column in zip(points, charts.PERCENTILE_LOOKS, strict=True):
+        np.testing.assert_allclose(np.asarray(line.get_xdata(), float), latencies()[column])
+    assert len({line.get_marker() for line in points}) == 4
+    assert "10 us" in [text.get_text() for text in axes.get_xticklabels()]
+    assert "lower is better" in axes.get_xlabel()
+
+
+def test_a_comparison_is_drawn_with_verdicts_filled() -> None:
+    compared = pd.DataFrame(
+        {
+            "case_id": ["readv/scenario:transfer/page:4K/size:4K"] * 3, "phase": "total",
+            "ratio": [1.2, 1.01, np.nan], "lo": [1.1, 0.9, np.nan], "hi": [1.3, 1.1, np.nan],
+            "verdict": ["slower", "~", "not comparable"],
+        }
+    )  # fmt: skip
+    axes = drawn()
+    changes(compared, axes)
+    assert labels(axes) == ["readv/transfer/4K/4K"] * 2
+    points = {
+        line.get_markerfacecolor(): x_of(line) for line in axes.lines if line.get_marker() == "o"
+    }
+    assert points == {INK: [1.2], PAPER: [1.01]}
+    paths = compared.drop(columns=["lo", "hi"]).assign(verdict=["longer", "~", "~"])
+    changes(paths, drawn())
+
+
+def test_times_over_sizes_have_the_limit_of_memory() -> None:
+    served = [
+        Case(name, "pageserver", "4K", size << 20, receivers=4, limit_bytes=8 << 20)
+        for name in ("fork", "readv")
+        for size in (4, 8, 16)
+    ]
+    axes = drawn()
+    durations(summarize(tidy(synthetic.result(synthetic.records(served)))), axes)
+    assert {str(one.get_label()) for one in axes.containers} == {"fork (proxy)", "readv"}
+    assert [text.get_text() for text in axes.texts] == ["memory limit"]
+    assert [8 << 20, 8 << 20] in [x_of(line) for line in axes.lines]
+    axes.get_tightbbox()
+    assert all(" " in text.get_text() for text in axes.get_yticklabels())  # 10 ms
+
+
+def test_a_picture_has_a_panel_for_each_function_and_the_names_below() -> None:
+    figure = picture(
+        lambda axes: axes.plot([1], label="a"), lambda axes: axes.plot([1], label="a"),
+        titles=["left"], legend=True,
+    )  # fmt: skip
+    figure.draw_without_rendering()
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["left", ""]
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["a"]
+    assert not any(legend.get_window_extent().overlaps(axes.bbox) for axes in figure.axes)
 
 
 def drawn() -> Axes:
@@ -116,7 +194,7 @@ def test_costs_are_bars_in_the_colour_of_their_mechanism(frame: pd.DataFrame) ->
     for name, bar in zip(labels(axes), bars.patches, strict=True):
         colour = look(name.removesuffix(" (proxy)")).colour
         assert to_hex(bar.get_facecolor()).upper() == colour.upper()
-    axes.figure.draw_without_rendering()  # type: ignore[union-attr]
+    axes.get_tightbbox()
     ticks = [text.get_text() for text in axes.get_xticklabels()]
     assert {"0", "16K", "32K"} <= set(ticks)
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests import synthetic
 from tests.command import vmabench
-from vmabench.analysis.claims import Outcome, judge
+from vmabench.analysis.claims import Outcome, judge, judge_any
 from vmabench.analysis.frame import COLUMNS, tidy
 from vmabench.analysis.levels import MECHANISMS
 from vmabench.matrix.case import Case
@@ -87,7 +87,7 @@ def test_the_published_claims_are_well_formed() -> None:
     found = published_claims()
     assert found[0].name == "writev-under-swap"
     assert "2019" in found[0].source
-    assert len({one.name for one in found}) == len(found) >= 12
+    assert len({one.name for one in found}) == len(found) >= 28
     for one in found:
         assert bool(one.needs) != bool(one.over)
         assert one.source
@@ -96,9 +96,36 @@ def test_the_published_claims_are_well_formed() -> None:
                 assert set(cases.columns) <= set(COLUMNS)
                 assert cases.columns["mechanism"] in MECHANISMS
         if one.over:
-            assert one.between[0] <= one.expected <= one.between[1]
+            if one.expected is None:
+                assert one.between[0] > 1
+            else:
+                assert one.between[0] <= one.expected <= one.between[1]
             assert bool(one.under) != one.doubling
             assert one.doubling or one.over.sizes == one.under.sizes  # type: ignore[union-attr]
+
+
+def test_where_only_a_direction_was_published_the_interval_decides() -> None:
+    claim = Claim("x", "readv is slower", "nobody", READV, FORK, between=(1.02, math.inf))
+    assert judge(frame(factor=3.0), claim).answer == "CONFIRMED"
+    assert judge(frame(factor=0.5), claim).remark == "at 1M, it is the other way round"
+    assert judge(frame(rounds=2, factor=3.0), claim).answer == "NOT CONFIRMED"
+
+
+def test_two_that_should_be_the_same_and_are_not() -> None:
+    claim = Claim("x", "they are equal", "nobody", READV, FORK, expected=1, between=(0.8, 1.25))
+    assert judge(frame(), claim).answer == "CONFIRMED"
+    for factor in (0.5, 2.0):
+        assert judge(frame(factor=factor), claim).remark == "at 1M, it is not about the same"
+
+
+def test_of_several_results_the_first_that_can_tell_answers() -> None:
+    without = tidy(synthetic.result(synthetic.records([Case("shm", "transfer", "4K", 4096)])))
+    found = judge_any([("a", without), ("b", frame(factor=40.0)), ("c", frame(factor=0.5))], CLAIM)
+    assert (found.answer, found.remark) == ("CONFIRMED", "at 1M, in b")
+    assert judge_any([("b", frame(factor=40.0))], CLAIM).remark == "at 1M"
+    nobody = judge_any([("a", without), ("d", without)], CLAIM)
+    assert nobody.answer == "UNSUPPORTED"
+    assert "was not measured" in nobody.remark
 
 
 def test_a_published_claim_on_a_result(tmp_path: Path) -> None:
@@ -111,8 +138,13 @@ def test_a_published_claim_on_a_result(tmp_path: Path) -> None:
     assert "measured 1." in text.stdout
     first = next(line for line in text.stdout.splitlines() if "UNSUPPORTED:" in line)
     assert "writev-under-swap" in first
-    data = json.loads(vmabench("claims", str(directory), "--json").stdout)
+    data = json.loads(
+        vmabench("claims", str(directory), "--json").stdout, parse_constant=pytest.fail
+    )
     assert [row["answer"] for row in data].count("CONFIRMED") == 1
+    both = vmabench("claims", str(directory), str(directory)).stdout
+    assert both.count("result   run") == 2
+    assert "at 64M, in run; published 1.10, confirmed [1.00..1.50]" in " ".join(both.split())
     listed = vmabench("list", "claims").stdout.splitlines()
     assert listed[0].startswith("writev-under-swap")
     assert len(listed) == len(published_claims())

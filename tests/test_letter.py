@@ -25,7 +25,9 @@ from vmabench.matrix.case import Case
 from vmabench.report.letter import Side, commit_message, cover_letter, side
 from vmabench.report.letter.checklist import missing
 from vmabench.report.letter.plain import WIDTH, clean, in_unit, table
+from vmabench.report.letter.sections import every_case
 from vmabench.store.format import Record, Result
+from vmabench.units import format_time
 
 MECHANISMS = ("clone", "fork", "readv", "memfd")
 CASES = [
@@ -80,6 +82,11 @@ def compared(sides: list[Side]) -> str:
     return cover_letter(sides, compare(a.frame, b.frame, target_width=0.3))
 
 
+def with_appendix(sides: list[Side]) -> str:
+    a, b = sides
+    return cover_letter(sides, compare(a.frame, b.frame, target_width=0.3), appendix=True)
+
+
 def fit_for_mail(text: str) -> None:
     assert text.isascii()
     assert "\t" not in text
@@ -99,6 +106,36 @@ def test_golden_letter_of_two_kernels() -> None:
     assert "DRAFT" not in text
     assert text.index("fork/transfer") < text.index("Not supported")
     assert "clone (4K pages, 1 cell) skipped" not in text  # it is the base that lacks it
+
+
+def test_the_appendix_has_every_case_that_can_be_compared() -> None:
+    text, without = with_appendix(pair()), compared(pair())
+    fit_for_mail(text)
+    assert text.startswith(without.rstrip("\n"))
+    head, *lines = text.removeprefix(without.rstrip("\n")).strip().splitlines()[2:]
+    assert head.split() == ["A", "%stddev", "%change", "B", "%stddev", "case"]
+    a, b = pair()
+    both = compare(a.frame, b.frame, target_width=0.3)
+    assert len(lines) == int((both["verdict"] != "not comparable").sum()) > 20
+    (mine,) = (line.split() for line in lines if line.endswith(" fork/transfer/4K/16M"))
+    is_mine = both["case_id"] == "fork/scenario:transfer/page:4K/size:16M"
+    (row,) = both[is_mine].to_dict("records")
+    assert mine[2] == f"{100 * (row['ratio'] - 1):+.1f}%"
+    assert mine[0] == format_time(float(row["a_ns"])).replace(" ", "")
+    assert any(line.split()[2] == "~" for line in lines)
+
+
+def test_a_long_name_in_the_appendix_goes_on_below() -> None:
+    a, b = pair()
+    rows = compare(a.frame, b.frame, target_width=0.3).iloc[:2].copy()
+    rows["case_id"] = [
+        "readv/page:4K",
+        "pageserver/" + "/".join(f"axis:value{n}" for n in range(9)),
+    ]
+    text = every_case(rows)
+    fit_for_mail(text)
+    assert text.splitlines()[-1].startswith("   ")
+    assert "value8" in "".join(text.split())
 
 
 def test_golden_letter_of_one_run_is_a_draft() -> None:
@@ -253,7 +290,8 @@ def test_no_data_makes_a_line_too_long(
         side(synthetic.result(synthetic.records(FEW, rounds=2, values=1))),
         side(result, "0123"),
     ]
-    for text in (cover_letter([both[1]]), commit_message([both[1]]), compared(both)):
+    letters = (cover_letter([both[1]]), commit_message([both[1]]), with_appendix(both))
+    for text in letters:
         fit_for_mail(text)
 
 
@@ -325,6 +363,9 @@ def test_the_commands(tmp_path: Path) -> None:
         "--patched", "fedcba987654",
     )  # fmt: skip
     assert "B = A + this series" in both.stdout
+    long = vmabench("compare", str(a), str(b), "--format", "cover-letter", "--appendix")
+    assert "Every case, time in ns" in long.stdout
+    assert "--appendix" in error_line(vmabench("compare", str(a), str(b), "--appendix"))
     short = vmabench("report", str(a), "--format", "commit-message")
     assert short.stdout.startswith("DRAFT")
     assert "cover-letter" in error_line(vmabench("report", str(a), "--base", "0123456789ab"))

@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from matplotlib.figure import Figure
 
 from tests import synthetic
 from tests.browser import Browser, browser
@@ -16,7 +17,8 @@ from tests.needs import needs
 from vmabench.analysis.levels import MECHANISMS
 from vmabench.matrix.case import Case
 from vmabench.report.build import Report
-from vmabench.store.format import Result
+from vmabench.report.page.drawings import fit
+from vmabench.store.format import Record, Result
 
 CASES = synthetic.cases(("clone", *synthetic.MECHANISMS))
 HOSTILE = (
@@ -101,6 +103,51 @@ def test_the_map_of_shares_is_there_where_it_was_measured(page: str) -> None:
     with_shares = Report(synthetic.result(synthetic.records(made, rounds=5, values=1))).html()
     assert f"<figcaption>{title}</figcaption>" in with_shares
     assert title not in page
+
+
+def test_words_around_a_figure_are_inside_of_it_and_its_data_has_the_rest() -> None:
+    figure = Figure(figsize=(4.6, 3.4))
+    axes = figure.add_axes((0.2, 0.2, 0.75, 0.7))
+    axes.plot([1, 1000], [1, 1000])
+    axes.set_yticks([1, 1000], ["a mechanism with a long name", "readv"])
+    axes.set_xticks([1000], ["a label that reaches out"])
+    axes.set_xlabel("two\nlines")
+    fit(axes)
+    words, whole = axes.get_tightbbox(), figure.bbox
+    assert words is not None
+    assert whole.containsx(words.x0)
+    assert whole.containsy(words.y0)
+    assert whole.containsx(words.x1)
+    assert whole.containsy(words.y1)
+    assert words.width > 0.95 * whole.width
+    assert words.height > 0.95 * whole.height
+
+
+def with_round_trips() -> Result:
+    waits = ("futex", "busy")
+    made = [Case("readv", "pingpong", "4K", 64, wait=wait) for wait in waits]
+    latencies: list[Record] = [
+        {
+            "kind": "latency", "round": number, "case": str(case), "count": 2000,
+            "sum_ns": 2000 * 1000, "max_ns": 90_000, "buckets": {"500": 1990, "900": 10},
+        }
+        for case in made
+        for number in range(1, 7)
+    ]  # fmt: skip
+    transfer = synthetic.cases(("fork", "readv"), scenarios=("transfer",))
+    return replace(synthetic.result(synthetic.records(transfer)), latencies=latencies)
+
+
+def test_percentiles_of_round_trips_are_drawn_and_told() -> None:
+    page = Report(with_round_trips()).html()
+    assert "Round trips of small messages" in Tags(page).headings
+    assert "<figcaption>64 there and back, 4K pages</figcaption>" in page
+    table = page.partition("Single operations")[2].partition("</table>")[0]
+    assert table.count("<tr>") == 3
+    assert "90.0 us" in table
+    drawing = page.partition("64 there and back")[2].partition("</svg>")[0]
+    assert "readv, futex" in drawing
+    assert "readv, busy" in drawing
 
 
 def test_it_needs_nothing_else_and_is_small(page: str) -> None:

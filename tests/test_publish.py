@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,9 @@ from tests import synthetic
 from tests.command import error_line, vmabench
 from tests.needs import needs
 from vmabench.errors import FormatError
+from vmabench.matrix.claims import published_claims
 from vmabench.report.build import Report
+from vmabench.store.format import LATENCY
 from vmabench.store.publish import clean, complaints, publish, scrubber
 from vmabench.store.reader import read
 
@@ -85,7 +88,55 @@ def test_publishing_twice_changes_nothing(told: Path, tmp_path: Path) -> None:
     once = publish(told, tmp_path / "once")
     twice = publish(once, tmp_path / "twice")
     for path in sorted(once.iterdir()):
-        assert contents(path) == contents(twice / path.name)
+        assert path.read_bytes() == (twice / path.name).read_bytes()
+
+
+def test_single_operations_go_along(told: Path, tmp_path: Path) -> None:
+    latencies: list[dict[str, object]] = [
+        {
+            "kind": "latency", "round": number, "case": str(CASES[0]), "count": 3, "sum_ns": 30,
+            "max_ns": 12, "buckets": {"9": 2, "12": 1}, "stride": 1, "chart_max_ns": [9, 9, 12],
+            "chart_mean_ns": [9, 9, 12], "note": "/home/jane/kernel",
+        }
+        for number in (1, 2)
+    ]  # fmt: skip
+    (told / LATENCY).parent.mkdir()
+    (told / LATENCY).write_bytes(gzip.compress("".join(map(line, latencies)).encode()))
+    made = publish(told, tmp_path / "out")
+    expected = [record | {"note": "<path>"} for record in latencies]
+    assert read(made).latencies == expected
+    assert list(complaints(made)) == []
+    shutil.copy(told / LATENCY, made / LATENCY)
+    (fault,) = complaints(made)
+    assert fault.startswith(f"{LATENCY}: ")
+
+
+def line(record: Mapping[str, object]) -> str:
+    return json.dumps(record) + "\n"
+
+
+def test_a_report_of_several_results_and_the_outcome_of_a_check_may_be_shown(
+    told: Path, tmp_path: Path
+) -> None:
+    top = tmp_path / "results"
+    publish(told, top / "published" / "one")
+    for name in ("published/report/report.txt", "checks/aa.json"):
+        (top / name).parent.mkdir(exist_ok=True)
+        (top / name).write_text("{}")
+    assert list(complaints(top)) == []
+    report = top / "published/report/report.txt"
+    report.write_text(f"as published in\n{published_claims()[0].source}\n")
+    assert list(complaints(top)) == []
+    report.write_text("as told by <jane.doe@elsewhere.example.org>\n")
+    assert len(list(complaints(top))) == 1
+    report.unlink()
+    (top / "checks/aa.json").write_text('{"machine": "secret-host"}')
+    for name in ("checks/notes.txt", "published/notes.txt"):
+        (top / name).write_text("")
+    first, stray, second = complaints(top)
+    assert stray == "checks/notes.txt: belongs to no result directory"
+    assert first.startswith("checks/aa.json: ")
+    assert second == "published/notes.txt: belongs to no result directory"
 
 
 def test_each_place_is_looked_at(told: Path, tmp_path: Path) -> None:
@@ -148,7 +199,10 @@ def test_the_hook_refuses_what_is_staged(tmp_path: Path) -> None:
 
     (tree / "file").write_text("")
     assert hook() == 0
-    run = synthetic.write(tree / "results/one", synthetic.records(CASES[:3], rounds=1))
+    stray = synthetic.write(tree / "results/one", synthetic.records(CASES[:3], rounds=1))
+    assert hook() == 1  # not in its place
+    shutil.rmtree(stray)
+    run = synthetic.write(tree / "results/published/one", synthetic.records(CASES[:3], rounds=1))
     assert hook() == 0
     machine = {"facts": synthetic.FACTS | {"hostname": "secret-host"}}
     (run / "machine.json").write_text(json.dumps(machine))
@@ -156,13 +210,18 @@ def test_the_hook_refuses_what_is_staged(tmp_path: Path) -> None:
 
 
 @needs("git")
-def test_committed_results_are_published_ones(tmp_path: Path) -> None:
+def test_committed_results_are_published_ones() -> None:
+    done = subprocess.run(
+        [REPOSITORY / "bench/pre-commit.sh"], capture_output=True, text=True, check=False,
+        cwd=REPOSITORY, env=os.environ | {"VMABENCH_PYTHON": sys.executable},
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@needs("git")
+def test_committed_results_are_small() -> None:
     listed = subprocess.run(
         ["git", "-C", REPOSITORY, "ls-files", "results"], capture_output=True, text=True, check=True
     ).stdout.split()
     assert "results/README.md" in listed
-    for name in listed:
-        target = tmp_path / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(REPOSITORY / name, target)
-    assert list(complaints(tmp_path / "results")) == []
+    assert sum((REPOSITORY / name).stat().st_size for name in listed) < 5_000_000

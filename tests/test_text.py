@@ -16,12 +16,20 @@ from tests import synthetic
 from vmabench.analysis.crossover import Crossover
 from vmabench.analysis.frame import tidy
 from vmabench.analysis.stats import summarize
+from vmabench.errors import UsageError
 from vmabench.matrix.case import Case
 from vmabench.report.findings import findings, headline, sentence, short_place
 from vmabench.report.layout import layout
-from vmabench.report.tables import latency_tables, phase_tables, scatter_tables, time_cell
+from vmabench.report.tables import (
+    backing,
+    latency_tables,
+    phase_tables,
+    scatter_tables,
+    time_cell,
+    times,
+)
 from vmabench.report.text import brief_report, header, missing, text_report
-from vmabench.report.words import WIDTH, approximate_size, listed, three_digits
+from vmabench.report.words import WIDTH, approximate_size, bulleted, listed, three_digits
 from vmabench.store.format import Record, Result
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -198,6 +206,34 @@ def test_cells() -> None:
     assert time_cell(row | {"lo_ns": float("nan"), "hi_ns": float("nan")}) == "64.2us"
     assert time_cell(row | {"median_ns": float("nan"), "outcome": "skipped"}) == "skipped"
     assert time_cell(row | {"median_ns": 0.0}) == "0"
+
+
+def test_times_as_a_table_for_notebooks() -> None:
+    cases = synthetic.cases(("fork", "readv"), scenarios=("transfer",))
+    summary = summarize(tidy(synthetic.result(synthetic.records(cases))))
+    table = times(summary.query("page == '4K'"), "size_bytes", "mechanism")
+    assert list(table.columns)[-2:] == ["fork (proxy)", "readv"]
+    assert list(table.index)[:2] == ["4K", "16K"]
+    (cell,) = summary.query(
+        "page == '4K' and size_bytes == 16384 and mechanism == 'readv'"
+    ).to_dict("records")
+    assert table.loc["16K", "readv"] == time_cell({str(name): one for name, one in cell.items()})
+    assert table.loc["16K", "clone"] == "-"
+    with pytest.raises(UsageError, match="select first"):
+        times(summary, "size_bytes", "mechanism")
+
+
+def test_the_backing_is_told_by_page() -> None:
+    cases = synthetic.cases(("fork", "readv"), scenarios=("transfer",))
+    found = backing(tidy(synthetic.result(synthetic.records(cases, rounds=2))))
+    assert found["source"].to_numpy().tolist() == [[0.0, 0.0], [100.0, 100.0]]
+    assert list(found.index) == ["4K", "2M"]
+
+
+def test_sentences_are_wrapped_below_their_title() -> None:
+    text = bulleted("Found", ["short", "long " * 30])
+    assert text.startswith("Found\n- short\n- long")
+    assert max(map(len, text.splitlines())) <= WIDTH
 
 
 def test_a_wide_table_goes_on_below_with_its_first_column() -> None:

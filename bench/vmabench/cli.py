@@ -97,6 +97,11 @@ def build_parser() -> argparse.ArgumentParser:
     compare.add_argument("--base", metavar="COMMIT", help="of A's kernel, for a letter")
     compare.add_argument("--patched", metavar="COMMIT", help="of B's kernel, for a letter")
     compare.add_argument(
+        "--appendix",
+        action="store_true",
+        help="below a cover letter, every case as the robot has it",
+    )
+    compare.add_argument(
         "--force", action="store_true", help="compare what is not comparable, and mark it"
     )
     compare.add_argument(
@@ -134,7 +139,9 @@ def build_parser() -> argparse.ArgumentParser:
 def _add_results(commands: "argparse._SubParsersAction[_Parser]") -> None:
     """What is done with results that are there."""
     claims = commands.add_parser("claims", help="published results: confirmed here, or not")
-    claims.add_argument("directory", metavar="DIR")
+    claims.add_argument(
+        "directory", metavar="DIR", nargs="+", help="of several, the first that can tell answers"
+    )
     claims.add_argument("--json", action="store_true", help="for programs")
 
     publish = commands.add_parser("publish", help="a copy of a result that strangers may see")

@@ -2,7 +2,8 @@
 """Whether what was measured confirms what was published."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import pandas as pd
@@ -29,6 +30,18 @@ class Outcome:
     remark: str = ""
 
 
+def judge_any(frames: Sequence[tuple[str, pd.DataFrame]], claim: Claim) -> Outcome:
+    """Hold a claim against several results, each with its name: the first that can tell answers.
+
+    The remark then names it. Where none can, it is what the first one lacks that is told.
+    """
+    outcomes = [(name, judge(frame, claim)) for name, frame in frames]
+    for name, found in outcomes:
+        if found.answer != "UNSUPPORTED":
+            return replace(found, remark=f"{found.remark}, in {name}") if frames[1:] else found
+    return outcomes[0][1]
+
+
 def judge(frame: pd.DataFrame, claim: Claim) -> Outcome:
     """Hold one claim against a tidy frame of times.
 
@@ -53,14 +66,19 @@ def judge(frame: pd.DataFrame, claim: Claim) -> Outcome:
 def _answer(claim: Claim, ratio: float, lo: float, hi: float) -> tuple[Answer, str]:
     least, most = claim.between
     if not least <= ratio <= most:
-        same = (ratio > 1) == (claim.expected > 1)
-        return "NOT CONFIRMED", (
-            ", the direction holds, the size does not" if same else ", it is the other way round"
-        )
+        return "NOT CONFIRMED", _amiss(ratio, least, most)
     certain = lo > 1 or hi < 1
     if least > 1 and not certain:
         return "NOT CONFIRMED", ", the interval holds 1 or there is none: more rounds"
     return "CONFIRMED", ""
+
+
+def _amiss(ratio: float, least: float, most: float) -> str:
+    if least < 1 < most:
+        return ", it is not about the same"
+    if (ratio > 1) == (least >= 1):
+        return ", the direction holds, the size does not"
+    return ", it is the other way round"
 
 
 def _pair(frame: pd.DataFrame, claim: Claim) -> list[tuple[str, str, int]] | str:

@@ -8,27 +8,34 @@ from dataclasses import asdict
 from vmabench.commands.output import say, say_json
 from vmabench.errors import UsageError
 from vmabench.matrix.claims import published_claims
+from vmabench.store.format import Result
 from vmabench.store.reader import read, refuse_injected
 
 
 def claims(args: argparse.Namespace) -> int:
-    from vmabench.analysis.claims import judge
-    from vmabench.analysis.frame import tidy
-    from vmabench.report.claims import claims_text
+    from vmabench.report.claims import claims_report, outcomes
 
-    result = read(args.directory)
-    refuse_injected(result)
-    if result.header.get("clock") == "instructions":
-        raise UsageError(f"{result.directory} holds counts of instructions: claims are of times")
-    frame = tidy(result)
-    outcomes = [judge(frame, claim) for claim in published_claims()]
+    results = [_timed(directory) for directory in args.directory]
     if args.json:
-        rows = [asdict(outcome) for outcome in outcomes]
-        say_json([{key: _known(value) for key, value in row.items()} for row in rows])
+        found = outcomes(results, published_claims())
+        say_json([_known(asdict(outcome)) for outcome in found])
     else:
-        say(claims_text(outcomes, result).rstrip("\n"))
+        say(claims_report(results).rstrip("\n"))
     return 0
 
 
+def _timed(directory: str) -> Result:
+    result = read(directory)
+    refuse_injected(result)
+    if result.header.get("clock") == "instructions":
+        raise UsageError(f"{result.directory} holds counts of instructions: claims are of times")
+    return result
+
+
 def _known(value: object) -> object:
-    return None if isinstance(value, float) and math.isnan(value) else value
+    """JSON has neither NaN nor infinity: such a value is null."""
+    if isinstance(value, dict):
+        return {name: _known(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_known(one) for one in value]
+    return value if not isinstance(value, float) or math.isfinite(value) else None

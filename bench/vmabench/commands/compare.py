@@ -26,6 +26,8 @@ _SAME_HEADER = {"thp": "THP setting", "source_cpu": "source CPU", "receiver_cpu"
 
 
 def compare(args: argparse.Namespace) -> int:
+    if args.appendix and args.format != "cover-letter":
+        raise UsageError("--appendix goes with --format cover-letter only")
     a, b = (_read(path, name, args.partial) for path, name in ((args.a, "A"), (args.b, "B")))
     clocks = [str(result.header.get("clock", "raw")) for result in (a, b)]
     if clocks[0] != clocks[1]:
@@ -106,7 +108,8 @@ def _times(args: argparse.Namespace, a: Result, b: Result, forced: Sequence[str]
         say_json(rows_of(compared, forced))
     elif args.format in LETTERS:
         sides = [side(a, args.base), side(b, args.patched)]
-        say(letter(args.format, sides, compared, forced).rstrip("\n"))
+        text = letter(args.format, sides, compared, forced, appendix=args.appendix)
+        say(text.rstrip("\n"))
     elif args.format == "robot":
         say(robot_text(compared, (_name(a), _name(b)), marked=bool(forced)).rstrip("\n"))
     else:

@@ -24,7 +24,8 @@ class Cases:
 class Claim:
     """One published result: ``over`` takes ``expected`` times as long as ``under``.
 
-    ``between`` are the ratios that still confirm it. With ``doubling`` there is no ``under``: it is
+    ``expected`` is None where only a direction was published; ``between`` are the ratios that still
+    confirm it. With ``doubling`` there is no ``under``: it is
     the largest growth of ``over`` from one size to twice that size. ``needs`` says what this suite
     lacks to try it; the claim then has no cases.
     """
@@ -35,7 +36,7 @@ class Claim:
     over: Cases | None = None
     under: Cases | None = None
     doubling: bool = False
-    expected: float = 1.0
+    expected: float | None = None
     between: tuple[float, float] = (1.0, 1.0)
     needs: str = ""
 

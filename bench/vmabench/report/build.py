@@ -54,7 +54,7 @@ class Report:
 
     def html(self) -> str:
         """The whole report as one HTML file that needs nothing else."""
-        with _quiet_matplotlib():
+        with quiet_matplotlib():
             from vmabench.report.page import page  # half a second
 
             return page(self._result, self._frame, self._summary)
@@ -64,16 +64,12 @@ class Report:
 
         Returns the paths, the text first. The same result gives the same bytes.
         """
-        base = Path(directory)
-        try:
-            base.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise MachineError(f"could not make {base}: {error.strerror}") from error
+        base = make_folder(Path(directory))
         with replacing(base / TEXT) as unfinished:
             unfinished.write_text(self.text(), encoding="utf-8")
         if self._counted:
             return [base / TEXT]
-        with _quiet_matplotlib():
+        with quiet_matplotlib():
             from vmabench.report.canvas import save  # half a second
             from vmabench.report.figures import throughput_figure
 
@@ -98,8 +94,17 @@ class Report:
         return [base / name for name in MAPS]
 
 
+def make_folder(directory: Path) -> Path:
+    """The directory, made if need be; raises MachineError."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise MachineError(f"could not make {directory}: {error.strerror}") from error
+    return directory
+
+
 @contextlib.contextmanager
-def _quiet_matplotlib() -> Iterator[None]:
+def quiet_matplotlib() -> Iterator[None]:
     """Without matplotlib's remarks on a home directory that can't be written to: it needs none."""
     logger = logging.getLogger("matplotlib")
     level = logger.level

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What all figures have in common: style, axes, legends, and how they become files."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,7 +12,14 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, MultipleLocator, NullLocator
+from matplotlib.ticker import (
+    FixedLocator,
+    FuncFormatter,
+    LogLocator,
+    MaxNLocator,
+    MultipleLocator,
+    NullLocator,
+)
 
 from vmabench.atomic import replacing
 from vmabench.report.style import by_family, look
@@ -68,6 +75,17 @@ def time_axis(axis: Axis) -> None:
     axis.set_major_formatter(FuncFormatter(lambda time_ns, _: short_time(time_ns)))
 
 
+def log_time_axis(axis: Axis, first_ns: float, last_ns: float) -> None:
+    """Ticks of a log axis of nanoseconds: at each power of ten, or at a few steps of it.
+
+    ``1 us``, ``10 us``, ``100 us``; of less than a decade ``2 us``, ``3 us``, ``5 us``.
+    """
+    wide = last_ns / first_ns > 30
+    axis.set_major_locator(LogLocator(subs=(1.0,) if wide else (1.0, 2.0, 3.0, 5.0)))
+    axis.set_major_formatter(FuncFormatter(lambda time_ns, _: short_time(time_ns)))
+    axis.set_minor_locator(NullLocator())
+
+
 def bytes_axis(axis: Axis, most_bytes: float) -> None:
     """A linear axis of bytes from 0 on, with ticks at powers of two: ``0``, ``16K``, ``32K``."""
     step = 2.0 ** np.ceil(np.log2(most_bytes / 4))
@@ -110,6 +128,36 @@ def add_legend(figure: Figure, mechanisms: Sequence[str]) -> None:
     for line, text in zip(handles, legend.get_texts(), strict=True):
         if isinstance(line, Patch):
             text.set_fontweight("bold")
+
+
+def picture(
+    *draw: Callable[[Axes], object],
+    titles: Sequence[str] = (),
+    width: float = 5.2,
+    height: float = 3.8,
+    legend: bool = False,
+) -> Figure:
+    """A figure with a panel for each function, beside each other; ``width`` is that of one panel.
+
+    With ``legend`` the names of what is drawn stand below, each once.
+
+    >>> picture(lambda axes: axes.set_title("an empty panel")).axes[0].get_title()
+    'an empty panel'
+    """
+    with mpl.rc_context(STYLE | {"font.size": 10.5}):
+        figure = Figure(figsize=(width * len(draw), height), dpi=DPI, layout="constrained")
+        for one, axes in zip(draw, figure.subplots(1, len(draw), squeeze=False)[0], strict=True):
+            one(axes)
+        for title, axes in zip(titles, figure.axes, strict=False):
+            axes.set_title(title, loc="left")
+        if legend:
+            named = [axes.get_legend_handles_labels() for axes in figure.axes]
+            found = {text: handle for pair in named for handle, text in zip(*pair, strict=True)}
+            figure.legend(
+                list(found.values()), list(found), loc="outside lower center", ncols=4,
+                frameon=False,
+            )  # fmt: skip
+    return figure
 
 
 def save(figure: Figure, path: Path) -> None:

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The other pictures: crossover map, phases, costs, rounds. Each draws rows into an Axes."""
+"""The other pictures: crossover map, phases, costs, rounds, percentiles.
+
+Each function draws rows into an Axes that is given.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +15,16 @@ from matplotlib.ticker import MaxNLocator
 
 from vmabench.analysis import levels
 from vmabench.analysis.intervals import Floats
-from vmabench.report.canvas import INK, PAPER, bytes_axis, grid, measure, time_axis
+from vmabench.report.canvas import (
+    GRID,
+    INK,
+    PAPER,
+    bytes_axis,
+    grid,
+    log_time_axis,
+    measure,
+    time_axis,
+)
 from vmabench.report.style import look
 from vmabench.report.words import label, three_digits
 from vmabench.units import format_size
@@ -21,8 +33,16 @@ from vmabench.units import format_size
 PHASE_LOOKS = {
     "attach": ("#4477AA", ""),
     "transfer": ("#EE9955", "//"),
-    "touch": ("#55AA88", ".."),
+    "touch": ("#55AA88", "\\\\"),  # lines: dots are a hundred curves in a file
     "release": ("#BB88AA", "xx"),
+}
+
+#: column -> name, colour, marker; the markers tell them apart without the colour too
+PERCENTILE_LOOKS = {
+    "p50_ns": ("p50", "#0072B2", "o"),
+    "p99_ns": ("p99", "#009E73", "s"),
+    "p999_ns": ("p99.9", "#E69F00", "D"),
+    "max_ns": ("longest", "#D55E00", "X"),
 }
 
 #: in the colours of readv (it wins) and clone; pale, so that dark words stand out
@@ -78,7 +98,7 @@ def phases(summary: pd.DataFrame, axes: Axes) -> None:
             edgecolor=PAPER, linewidth=0.4,
         )  # fmt: skip
         start += width
-    _intervals(axes, places, *(total[f"{name}_ns"] for name in ("median", "lo", "hi")))
+    intervals(axes, places, *(total[f"{name}_ns"] for name in ("median", "lo", "hi")))
     axes.set_yticks(places, [label(name) for name in names])
     time_axis(axes.xaxis)
     axes.set_xlabel(measure("time of one operation", "lower", "x"))
@@ -92,7 +112,7 @@ def cost_bars(costs: pd.DataFrame, axes: Axes, what: str) -> None:
     places = np.arange(len(names), dtype=np.float64)
     values = rows["median"].to_numpy(dtype=np.float64)
     axes.barh(places, values, height=0.7, color=[look(name).colour for name in names])
-    _intervals(axes, places, *(rows[name] for name in ("median", "lo", "hi")))
+    intervals(axes, places, *(rows[name] for name in ("median", "lo", "hi")))
     axes.set_yticks(places, [label(name) for name in names])
     axes.xaxis.set_major_locator(MaxNLocator(4))
     if str(rows["counter"].iloc[0]).endswith("_bytes"):
@@ -128,7 +148,30 @@ def rounds(drift: pd.DataFrame, axes: Axes, mechanisms: Sequence[str] | None = N
     grid(axes)
 
 
-def _intervals(axes: Axes, places: Floats, middle: Any, lo: Any, hi: Any) -> None:
+def percentiles(rows: pd.DataFrame, axes: Axes) -> None:
+    """Single operations on a log axis, from p50 to the longest of all: mechanisms down.
+
+    Takes the rows of ``analysis.latency.summarise`` of one page and size, with a column ``row``,
+    the words for their mechanism. The line through p50 is its 95 % interval.
+    """
+    places = np.arange(len(rows), dtype=np.float64)[::-1]
+    first, last = (rows[name].to_numpy(dtype=np.float64) for name in ("p50_ns", "max_ns"))
+    axes.hlines(places, first, last, color=GRID, linewidth=2.5, zorder=1)
+    for column, (_, colour, marker) in PERCENTILE_LOOKS.items():
+        axes.plot(
+            rows[column].to_numpy(dtype=np.float64), places, linestyle="none", marker=marker,
+            color=colour, markersize=6,
+        )  # fmt: skip
+    intervals(axes, places, *(rows[name] for name in ("p50_ns", "lo_p50_ns", "hi_p50_ns")))
+    axes.set_yticks(places, list(rows["row"]))
+    axes.set_xscale("log")
+    log_time_axis(axes.xaxis, first.min(), last.max())
+    axes.set_xlabel(measure("time of one round trip", "lower", "x"))
+    grid(axes, "x")
+
+
+def intervals(axes: Axes, places: Floats, middle: Any, lo: Any, hi: Any) -> None:
+    """The intervals of bars or points that lie one above the other, at ``places``."""
     ends = [series.to_numpy(dtype=np.float64) for series in (middle, lo, hi)]
     axes.errorbar(
         ends[0], places, xerr=_reach(*ends), linestyle="none", color=INK, capsize=2.5,

@@ -4,7 +4,7 @@
 Each function draws into an Axes that is given, and takes the rows of one panel.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -15,7 +15,8 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 from vmabench.analysis import levels
 from vmabench.analysis.crossover import Crossover
 from vmabench.analysis.frame import CONDITIONS
-from vmabench.report.canvas import GRID, PAPER, grid, size_axis
+from vmabench.analysis.intervals import Floats
+from vmabench.report.canvas import GRID, INK, PAPER, grid, measure, short_time, size_axis
 from vmabench.report.findings import short_place
 from vmabench.report.style import by_family, look
 from vmabench.report.words import condition_words, label
@@ -53,12 +54,7 @@ def throughput(summary: pd.DataFrame, axes: Axes, family: str | None = None) -> 
         elif len(mine):
             rate = mine["bytes_per_s"].to_numpy(dtype=np.float64) / 1e9
             axes.plot(mine["size_bytes"], rate, color=GRID, linewidth=1.0, zorder=1.2)
-    axes.set_xscale("log", base=2)
-    axes.set_yscale("log")
-    size_axis(axes.xaxis, rows["size_bytes"])
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda rate, _: f"{rate:g}"))
-    axes.yaxis.set_minor_locator(NullLocator())
-    grid(axes)
+    _log_axes(axes, rows["size_bytes"])
 
 
 def mark_crossover(axes: Axes, found: Crossover, level: int = 0) -> None:
@@ -93,21 +89,76 @@ def mark_crossover(axes: Axes, found: Crossover, level: int = 0) -> None:
     )  # fmt: skip
 
 
+def relative(times: pd.DataFrame, axes: Axes) -> None:
+    """A line for each mechanism: how many times as fast as the rival, against size.
+
+    Takes rows of ``analysis.speedups`` of one set of conditions. The rival is the line at 1.
+    """
+    axes.axhline(1.0, color=INK, linewidth=0.9, zorder=1.5)
+    _curves(axes, times, ("times", "lo", "hi"))
+
+
+def durations(summary: pd.DataFrame, axes: Axes) -> None:
+    """A line for each mechanism: the time of one operation against size, with its intervals.
+
+    Takes the rows of ``total`` of one set of conditions. A memory limit is a dotted line.
+    """
+    rows = summary[(summary["phase"] == "total") & (summary["median_ns"] > 0)]
+    _curves(axes, rows, ("median_ns", "lo_ns", "hi_ns"))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda time_ns, _: short_time(time_ns)))
+    axes.set_ylabel(measure("time", "lower"))
+    for limit_bytes in rows.loc[rows["limit_bytes"] > 0, "limit_bytes"].unique():
+        axes.axvline(float(limit_bytes), color=INK, linewidth=1.0, linestyle=":", zorder=1.5)
+        axes.annotate(
+            "memory limit", (float(limit_bytes), 1.0), xycoords=("data", "axes fraction"),
+            xytext=(4, -2), textcoords="offset points", va="top", fontsize="small",
+        )  # fmt: skip
+
+
+def _curves(axes: Axes, rows: pd.DataFrame, columns: Sequence[str]) -> None:
+    """``columns``: the middle of an interval and its ends."""
+    for name in levels.with_strangers(levels.MECHANISMS, rows["mechanism"].astype(str)):
+        mine = rows[rows["mechanism"] == name].sort_values("size_bytes")
+        if len(mine):
+            _curve(axes, name, *_numbers(mine, ("size_bytes", *columns)))
+    _log_axes(axes, rows["size_bytes"])
+
+
+def _numbers(rows: pd.DataFrame, columns: Sequence[str]) -> list[Floats]:
+    return [rows[name].to_numpy(dtype=np.float64) for name in columns]
+
+
 def _line(axes: Axes, mechanism: str, rows: pd.DataFrame) -> None:
     style = look(mechanism)
-    sizes = rows["size_bytes"].to_numpy(dtype=np.float64)
-    rate, lo, hi = (
-        rows[f"{name}bytes_per_s"].to_numpy(dtype=np.float64) / 1e9 for name in ("", "lo_", "hi_")
-    )
-    shares = mechanism not in levels.COPYING
-    axes.errorbar(
-        sizes, rate, yerr=np.array([rate - lo, hi - rate]), label=label(mechanism),
-        color=style.colour, marker=style.marker, markersize=6, capsize=2.5, elinewidth=1.1,
-        linewidth=2.0 if shares else 1.5, linestyle=style.dash, zorder=3 if shares else 2.5,
-    )  # fmt: skip
+    columns = ("bytes_per_s", "lo_bytes_per_s", "hi_bytes_per_s")
+    sizes, *rates = _numbers(rows, ("size_bytes", *columns))
+    rate, lo, hi = (one / 1e9 for one in rates)
+    _curve(axes, mechanism, sizes, rate, lo, hi)
     unstable = (rows["outcome"] == "unstable").to_numpy()
     if unstable.any():
         axes.plot(
             sizes[unstable], rate[unstable], linestyle="none", marker=style.marker, markersize=6,
             markerfacecolor=PAPER, markeredgecolor=style.colour, zorder=4,
         )  # fmt: skip
+
+
+def _curve(  # noqa: PLR0913, PLR0917 - a curve with its intervals
+    axes: Axes, mechanism: str, sizes: Floats, middle: Floats, lo: Floats, hi: Floats
+) -> None:
+    style = look(mechanism)
+    shares = mechanism not in levels.COPYING
+    axes.errorbar(
+        sizes, middle, yerr=np.array([middle - lo, hi - middle]), label=label(mechanism),
+        color=style.colour, marker=style.marker, markersize=6, capsize=2.5, elinewidth=1.1,
+        linewidth=2.0 if shares else 1.5, linestyle=style.dash, zorder=3 if shares else 2.5,
+    )  # fmt: skip
+
+
+def _log_axes(axes: Axes, sizes: "pd.Series[int]") -> None:
+    axes.set_xscale("log", base=2)
+    axes.set_yscale("log")
+    if len(sizes):
+        size_axis(axes.xaxis, sizes)
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_locator(NullLocator())
+    grid(axes)

@@ -3,6 +3,8 @@
 
 import textwrap
 from collections.abc import Sequence
+from functools import partial
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -12,10 +14,14 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from vmabench.analysis.crossover import Crossover
-from vmabench.report.canvas import DPI, STYLE, add_legend, measure
+from vmabench.analysis.frame import CONDITIONS
+from vmabench.analysis.stats import paired_ratio
+from vmabench.report.canvas import DPI, STYLE, add_legend, measure, picture
+from vmabench.report.charts import ratio_map
 from vmabench.report.curves import mark_crossover, panels, throughput
 from vmabench.report.findings import headline
 from vmabench.report.style import by_family
+from vmabench.report.words import condition_words, label
 
 _TITLE_COLUMNS = 90
 _LEGEND_INCHES = 2.6
@@ -23,6 +29,9 @@ _LEAST_INCHES = (11.0, 6.4)
 
 #: more lines than this in one panel can't be told apart: each family gets panels of its own
 MOST_LINES = 10
+
+#: a line of the map of ratios
+MAP_ROW_INCHES = 0.34
 
 #: a panel of few sizes still has room for its labels
 _LEAST_OCTAVES = 6.0
@@ -63,6 +72,26 @@ def throughput_figure(
             _mark(axes[0], columns, crossovers)
             add_legend(figure, sorted(names))
     return figure
+
+
+def ratio_figure(frame: pd.DataFrame, mechanism: str, baseline: str) -> Figure:
+    """How many times as fast as ``baseline`` in each cell: sizes across, conditions down."""
+    ratios = map_rows(frame, mechanism, baseline)
+    title = f"{label(mechanism)}: how many times as fast as {baseline}"
+    height = 1.2 + MAP_ROW_INCHES * ratios["row"].nunique()
+    return picture(partial(ratio_map, ratios), titles=[title], width=9.4, height=height)
+
+
+def map_rows(frame: pd.DataFrame, mechanism: str, baseline: str) -> pd.DataFrame:
+    """What ``charts.ratio_map`` draws: whole operations that were measured of both."""
+    ratios = paired_ratio(frame, mechanism, baseline)
+    ratios = ratios[(ratios["phase"] == "total") & ratios["ratio"].notna()]
+    return ratios.assign(row=[_row_words(row) for row in ratios.to_dict("records")])
+
+
+def _row_words(row: dict[Any, Any]) -> str:
+    conditions = {name: row[name] for name in CONDITIONS}
+    return f"{row['scenario']}, {row['page']}{condition_words(conditions)}"
 
 
 def _draw(

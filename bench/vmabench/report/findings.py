@@ -54,7 +54,7 @@ def in_words(frame: pd.DataFrame, summary: pd.DataFrame) -> list[str]:
 
 
 def _findings(frame: pd.DataFrame, summary: pd.DataFrame) -> list[str]:
-    found = [sentence(one) for one in main_crossovers(frame) if one.answer != "unmeasured"]
+    found = crossover_findings(frame)
     found += [text for name in SHARING if (text := _effect_of_pages(frame, summary, name))]
     found += _fastest_copies(summary)
     found += _fastest_deliveries(summary)
@@ -68,6 +68,11 @@ def main_crossovers(frame: pd.DataFrame) -> list[Crossover]:
     """Clone and fork against readv, for the bare operation."""
     bare = frame[frame["scenario"] == "transfer"]
     return [one for name in SHARING for one in crossovers(bare, name, RIVAL)]
+
+
+def crossover_findings(frame: pd.DataFrame) -> list[str]:
+    """A sentence for each of them that was measured."""
+    return [sentence(one) for one in main_crossovers(frame) if one.answer != "unmeasured"]
 
 
 def sentence(found: Crossover) -> str:

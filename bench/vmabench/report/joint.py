@@ -2,6 +2,7 @@
 """One report of several results: a machine, a guest on it, and the guest's path lengths."""
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -9,11 +10,15 @@ import pandas as pd
 from vmabench.analysis import levels
 from vmabench.analysis.distortion import BASELINE, distortion
 from vmabench.analysis.frame import tidy
-from vmabench.report.build import Report
+from vmabench.atomic import replacing
+from vmabench.report.build import TEXT, Report, make_folder, quiet_matplotlib
+from vmabench.report.claims import claims_report
 from vmabench.report.layout import layout
 from vmabench.report.words import label, three_digits
 from vmabench.store.format import Result
 from vmabench.units import format_size
+
+CLAIMS, OVERVIEW = "claims.txt", "overview.svg"
 
 _RULE = "=" * 72
 
@@ -26,6 +31,25 @@ the guest says of that mechanism against readv holds in direction at best."""
 def joint_report(results: Sequence[Result]) -> str:
     """The reports one after the other, and how far emulation distorts what it shows."""
     return f"\n{_RULE}\n\n".join(joint_parts(results))
+
+
+def write_joint(results: Sequence[Result], directory: Path | str) -> list[Path]:
+    """Write what several results say together: the text, the claims, and the overview of times.
+
+    Returns the paths. The same results give the same bytes. Raises MachineError, and UsageError
+    where no result has what the overview shows.
+    """
+    base = make_folder(Path(directory))
+    timed = [one for one in results if one.header.get("clock") != "instructions"]
+    for name, text in ((TEXT, joint_report(results)), (CLAIMS, claims_report(timed))):
+        with replacing(base / name) as unfinished:
+            unfinished.write_text(text, encoding="utf-8")
+    with quiet_matplotlib():
+        from vmabench.report.canvas import save  # half a second
+        from vmabench.report.overview import overview_figure
+
+        save(overview_figure(timed), base / OVERVIEW)
+    return [base / name for name in (TEXT, CLAIMS, OVERVIEW)]
 
 
 def joint_parts(results: Sequence[Result]) -> list[str]:

@@ -10,7 +10,7 @@ import pandas as pd
 from vmabench.analysis import levels
 from vmabench.analysis.frame import CONDITIONS
 from vmabench.report.layout import layout
-from vmabench.report.words import condition_words, label, listed, three_digits, wrapped
+from vmabench.report.words import bulleted, condition_words, label, listed, three_digits
 from vmabench.units import format_size
 
 NOTES = """\
@@ -88,4 +88,4 @@ def _table(rows: pd.DataFrame) -> str:
 
 def found_text(lengths: pd.DataFrame) -> str:
     found = findings(lengths)
-    return "Findings\n" + "\n".join(wrapped(f"- {text}") for text in found) if found else ""
+    return bulleted("Findings", found) if found else ""

@@ -21,7 +21,7 @@ OWN_TABLES = ("pingpong", "contention", "snapshot")
 Row = dict[str, Any]
 
 #: name in the text -> column
-_PERCENTILES = {"p50": "p50_ns", "p99": "p99_ns", "p99.9": "p999_ns", "max": "max_ns"}
+PERCENTILES = {"p50": "p50_ns", "p99": "p99_ns", "p99.9": "p999_ns", "max": "max_ns"}
 
 _OF_GAPS = """\
 taken: until the receiver had it. gap: from the end of one write of the source to that of the next.
@@ -40,10 +40,10 @@ def pingpong_tables(result: Result) -> Iterator[str]:
     summary = latency.summarise(result)
     if summary.empty:
         return
-    for key, rows in _sorted(summary, "pingpong").groupby(["page", "size_bytes"]):
+    for key, rows in of_scenario(summary, "pingpong").groupby(["page", "size_bytes"]):
         page, size = cast(tuple[str, int], key)
         lines = [
-            [_with(row, row["wait"]), *(_time(row[column]) for column in _PERCENTILES.values())]
+            [row_words(row), *(_time(row[column]) for column in PERCENTILES.values())]
             for row in _dicts(rows)
         ]
         count = int(rows["count"].min())
@@ -51,7 +51,7 @@ def pingpong_tables(result: Result) -> Iterator[str]:
             f"pingpong, {page} pages, {format_size(int(size))} there and back: {count} round trips"
             " or more; median of the rounds, max of all"
         )
-        yield f"{head}\n{layout(['mechanism', *_PERCENTILES], lines)}"
+        yield f"{head}\n{layout(['mechanism', *PERCENTILES], lines)}"
 
 
 def contention_tables(frame: pd.DataFrame) -> Iterator[str]:
@@ -108,8 +108,8 @@ def snapshot_tables(result: Result, frame: pd.DataFrame) -> Iterator[str]:
         yield f"{head}\n{layout(header, lines)}\n{_OF_GAPS}"
 
 
-def _sorted(summary: pd.DataFrame, scenario: str) -> pd.DataFrame:
-    """Its rows, in the order of the levels."""
+def of_scenario(summary: pd.DataFrame, scenario: str) -> pd.DataFrame:
+    """Its rows of ``analysis.latency.summarise``, in the order of the levels."""
     rows = summary[summary["scenario"] == scenario].copy()
     for name, order in (("mechanism", levels.MECHANISMS), ("wait", levels.WAITS)):
         known = levels.with_strangers(order, rows[name])
@@ -117,8 +117,9 @@ def _sorted(summary: pd.DataFrame, scenario: str) -> pd.DataFrame:
     return rows.sort_values(["page", "size_bytes", "mechanism", "wait"])
 
 
-def _with(row: Row, wait: str) -> str:
-    return f"{label(str(row['mechanism']))}, {wait}"
+def row_words(row: dict[Any, Any]) -> str:
+    """A mechanism, and how its sides wait: ``readv, futex``."""
+    return f"{label(str(row['mechanism']))}, {row['wait']}"
 
 
 def _crowd(row: Row) -> str:

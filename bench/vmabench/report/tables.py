@@ -9,6 +9,7 @@ import pandas as pd
 
 from vmabench.analysis import levels
 from vmabench.analysis.frame import CONDITIONS
+from vmabench.errors import UsageError
 from vmabench.report.findings import typical_size
 from vmabench.report.layout import layout
 from vmabench.report.words import condition_words, label, three_digits
@@ -61,6 +62,52 @@ def phase_tables(summary: pd.DataFrame) -> Iterator[str]:
         at_size = rows[(rows["size_bytes"] == size_bytes) & rows["median_ns"].notna()]
         head = f"{scenario}, {page} pages{words}, {format_size(size_bytes)}: where the time goes"
         yield f"{head}\n{_by_phase(at_size)}"
+
+
+def times(summary: pd.DataFrame, down: str, across: str) -> pd.DataFrame:
+    """The time of one operation as words, for a notebook: levels of two columns of ``summary``.
+
+    Takes rows that differ in nothing else; raises UsageError where two of them have one place.
+    ``-`` is no case.
+    """
+    whole = summary[summary["phase"] == "total"]
+    rows, columns = (_levels(whole[name]) for name in (down, across))
+    cells: dict[tuple[Any, Any], str] = {}
+    for row in _dicts(whole):
+        place = row[down], row[across]
+        if place in cells:
+            raise UsageError(
+                f"{down} {place[0]} and {across} {place[1]} are two cases or more: select first"
+            )
+        cells[place] = time_cell(row)
+    table = [[cells.get((row, column), "-") for column in columns] for row in rows]
+    return pd.DataFrame(
+        table,
+        index=pd.Index([_level(down, row) for row in rows], name=down),
+        columns=pd.Index([_level(across, column) for column in columns], name=across),
+    )
+
+
+def backing(frame: pd.DataFrame) -> pd.DataFrame:
+    """What memory is proved to be, a row for each page: percent of the bytes that huge pages map.
+
+    The least and the largest share of each side, of the cases that have values.
+    """
+    proved = frame[frame["outcome"].isin(["ok", "unstable"])]
+    sides = {"src_backed_pct": "source", "dst_backed_pct": "receiver"}
+    shares = proved.groupby("page", observed=True)[list(sides)].agg(["min", "max"])
+    return shares.rename(columns=sides)
+
+
+def _levels(column: "pd.Series[Any]") -> list[Any]:
+    """Those that occur, in their order."""
+    return list(column.drop_duplicates().sort_values())
+
+
+def _level(name: str, value: Any) -> str:
+    if name.endswith("_bytes"):
+        return format_size(int(value))
+    return label(str(value)) if name == "mechanism" else str(value)
 
 
 def time_cell(row: Row) -> str:

@@ -14,7 +14,7 @@ from vmabench.report.memory import memory_tables
 from vmabench.report.scenarios import OWN_TABLES, scenario_tables
 from vmabench.report.tables import latency_tables, phase_tables, rate_tables, scatter_tables
 from vmabench.report.touch import MAP_NOTE, map_tables
-from vmabench.report.words import kernel_line, label, listed, machine_line, wrapped
+from vmabench.report.words import bulleted, kernel_line, label, listed, machine_line, wrapped
 from vmabench.store.format import Result
 from vmabench.units import format_duration, format_time
 
@@ -152,8 +152,7 @@ def _joined(*parts: str) -> str:
 
 
 def _found(frame: pd.DataFrame, summary: pd.DataFrame) -> str:
-    found = in_words(frame, summary)
-    return "Findings\n" + "\n".join(wrapped(f"- {text}") for text in found)
+    return bulleted("Findings", in_words(frame, summary))
 
 
 def _end(summary: pd.DataFrame) -> tuple[str, str, str]:

@@ -102,6 +102,11 @@ def wrapped(text: str, indent: str = "  ") -> str:
     )
 
 
+def bulleted(title: str, sentences: Iterable[str]) -> str:
+    """A title and a line or more for each sentence."""
+    return "\n".join([title, *(wrapped(f"- {text}") for text in sentences)])
+
+
 def machine_line(result: Result) -> str:
     """Processor, processors in use and memory, as far as they are known."""
     facts = machine_facts(result)

@@ -75,6 +75,7 @@ one kind:
 """
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 #: Newest first. A change that makes old results incomparable stands in CHANGELOG too.
@@ -116,6 +117,11 @@ class Result:
     complete: bool
     damage: str | None = None
     latencies: list[Record] = field(default_factory=list, repr=False)
+
+    @property
+    def name(self) -> str:
+        """The directory's own name, without where it lies."""
+        return Path(self.directory).name
 
     def of_kind(self, kind: str) -> list[Record]:
         return [record for record in self.records if record["kind"] == kind]

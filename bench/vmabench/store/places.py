@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 RESULTS = Path("results")
+#: below it: the last outcomes of checks, and results that are committed
+CHECKS, PUBLISHED = "checks", "published"
 
 
 def default_directory(machine: str, kernel: str, now: datetime | None = None) -> Path:

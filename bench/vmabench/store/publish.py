@@ -19,12 +19,14 @@ from pathlib import Path
 from typing import Any
 
 from vmabench.errors import FormatError, UsageError
-from vmabench.store.format import MACHINE, PLAN, REPORT, SAMPLES, SUITE
+from vmabench.matrix.claims import published_claims
+from vmabench.store.format import LATENCY, MACHINE, PLAN, REPORT, SAMPLES, SUITE, Record, Result
+from vmabench.store.places import CHECKS
 from vmabench.store.reader import read, refuse_injected
 from vmabench.store.suite import build_suite, mechanisms_with_values, write_suite
 from vmabench.store.writer import Writer
 
-FILES = (PLAN, MACHINE, SAMPLES, SUITE)
+FILES = (PLAN, MACHINE, SAMPLES, SUITE, LATENCY)
 _DERIVED = {".txt", ".png", ".svg", ".html"}
 
 #: keys whose values tell who and where, in whatever file; pyperf's among them
@@ -57,22 +59,32 @@ def publish(source: Path | str, target: Path | str) -> Path:
         raise FormatError(f"{source} is not whole and can't be published: {result.damage}")
     scrub = scrubber()
     writer = Writer(Path(target), clean(result.plan, scrub), clean(result.machine, scrub))
-    pending: list[dict[str, Any]] = []
-    for record in result.records:
-        pending.append(clean(record, scrub))
-        if record["kind"] in ("round", "end"):
-            writer.append(pending)
-            pending = []
-    writer.append(pending)
+    for records in _by_round(result):
+        writer.append([clean(record, scrub) for record in records])
     if mechanisms_with_values(result):
         write_suite(build_suite(read(target)), writer.directory / SUITE)
     return writer.directory
 
 
+def _by_round(result: Result) -> Iterator[list[Record]]:
+    """The records as the run wrote them: those of a round together, single operations with them."""
+    latencies: dict[int, list[Record]] = {}
+    for record in result.latencies:
+        latencies.setdefault(record["round"], []).append(record)
+    pending: list[Record] = []
+    for record in result.records:
+        pending.append(record)
+        if record["kind"] in ("round", "end"):
+            yield pending + latencies.pop(record.get("round", 0), [])
+            pending = []
+    yield [*pending, *(record for left in latencies.values() for record in left)]
+
+
 def complaints(top: Path | str) -> Iterator[str]:
     """Why what lies below ``top`` may not be shown: one sentence each, none if it may.
 
-    Every file must be a README.md, or belong to a result directory in its published form.
+    Every file must be a README.md, the outcome of a check, or belong to a result directory in its
+    published form.
     """
     base = Path(top)
     if not base.is_dir():
@@ -120,16 +132,31 @@ def _own_names() -> list[str]:
 
 
 def _faults(path: Path, scrub: Scrub) -> Iterator[str]:
-    in_report = path.parent.name == REPORT
-    home = path.parent.parent if in_report else path.parent
-    known = path.suffix in _DERIVED if in_report else path.name in FILES
-    if not known or not (home / SAMPLES).is_file():
+    if not _belongs(path):
         yield "belongs to no result directory"
         return
     try:
         yield from _told(path, scrub)
     except (OSError, ValueError, EOFError) as error:
         yield f"can't be read: {error}"
+
+
+def _cited_messages() -> Iterator[str]:
+    """The mails that claims were published in: their ids look like addresses, and are known."""
+    for claim in published_claims():
+        yield from (word for word in claim.source.split() if word.startswith("<") and "@" in word)
+
+
+def _belongs(path: Path) -> bool:
+    """Whether it is a file of a result, of the report of one or several, or what a check found."""
+    folder, above = path.parent, path.parent.parent
+    if folder.name == CHECKS:
+        return path.suffix == ".json"
+    if folder.name == REPORT:
+        results = [*above.glob(SAMPLES), *above.glob(f"*/{SAMPLES}")]
+        return path.suffix in _DERIVED and bool(results)
+    home = above if folder.name == Path(LATENCY).parent.name else folder
+    return path.relative_to(home).as_posix() in FILES and (home / SAMPLES).is_file()
 
 
 def _told(path: Path, scrub: Scrub) -> Iterator[str]:
@@ -141,9 +168,11 @@ def _told(path: Path, scrub: Scrub) -> Iterator[str]:
             yield "names this machine or its user"
         return
     text = data.decode()
-    if path.name == SAMPLES:
+    if path.name.endswith(".jsonl.gz"):
         values: list[Any] = [json.loads(line) for line in text.splitlines()]
     elif path.suffix == ".txt":
+        for message in _cited_messages():
+            text = text.replace(message, "")
         values = text.splitlines()
     else:
         values = [tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)]

@@ -44,7 +44,7 @@ class Writer:
         if not records:
             return
         lines = "".join(json.dumps(record, separators=(",", ":")) + "\n" for record in records)
-        member = gzip.compress(lines.encode())
+        member = gzip.compress(lines.encode(), mtime=0)  # the same records are the same bytes
         path = self.directory / name
         path.parent.mkdir(exist_ok=True)
         with path.open("ab", buffering=0) as file:

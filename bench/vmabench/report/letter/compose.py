@@ -28,20 +28,27 @@ def letter(
     sides: Sequence[Side],
     compared: pd.DataFrame | None = None,
     forced: Sequence[str] = (),
+    *,
+    appendix: bool = False,
 ) -> str:
     """The text of ``form``, one of LETTERS; see the two functions below."""
     if form == "commit-message":
         return commit_message(sides, forced)
-    return cover_letter(sides, compared, forced)
+    return cover_letter(sides, compared, forced, appendix=appendix)
 
 
 def cover_letter(
-    sides: Sequence[Side], compared: pd.DataFrame | None = None, forced: Sequence[str] = ()
+    sides: Sequence[Side],
+    compared: pd.DataFrame | None = None,
+    forced: Sequence[str] = (),
+    *,
+    appendix: bool = False,
 ) -> str:
     """The section: of one result, or of two (without and with the series) and their comparison.
 
     The measurements are those of the last side; ``forced`` is why the two are not comparable, where
-    that was overruled: the text is then a draft. ASCII, no tab, no line over 72 columns.
+    that was overruled: the text is then a draft. ``appendix`` adds every case of the comparison, in
+    the layout of the kernel test robot. ASCII, no tab, no line over 72 columns.
     """
     side = sides[-1]
     cells = sections.hand_over(side)
@@ -59,7 +66,10 @@ def cover_letter(
         tables += [text for text in [section(len(tables) + 1)] if text]
     if not tables:
         tables = ["Nothing was measured."]
-    return _joined([_TITLE, _draft(sides, forced), _preamble(sides), *tables, _end(side)])
+    parts = [_TITLE, _draft(sides, forced), _preamble(sides), *tables, _end(side)]
+    if appendix and compared is not None:
+        parts.append(sections.every_case(compared))
+    return _joined(parts)
 
 
 def commit_message(sides: Sequence[Side], forced: Sequence[str] = ()) -> str:

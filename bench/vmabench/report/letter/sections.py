@@ -13,10 +13,10 @@ from vmabench.analysis.costs import COUNTERS
 from vmabench.analysis.stats import CELL, paired_ratio
 from vmabench.matrix.case import Case
 from vmabench.report.findings import RIVAL, SHARING, typical_size
-from vmabench.report.letter.plain import enumeration, filled, in_unit, table, unit_of
+from vmabench.report.letter.plain import WIDTH, clean, enumeration, filled, in_unit, table, unit_of
 from vmabench.report.letter.side import Side
 from vmabench.report.words import approximate_size, condition_words, label
-from vmabench.units import format_size
+from vmabench.units import format_size, format_time
 
 Row = dict[str, Any]
 
@@ -189,6 +189,27 @@ def changes(compared: pd.DataFrame, number: int) -> str:
     more = len(decided) - _MOST_ROWS
     text += f"\n   and {more} more with a sign" if more > 0 else ""
     return text + (f"\n   [{_UNSURE}]" if len(decided) else "")
+
+
+def every_case(compared: pd.DataFrame) -> str:
+    """All cases that can be compared, in the layout of the kernel test robot."""
+    lines = ["Every case, time of one operation, lower is better:", ""]
+    lines.append(f"{'A':>7} {'%stddev':>7} {'%change':>8} {'B':>7} {'%stddev':>7}  case")
+    for row in _dicts(compared[compared["verdict"] != "not comparable"]):
+        decided = row["verdict"] in ("slower", "faster")
+        change = f"{100 * (row['ratio'] - 1):+.1f}%" if decided else "~"
+        a, b = (_with_deviation(row, one) for one in "ab")
+        numbers, name = f"{a} {change:>8} {b}", clean(bare_name(row["case_id"]))
+        if len(numbers) + 2 + len(name) <= WIDTH:
+            lines.append(f"{numbers}  {name}")
+        else:
+            lines += [numbers, filled(name, "   ", "   ")]
+    return "\n".join(lines)
+
+
+def _with_deviation(row: Row, of: str) -> str:
+    time = format_time(row[f"{of}_ns"]).replace(" ", "")
+    return f"{time:>7} {_deviation(row[f'{of}_deviation']):>7}"
 
 
 def unsupported(side: Side) -> Iterator[str]:

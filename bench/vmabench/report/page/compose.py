@@ -16,6 +16,7 @@ import jinja2
 import pandas as pd
 import tomli_w
 
+from vmabench.analysis import latency
 from vmabench.analysis.costs import costs
 from vmabench.analysis.drift import drift
 from vmabench.report import paths, text
@@ -45,7 +46,7 @@ class Section:
     drawings: Sequence[Drawing] = ()
     tables: Sequence[Grid] = ()
     keys: Sequence[Key] = ()
-    phases: Sequence[tuple[str, str]] = field(default=())
+    swatches: Sequence[tuple[str, str]] = field(default=())
     plain: str = ""
 
     @property
@@ -79,6 +80,7 @@ def page(result: Result, frame: pd.DataFrame, summary: pd.DataFrame) -> str:
 
 
 def _measured(result: Result, frame: pd.DataFrame, summary: pd.DataFrame) -> list[Section]:
+    latencies = latency.summarise(result)
     crossovers = main_crossovers(frame)
     counters = costs(frame)
     transfer = summary[(summary["scenario"] == "transfer") & summary["bytes_per_s"].notna()]
@@ -100,7 +102,7 @@ def _measured(result: Result, frame: pd.DataFrame, summary: pd.DataFrame) -> lis
             "The phases one after the other; the line is the 95 % interval of the whole.",
             list(drawings.deliveries(summary)),
             [table for table in [grids.parts(summary)] if table.rows],
-            phases=drawings.phase_keys(),
+            swatches=drawings.phase_keys(),
         ),
         Section(
             "What it costs",
@@ -108,6 +110,14 @@ def _measured(result: Result, frame: pd.DataFrame, summary: pd.DataFrame) -> lis
             " measured, or is 0 throughout.",
             list(drawings.side_effects(counters)),
             [table for table in [grids.side_effects(counters)] if table.rows],
+        ),
+        Section(
+            "Round trips of small messages",
+            "Each round trip timed for itself: percentiles, medians over rounds, on a log axis from"
+            " left to right; the longest is that of all rounds.",
+            list(drawings.round_trips(latencies)),
+            [table for table in [grids.latencies(latencies)] if table.rows],
+            swatches=drawings.percentile_keys(),
         ),
         Section(
             "What the scenarios show",

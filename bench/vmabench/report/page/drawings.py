@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import matplotlib as mpl
 import pandas as pd
@@ -17,20 +17,20 @@ from matplotlib.figure import Figure
 
 from vmabench.analysis.costs import COUNTERS
 from vmabench.analysis.crossover import Crossover
-from vmabench.analysis.frame import CONDITIONS
-from vmabench.analysis.stats import paired_ratio
 from vmabench.report import charts
 from vmabench.report.canvas import GRID, INK, PAPER, STYLE, handle, measure
 from vmabench.report.crossover_map import map_figure
 from vmabench.report.curves import mark_crossover, panels, throughput
-from vmabench.report.figures import MOST_LINES
+from vmabench.report.figures import MAP_ROW_INCHES, MOST_LINES, map_rows
 from vmabench.report.findings import typical_size
+from vmabench.report.scenarios import of_scenario, row_words
 from vmabench.report.style import by_family
-from vmabench.report.words import condition_words, label
+from vmabench.report.words import label
 from vmabench.units import format_size
 
 _WIDTH_INCHES = 4.6
 _WIDE_INCHES = 9.4
+_PAD_POINTS = 4.0
 
 _NO_PART = ("null",)
 
@@ -77,13 +77,11 @@ def legend(mechanisms: Iterable[str]) -> list[Key]:
 def maps(frame: pd.DataFrame, mechanisms: Sequence[str], baseline: str) -> Iterator[Drawing]:
     """A map for each of the mechanisms that was measured together with ``baseline``."""
     for name in mechanisms:
-        ratios = paired_ratio(frame, name, baseline)
-        ratios = ratios[(ratios["phase"] == "total") & ratios["ratio"].notna()]
+        ratios = map_rows(frame, name, baseline)
         if ratios.empty:
             continue
-        ratios = ratios.assign(row=[_row_words(row) for row in ratios.to_dict("records")])
         title = f"{label(name)}: how many times as fast as {baseline}"
-        height = 1.0 + 0.34 * ratios["row"].nunique()
+        height = 1.0 + MAP_ROW_INCHES * ratios["row"].nunique()
         svg = _svg(title, partial(charts.ratio_map, ratios), height, _WIDE_INCHES)
         yield Drawing(title, svg, wide=True)
 
@@ -114,8 +112,12 @@ def rates(summary: pd.DataFrame, crossovers: Sequence[Crossover]) -> Iterator[Dr
 
 
 def deliveries(summary: pd.DataFrame) -> Iterator[Drawing]:
-    """The phases of each scenario that has some, at one size of each set of conditions."""
+    """The phases of each scenario that has some, at one size of each set of conditions.
+
+    Of touch, the maps say more than a figure for each share would.
+    """
     timed = summary[summary["median_ns"].notna() & ~summary["mechanism"].isin(_NO_PART)]
+    timed = timed[timed["scenario"] != "touch"]
     for scenario in timed.loc[timed["phase"] != "total", "scenario"].unique():
         for title, rows in panels(timed[timed["scenario"] == scenario]):
             size_bytes = typical_size(rows["size_bytes"])
@@ -146,6 +148,24 @@ def run_charts(drift: pd.DataFrame) -> Iterator[Drawing]:
         yield Drawing(family, _svg(family, draw, 2.6))
 
 
+def round_trips(latencies: pd.DataFrame) -> Iterator[Drawing]:
+    """Percentiles of the scenario pingpong: a figure for each page and size of message."""
+    if latencies.empty:
+        return
+    rows = of_scenario(latencies, "pingpong")
+    rows = rows.assign(row=[row_words(row) for row in rows.to_dict("records")])
+    for key, mine in rows.groupby(["page", "size_bytes"]):
+        page, size_bytes = cast(tuple[str, int], key)
+        name = f"{format_size(int(size_bytes))} there and back, {page} pages"
+        height = 0.9 + 0.27 * len(mine)
+        yield Drawing(name, _svg(name, partial(charts.percentiles, mine), height))
+
+
+def percentile_keys() -> list[tuple[str, str]]:
+    """Percentile and colour, for the legend."""
+    return [(name, colour) for name, colour, _ in charts.PERCENTILE_LOOKS.values()]
+
+
 def phase_keys() -> list[tuple[str, str]]:
     """Phase and colour, for the legend."""
     return [(phase, colour) for phase, (colour, _) in charts.PHASE_LOOKS.items()]
@@ -171,21 +191,15 @@ def _bars(title: str, rows: pd.DataFrame, draw: Callable[[Axes], None]) -> Marku
     return _svg(title, draw, 0.9 + 0.27 * rows["mechanism"].nunique())
 
 
-def _row_words(row: dict[Any, Any]) -> str:
-    conditions = {name: row[name] for name in CONDITIONS}
-    return f"{row['scenario']}, {row['page']}{condition_words(conditions)}"
-
-
 def _swatch(mechanism: str) -> Markup:
-    def draw(axes: Axes) -> None:
+    title = label(mechanism)
+    with mpl.rc_context(_STYLE | {"svg.hashsalt": title}):
+        figure = Figure(figsize=(0.5, 0.2))
         line = handle(mechanism)
-        line.set_data([0, 1, 2], [0, 0, 0])
+        line.set_data([0, 0.5, 1], [0.5, 0.5, 0.5])
         line.set_markevery([1])
-        axes.add_line(line)
-        axes.set(xlim=(0, 2), ylim=(-1, 1))
-        axes.set_axis_off()
-
-    return _svg(label(mechanism), draw, 0.2, 0.5, bare=True)
+        figure.add_artist(line)
+        return _element(figure, title, _THEME)
 
 
 def _svg(
@@ -193,16 +207,35 @@ def _svg(
     draw: Callable[[Axes], None],
     height: float = 3.4,
     width: float = _WIDTH_INCHES,
-    *,
-    bare: bool = False,
 ) -> Markup:
-    """A figure of one Axes as an element of HTML; ``bare`` has no room for words around it."""
+    """A figure of one Axes as an element of HTML."""
     # ids are of the whole page: those of one figure must not be those of another
     with mpl.rc_context(_STYLE | {"svg.hashsalt": title}):
-        figure = Figure(figsize=(width, height), layout=None if bare else "constrained")
-        axes = figure.add_axes((0, 0, 1, 1)) if bare else figure.subplots()
+        figure = Figure(figsize=(width, height))
+        axes = figure.add_axes((0.2, 0.2, 0.75, 0.7))
         draw(axes)
+        fit(axes)
         return _element(figure, title, _THEME)
+
+
+def fit(axes: Axes) -> None:
+    """Give the only Axes of a figure all the room that the words around it leave.
+
+    The words are looked at once, and again where the Axes became much smaller, for labels of ticks
+    reach further out then. A layout engine always looks twice, and that was a fifth of the time
+    that a page takes: it has to, where several Axes push each other.
+    """
+    whole = axes.get_figure(root=True).bbox  # type: ignore[union-attr]
+    for _ in range(2):
+        outer, inner = axes.get_tightbbox(for_layout_only=True), axes.bbox.frozen()
+        assert outer is not None
+        left, bottom = inner.x0 - outer.x0 + _PAD_POINTS, inner.y0 - outer.y0 + _PAD_POINTS
+        right, top = outer.x1 - inner.x1 + _PAD_POINTS, outer.y1 - inner.y1 + _PAD_POINTS
+        width, height = whole.width - left - right, whole.height - bottom - top
+        place = (left / whole.width, bottom / whole.height)
+        axes.set_position((*place, width / whole.width, height / whole.height))
+        if width > 0.9 * inner.width and height > 0.9 * inner.height:
+            break
 
 
 def _element(figure: Figure, title: str, theme: Mapping[str, str]) -> Markup:

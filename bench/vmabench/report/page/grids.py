@@ -11,9 +11,10 @@ import pandas as pd
 from vmabench.analysis import levels
 from vmabench.analysis.costs import COUNTERS
 from vmabench.analysis.frame import CONDITIONS
+from vmabench.report.scenarios import PERCENTILES
 from vmabench.report.tables import time_cell
 from vmabench.report.words import approximate_size, condition_words, label, three_digits
-from vmabench.units import format_size
+from vmabench.units import format_size, format_time
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,20 @@ def side_effects(costs: pd.DataFrame) -> Grid:
     return Grid("Costs of one operation", [*_AXES, *(COUNTERS[name] for name in counters)], rows)
 
 
+def latencies(found: pd.DataFrame) -> Grid:
+    """Single operations of each case: percentiles, and the longest of all rounds."""
+    head = [*_AXES, "operations", *PERCENTILES]
+    rows = [
+        [
+            *_axes(row),
+            Cell(f"{row['count']}", float(row["count"])),
+            *(_time_of(row[column]) for column in PERCENTILES.values()),
+        ]
+        for row in found.to_dict("records")
+    ]
+    return Grid("Single operations", head, rows)
+
+
 def listing(name: str, head: Sequence[str], rows: Iterable[Iterable[object]]) -> Grid:
     """A table of words and plain numbers."""
     return Grid(name, head, [[_plain(value) for value in row] for row in rows])
@@ -107,6 +122,10 @@ def _time(row: Mapping[Any, Any] | None) -> Cell:
     if row is None or math.isnan(row["median_ns"]):
         return Cell("")
     return Cell(time_cell(dict(row)), float(row["median_ns"]))
+
+
+def _time_of(time_ns: float) -> Cell:
+    return Cell("") if math.isnan(time_ns) else Cell(format_time(time_ns), float(time_ns))
 
 
 def _number(value: float, text: str) -> Cell:

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Makes everything anew that is derived of the committed results: `make report`.
+
+With --check nothing is written, and the status is 1 where something would change. Files are
+compared byte by byte, for matplotlib is pinned where this runs; compressed ones by what they hold,
+for which each zlib takes other bytes. Pictures of points are not committed and not looked at.
+"""
+
+import argparse
+import gzip
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from vmabench.report.build import Report
+from vmabench.report.joint import write_joint
+from vmabench.store.format import REPORT, SAMPLES, Result
+from vmabench.store.places import PUBLISHED, RESULTS
+from vmabench.store.publish import publish
+from vmabench.store.reader import read
+
+TOP = Path(__file__).resolve().parents[2] / RESULTS / PUBLISHED
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="only say what would change")
+    parser.add_argument("--top", type=Path, default=TOP, help="default: those of the repository")
+    args = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory() as scratch:
+        made = Path(scratch)
+        derive(results_below(args.top), made)
+        changed = list(differences(made, args.top))
+        if not args.check:
+            put(made, changed, args.top)
+    for name in changed:
+        print(f"{'differs' if args.check else 'made anew'}: {name}")
+    return 1 if changed and args.check else 0
+
+
+def results_below(top: Path) -> list[Result]:
+    """The committed results by name, those of real machines first."""
+    found = [read(path.parent) for path in sorted(top.glob(f"*/{SAMPLES}"))]
+    return sorted(found, key=lambda result: result.header.get("virt") == "emulated")
+
+
+def derive(results: Sequence[Result], target: Path) -> None:
+    """All files of the committed results: publishing what is published changes nothing of it."""
+    for result in results:
+        copy = publish(result.directory, target / result.name)
+        Report(read(copy)).write(copy / REPORT)
+    write_joint(results, target / REPORT)
+
+
+def differences(made: Path, kept: Path) -> Iterator[str]:
+    """Names of files that are in one of the two folders only, or not the same in both."""
+    names = {
+        path.relative_to(top).as_posix()
+        for top in (made, kept)
+        for path in top.rglob("*")
+        if path.is_file() and path.suffix != ".png"
+    }
+    for name in sorted(names):
+        if contents(made / name) != contents(kept / name):
+            yield name
+
+
+def contents(path: Path) -> bytes | None:
+    """What a file holds; None if there is none."""
+    if not path.is_file():
+        return None
+    data = path.read_bytes()
+    return gzip.decompress(data) if path.suffix == ".gz" else data
+
+
+def put(made: Path, names: Sequence[str], target: Path) -> None:
+    for name in names:
+        if not (made / name).is_file():
+            (target / name).unlink()
+            continue
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(made / name, target / name)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
