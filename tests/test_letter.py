@@ -364,7 +364,7 @@ def test_the_commands(tmp_path: Path) -> None:
     )  # fmt: skip
     assert "B = A + this series" in both.stdout
     long = vmabench("compare", str(a), str(b), "--format", "cover-letter", "--appendix")
-    assert "Every case, time in ns" in long.stdout
+    assert "Every case, time of one operation" in long.stdout
     assert "--appendix" in error_line(vmabench("compare", str(a), str(b), "--appendix"))
     short = vmabench("report", str(a), "--format", "commit-message")
     assert short.stdout.startswith("DRAFT")
