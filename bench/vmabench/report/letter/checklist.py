@@ -4,6 +4,8 @@
 import math
 from collections.abc import Iterator, Sequence
 
+import pandas as pd
+
 from vmabench.analysis.costs import COUNTERS
 from vmabench.report.letter.plain import enumeration
 from vmabench.report.letter.side import Side
@@ -74,9 +76,10 @@ def _of_data(side: Side) -> Iterator[str]:
     if measured.empty:
         yield "a measurement: there is not one number"
         return
-    if any(map(math.isnan, side.deviation.values())):
+    valued = _told(side)
+    if any(math.isnan(side.deviation[str(case)]) for case in valued["case_id"].unique()):
         yield "a deviation for every cell: some have one round only"
-    if side.frame.loc[side.frame["time_ns"].notna(), "dst_backed_pct"].isna().any():
+    if valued["dst_backed_pct"].isna().any():
         yield "the proof of the backing by huge pages in every cell"
     lost = [name for name in _COUNTERS if not (side.costs["counter"] == name).any()]
     if lost:
@@ -85,6 +88,16 @@ def _of_data(side: Side) -> Iterator[str]:
     lost = [" or ".join(some) for some in _ALTERNATIVES if not names & set(some)]
     if lost:
         yield f"alternatives that were not measured: {', '.join(lost)}"
+
+
+def _told(side: Side) -> pd.DataFrame:
+    """The values of cells that a letter may show.
+
+    null has no memory, and nobody looks into the processes of a page server, of which the letter
+    has no table.
+    """
+    frame = side.frame[side.frame["time_ns"].notna() & (side.frame["phase"] == "total")]
+    return frame[(frame["mechanism"] != "null") & (frame["scenario"] != "pageserver")]
 
 
 def _between(a: Side, b: Side) -> Iterator[str]:
