@@ -18,6 +18,7 @@ def fake_qemu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> N
     path = tmp_path / "qemu"
     path.write_text(
         "#!/bin/sh\n"
+        '[ "$1" != --version ] || exit 0\n'
         "for arg; do case $arg in *id=run,path=*) d=${arg#*path=}; d=${d%%,*};; esac; done\n"
         f"{script}\n"
     )
