@@ -5,6 +5,7 @@ After an intended change, VMABENCH_GOLDEN=write makes the files anew; read the d
 """
 
 import copy
+import re
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
@@ -21,9 +22,11 @@ from tests.command import error_line, vmabench
 from tests.needs import checkpatch, needs
 from tests.test_text import check
 from vmabench.analysis.compare import compare
+from vmabench.errors import UsageError
 from vmabench.matrix.case import Case
-from vmabench.report.letter import Side, commit_message, cover_letter, side
+from vmabench.report.letter import Extras, Side, commit_message, cover_letter, side
 from vmabench.report.letter.checklist import missing
+from vmabench.report.letter.code_size import section_bytes
 from vmabench.report.letter.plain import WIDTH, clean, in_unit, table
 from vmabench.report.letter.sections import every_case
 from vmabench.store.format import Record, Result
@@ -84,7 +87,9 @@ def compared(sides: list[Side]) -> str:
 
 def with_appendix(sides: list[Side]) -> str:
     a, b = sides
-    return cover_letter(sides, compare(a.frame, b.frame, target_width=0.3), appendix=True)
+    return cover_letter(
+        sides, compare(a.frame, b.frame, target_width=0.3), (), Extras(appendix=True)
+    )
 
 
 def fit_for_mail(text: str) -> None:
@@ -136,6 +141,34 @@ def test_a_long_name_in_the_appendix_goes_on_below() -> None:
     fit_for_mail(text)
     assert text.splitlines()[-1].startswith("   ")
     assert "value8" in "".join(text.split())
+
+
+@needs("compiler")
+def test_the_sizes_of_two_images_are_compared(tmp_path: Path) -> None:
+    images = []
+    for name, more in (("a", ""), ("b", "int more[1000]; int f(int x) { return more[x] * 7; }")):
+        source, image = tmp_path / f"{name}.c", tmp_path / name
+        source.write_text(f"int main(void) {{ return 0; }} const int c[10] = {{ 1 }}; {more}")
+        subprocess.run(["gcc", "-O2", "-c", source, "-o", image], check=True)
+        images.append(str(image))
+    sizes = [section_bytes(Path(image)) for image in images]
+    assert sizes[1]["bss"] - sizes[0]["bss"] == 4000
+    assert sizes[1]["text"] > sizes[0]["text"] > 0
+    assert sizes[1]["data"] == sizes[0]["data"]
+    sides = pair()
+    compared_ = compare(sides[0].frame, sides[1].frame, target_width=0.3)
+    text = cover_letter(sides, compared_, (), Extras(images=(images[0], images[1])))
+    fit_for_mail(text)
+    assert re.search(r"bss +\| +0 \| +4000 \| +\+4000", text)
+
+
+@pytest.mark.parametrize("content", [b"", b"#!/bin/sh", b"\x7fELF\x02\x01" + bytes(60)])
+def test_what_is_no_image_is_one_sentence(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(content)
+    with pytest.raises(UsageError, match="file"):
+        section_bytes(tmp_path / "file")
+    with pytest.raises(UsageError, match="No such file"):
+        section_bytes(tmp_path / "nowhere")
 
 
 def test_golden_letter_of_one_run_is_a_draft() -> None:

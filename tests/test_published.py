@@ -92,14 +92,16 @@ def test_what_differs_is_named_and_put(
 ) -> None:
     made, kept = tmp_path / "made", tmp_path / "kept"
     for folder, files in (
-        (made, {"same": "1", "one/other": "2", "new": "3", "picture.png": "4"}),
-        (kept, {"same": "1", "one/other": "0", "old": "3", "picture.png": "5"}),
+        (made, {"same.txt": "1", "other.txt": "2", "new.txt": "3", "picture.png": "4"}),
+        (kept, {"same.txt": "1", "other.txt": "0", "old.txt": "3", "picture.png": "5"}),
     ):
+        (folder / "one/report").mkdir(parents=True)
         for name, text in files.items():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / name).write_text(text)
+            (folder / "one/report" / name).write_text(text)
+    (kept / "one" / SAMPLES).write_text("what was measured is never looked at")
     names = list(script["differences"](made, kept))
-    assert names == ["new", "old", "one/other"]
+    assert names == [f"one/report/{name}.txt" for name in ("new", "old", "other")]
     script["put"](made, names, kept)
     assert list(script["differences"](made, kept)) == []
-    assert (kept / "picture.png").read_text() == "5"
+    assert (kept / "one/report/picture.png").read_text() == "5"
+    assert (kept / "one" / SAMPLES).exists()

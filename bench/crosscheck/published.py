@@ -16,10 +16,10 @@ from pathlib import Path
 
 from vmabench.report.build import Report
 from vmabench.report.joint import write_joint
-from vmabench.store.format import REPORT, SAMPLES, Result
+from vmabench.store.format import REPORT, SAMPLES, SUITE, Result
 from vmabench.store.places import PUBLISHED, RESULTS
-from vmabench.store.publish import publish
 from vmabench.store.reader import read
+from vmabench.store.suite import build_suite, mechanisms_with_values, write_suite
 
 TOP = Path(__file__).resolve().parents[2] / RESULTS / PUBLISHED
 
@@ -47,21 +47,23 @@ def results_below(top: Path) -> list[Result]:
 
 
 def derive(results: Sequence[Result], target: Path) -> None:
-    """All files of the committed results: publishing what is published changes nothing of it."""
+    """All that is made of the samples; they themselves, and what lies beside them, are not."""
     for result in results:
-        copy = publish(result.directory, target / result.name)
-        Report(read(copy)).write(copy / REPORT)
+        Report(result).write(target / result.name / REPORT)
+        if mechanisms_with_values(result):
+            write_suite(build_suite(result), target / result.name / SUITE)
     write_joint(results, target / REPORT)
 
 
 def differences(made: Path, kept: Path) -> Iterator[str]:
-    """Names of files that are in one of the two folders only, or not the same in both."""
+    """Names of derived files that are in one of the two only, or not the same in both."""
     names = {
         path.relative_to(top).as_posix()
         for top in (made, kept)
         for path in top.rglob("*")
-        if path.is_file() and path.suffix != ".png"
+        if path.is_file() and (path.parent.name == REPORT or path.name == SUITE)
     }
+    names = {name for name in names if not name.endswith(".png")}
     for name in sorted(names):
         if contents(made / name) != contents(kept / name):
             yield name

@@ -102,6 +102,9 @@ def build_parser() -> argparse.ArgumentParser:
         help="below a cover letter, every case as the robot has it",
     )
     compare.add_argument(
+        "--vmlinux", nargs=2, metavar=("A", "B"), help="for a cover letter: the size of both images"
+    )
+    compare.add_argument(
         "--force", action="store_true", help="compare what is not comparable, and mark it"
     )
     compare.add_argument(

@@ -26,8 +26,8 @@ _SAME_HEADER = {"thp": "THP setting", "source_cpu": "source CPU", "receiver_cpu"
 
 
 def compare(args: argparse.Namespace) -> int:
-    if args.appendix and args.format != "cover-letter":
-        raise UsageError("--appendix goes with --format cover-letter only")
+    if (args.appendix or args.vmlinux) and args.format != "cover-letter":
+        raise UsageError("--appendix and --vmlinux go with --format cover-letter only")
     a, b = (_read(path, name, args.partial) for path, name in ((args.a, "A"), (args.b, "B")))
     clocks = [str(result.header.get("clock", "raw")) for result in (a, b)]
     if clocks[0] != clocks[1]:
@@ -99,7 +99,7 @@ def _times(args: argparse.Namespace, a: Result, b: Result, forced: Sequence[str]
     from vmabench.analysis.compare import compare as compare_frames
     from vmabench.analysis.compare import out_of_reach
     from vmabench.analysis.frame import tidy
-    from vmabench.report.letter import LETTERS, letter, side
+    from vmabench.report.letter import LETTERS, Extras, letter, side
     from vmabench.report.verdicts import robot_text, rows_of, verdict_text
 
     target = max(float(result.plan.get("target_width", 0.3)) or math.inf for result in (a, b))
@@ -108,7 +108,8 @@ def _times(args: argparse.Namespace, a: Result, b: Result, forced: Sequence[str]
         say_json(rows_of(compared, forced))
     elif args.format in LETTERS:
         sides = [side(a, args.base), side(b, args.patched)]
-        text = letter(args.format, sides, compared, forced, appendix=args.appendix)
+        extras = Extras(args.appendix, tuple(args.vmlinux) if args.vmlinux else None)
+        text = letter(args.format, sides, compared, forced, extras)
         say(text.rstrip("\n"))
     elif args.format == "robot":
         say(robot_text(compared, (_name(a), _name(b)), marked=bool(forced)).rstrip("\n"))

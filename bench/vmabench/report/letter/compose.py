@@ -3,6 +3,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pandas as pd
 from vmabench.report.findings import headline, main_crossovers
 from vmabench.report.letter import sections
 from vmabench.report.letter.checklist import missing
+from vmabench.report.letter.code_size import code_size
 from vmabench.report.letter.plain import clean, enumeration, filled, labelled
 from vmabench.report.letter.side import Side
 from vmabench.report.words import approximate_size
@@ -23,32 +25,42 @@ _TITLE = "Performance\n==========="
 LETTERS = ("cover-letter", "commit-message")
 
 
+@dataclass(frozen=True, slots=True)
+class Extras:
+    """What a letter has on request.
+
+    ``appendix``: every case, in the layout of the kernel test robot. ``images``: the vmlinux of A
+    and of B, whose sizes are compared.
+    """
+
+    appendix: bool = False
+    images: tuple[str, str] | None = None
+
+
 def letter(
     form: str,
     sides: Sequence[Side],
     compared: pd.DataFrame | None = None,
     forced: Sequence[str] = (),
-    *,
-    appendix: bool = False,
+    extras: Extras = Extras(),
 ) -> str:
     """The text of ``form``, one of LETTERS; see the two functions below."""
     if form == "commit-message":
         return commit_message(sides, forced)
-    return cover_letter(sides, compared, forced, appendix=appendix)
+    return cover_letter(sides, compared, forced, extras)
 
 
 def cover_letter(
     sides: Sequence[Side],
     compared: pd.DataFrame | None = None,
     forced: Sequence[str] = (),
-    *,
-    appendix: bool = False,
+    extras: Extras = Extras(),
 ) -> str:
     """The section: of one result, or of two (without and with the series) and their comparison.
 
     The measurements are those of the last side; ``forced`` is why the two are not comparable, where
-    that was overruled: the text is then a draft. ``appendix`` adds every case of the comparison, in
-    the layout of the kernel test robot. ASCII, no tab, no line over 72 columns.
+    that was overruled: the text is then a draft. ``extras`` is what was asked for besides. ASCII,
+    no tab, no line over 72 columns.
     """
     side = sides[-1]
     cells = sections.hand_over(side)
@@ -61,13 +73,15 @@ def cover_letter(
     ]
     if compared is not None:
         candidates.append(partial(sections.changes, compared))
+    if extras.images:
+        candidates.append(partial(code_size, *extras.images))
     tables: list[str] = []
     for section in candidates:
         tables += [text for text in [section(len(tables) + 1)] if text]
     if not tables:
         tables = ["Nothing was measured."]
     parts = [_TITLE, _draft(sides, forced), _preamble(sides), *tables, _end(side)]
-    if appendix and compared is not None:
+    if extras.appendix and compared is not None:
         parts.append(sections.every_case(compared))
     return _joined(parts)
 
