@@ -27,9 +27,9 @@ lint: $(VENV)/.test $(BUILT) ## ruff, clang-format, warnings of gcc and clang, s
 	@bench/bootstrap.sh lint
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/clang-format --dry-run -Werror $(filter %.c %.h,$(NATIVE)) $(wildcard bench/crosscheck/*.c tests/native/*.c)
+	@$(BIN)/clang-format --dry-run -Werror $(filter %.c %.h,$(NATIVE)) $(wildcard bench/vmabench/guest/*.c bench/crosscheck/*.c tests/native/*.c)
 	@for cc in gcc clang; do \
-		for file in $(wildcard bench/vmabench/native/*.c bench/crosscheck/*.c tests/native/*.c); do \
+		for file in $(wildcard bench/vmabench/native/*.c bench/vmabench/guest/*.c bench/crosscheck/*.c tests/native/*.c); do \
 			case $$file in */_core.c) continue;; esac; \
 			$$cc -std=gnu11 -O2 -Wall -Wextra -Werror -Ibench/vmabench/native -c $$file -o /dev/null || exit 1; \
 		done; done
@@ -92,7 +92,7 @@ audit-mutants: $(VENV)/.test $(BUILT) ## does the audit catch deliberate faults 
 format: $(VENV)/.test ## rewrite the sources in the project's form
 	@$(BIN)/ruff check -q --fix-only .
 	@$(BIN)/ruff format -q .
-	@$(BIN)/clang-format -i $(filter %.c %.h,$(NATIVE)) $(wildcard bench/crosscheck/*.c tests/native/*.c)
+	@$(BIN)/clang-format -i $(filter %.c %.h,$(NATIVE)) $(wildcard bench/vmabench/guest/*.c bench/crosscheck/*.c tests/native/*.c)
 
 clean: ## everything that is built; results stay
 	rm -rf $(VENV) build bench/*.egg-info bench/vmabench/native/*.so $(BUILT) bench/vmabench/native/_core.c

@@ -118,7 +118,7 @@ def line(machine: qemu.Machine, accel: qemu.Accel = "tcg") -> str:
 def test_the_instruction_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(qemu, "program", lambda: "qemu")
     text = line(qemu.Machine(clock="instructions"))
-    assert "-accel tcg,thread=single -icount shift=0,sleep=off" in text
+    assert "-accel tcg,thread=single -icount shift=0,sleep=on" in text
     with pytest.raises(UsageError):
         line(qemu.Machine(clock="instructions"), "kvm")
 

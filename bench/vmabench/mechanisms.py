@@ -285,6 +285,11 @@ def now_ns() -> int:
     return int(lib.vmb_now())
 
 
+def mark_value(number: int) -> None:
+    """Tells an emulator that looks on which value begins; 0: it has ended. Else it is nothing."""
+    lib.vmb_mark_value(number)
+
+
 class Pair:
     """The caller as the receiver, and a source process; a context manager.
 

@@ -33,6 +33,7 @@ class Machine:
     swap_bytes: int = 1 << 30
     scratch_bytes: int = 0  # of a disk with a file system, for swap files; 0: none
     clock: Clock = "time"
+    plugin: str = ""  # of QEMU, with its arguments
     shares: tuple[Path, ...] = field(default=())
 
 
@@ -66,6 +67,7 @@ def command(  # noqa: PLR0913 - all of it is one command line
         *("-no-user-config", "-nodefaults", "-display", "none", "-no-reboot"),
         *("-machine", "q35", "-m", f"{machine.memory >> 20}M", "-smp", str(machine.cpus)),
         *_accelerator(accel, machine.clock),
+        *(("-plugin", machine.plugin) if machine.plugin else ()),
         *("-device", "virtio-rng-pci"),
         *("-kernel", str(kernel.image), "-append", _append(machine, init, interactive)),
         # the root: all of the host's, never to be written
@@ -112,8 +114,10 @@ def _accelerator(accel: Accel, clock: Clock) -> list[str]:
     if clock == "instructions":
         if accel != "tcg":
             raise UsageError("the instruction clock exists under emulation only: use --accel tcg")
-        # one thread, and virtual time that is nothing but instructions: repeatable
-        return ["-accel", "tcg,thread=single", "-icount", "shift=0,sleep=off", "-cpu", CPU]
+        # One thread, and time that is nothing but instructions while any is executed: repeatable.
+        # While all sleep, real time passes: without "sleep" the clock would jump to the next timer,
+        # and whoever waits for a busy host to read a file is told that 30 seconds are over.
+        return ["-accel", "tcg,thread=single", "-icount", "shift=0,sleep=on", "-cpu", CPU]
     if accel == "kvm":
         return ["-accel", "kvm", "-cpu", "host"]
     return ["-accel", "tcg,thread=multi", "-cpu", CPU]

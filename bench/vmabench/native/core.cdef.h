@@ -177,6 +177,7 @@ const struct vmb_mech *vmb_mech_find(const char *name);
 int vmb_readv_self(void);
 int vmb_follow_parent(int parent);
 uint64_t vmb_now(void);
+void vmb_mark_value(uint64_t number);
 
 const char *vmb_counter_name(int counter);
 const char *vmb_phase_name(int phase);

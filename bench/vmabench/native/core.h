@@ -462,6 +462,7 @@ void vmb_add_up(struct vmb_sample *sample);
 int vmb_stream(struct vmb_ctx *ctx, uint64_t loops, uint64_t *ret);
 int vmb_loop(struct vmb_ctx *ctx, uint64_t loops, struct vmb_sample *ret);
 uint64_t vmb_now(void);
+void vmb_mark_value(uint64_t number);
 
 /* pair.c: the receiver's side */
 int vmb_follow_parent(int parent);

@@ -10,11 +10,24 @@
 #include <unistd.h>
 
 #include "control.h"
+#include "marks.h"
 
 /* The clock of the loops, for Python. */
 uint64_t vmb_now(void)
 {
 	return vmb_now_ns();
+}
+
+/* Tells an emulator that looks on that value number, which is not 0, begins; 0: it has ended. */
+void vmb_mark_value(uint64_t number)
+{
+	for (int bit = 63; bit >= 0; bit--) {
+		if (number >> bit & 1)
+			VMB_MARK(VMB_MARK_ONE);
+		else
+			VMB_MARK(VMB_MARK_ZERO);
+	}
+	VMB_MARK(VMB_MARK_VALUE);
 }
 
 static const char *const phase_names[VMB_NR_PHASES] = {
@@ -37,8 +50,10 @@ static int loop_transfer(struct vmb_ctx *ctx, uint64_t loops, struct vmb_sample 
 	int err = 0;
 
 	start_ns = vmb_now_ns();
+	VMB_MARK(VMB_PHASE_TOTAL);
 	for (i = 0; i < loops && !err; i++)
 		err = transfer(ctx);
+	VMB_MARK(VMB_MARK_NONE);
 	ret->time_ns[VMB_PHASE_TOTAL] = vmb_now_ns() - start_ns;
 	if (!err && ctx->mech->rearm)
 		err = ctx->mech->rearm(ctx);
@@ -52,6 +67,7 @@ static int loop_send(struct vmb_ctx *ctx, uint64_t loops)
 	int err = 0;
 
 	vmb_control->started_ns = vmb_now_ns();
+	VMB_MARK(VMB_PHASE_TOTAL);
 	for (uint64_t i = 0; i < loops && !err; i++)
 		err = send(ctx);
 	if (err) {
@@ -79,6 +95,7 @@ int vmb_stream(struct vmb_ctx *ctx, uint64_t loops, uint64_t *ret)
 		return err;
 	for (uint64_t i = 0; i < loops && !err; i++)
 		err = receive(ctx);
+	VMB_MARK(VMB_MARK_NONE);
 	end_ns = vmb_now_ns();
 	if (err) { /* or the source would wait for ever */
 		memcpy(reason, vmb_detail(), sizeof(reason));
@@ -128,8 +145,13 @@ int vmb_hand_over(struct vmb_ctx *ctx, const struct vmb_steps *steps, struct vmb
 	int err;
 
 	start_ns = vmb_now_ns();
+	VMB_MARK(VMB_PHASE_ATTACH);
 	err = steps->attach(ctx);
 	attached_ns = vmb_now_ns();
+	if (steps->deliver_timed) /* which sets the marks as it reads the clock */
+		VMB_MARK(VMB_MARK_NONE);
+	else
+		VMB_MARK(VMB_PHASE_TRANSFER);
 	if (err)
 		return err;
 	err = steps->deliver_timed ? steps->deliver_timed(ctx, &there_ns) : steps->deliver(ctx);
@@ -148,10 +170,13 @@ static int deliver_once(struct vmb_ctx *ctx, const struct vmb_steps *steps, stru
 	err = vmb_hand_over(ctx, steps, ret, &delivered_ns);
 	if (err)
 		return err;
+	VMB_MARK(VMB_PHASE_TOUCH);
 	if (ctx->view)
 		vmb_touch(ctx, ctx->view);
 	touched_ns = vmb_now_ns();
+	VMB_MARK(VMB_PHASE_RELEASE);
 	err = steps->release(ctx);
+	VMB_MARK(VMB_MARK_NONE);
 	released_ns = vmb_now_ns();
 
 	ret->time_ns[VMB_PHASE_TOUCH] += touched_ns - delivered_ns;

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "control.h"
+#include "marks.h"
 
 static int wait_for(pid_t child)
 {
@@ -45,20 +46,25 @@ static int deliver_once(struct vmb_ctx *ctx, struct vmb_sample *ret)
 {
 	const struct vmb_child_report *report = &vmb_control->child;
 	uint64_t start_ns = vmb_now_ns(), now_ns;
-	pid_t child = fork();
+	pid_t child;
 	int err;
 
+	VMB_MARK(VMB_PHASE_ATTACH);
+	child = fork();
 	if (!child) {
 		uint64_t started_ns = vmb_now_ns();
 
+		VMB_MARK(VMB_PHASE_TOUCH);
 		vmb_touch(ctx, ctx->src);
 		vmb_control->child.touched_ns = vmb_now_ns();
+		VMB_MARK(VMB_PHASE_RELEASE);
 		vmb_control->child.started_ns = started_ns;
 		_exit(0);
 	}
 	if (child < 0)
 		return vmb_fail(-errno, "fork");
 	err = wait_for(child);
+	VMB_MARK(VMB_MARK_NONE);
 	now_ns = vmb_now_ns();
 	ret->time_ns[VMB_PHASE_ATTACH] += report->started_ns - start_ns;
 	ret->time_ns[VMB_PHASE_TOUCH] += report->touched_ns - report->started_ns;
@@ -190,8 +196,10 @@ static int fork_run(struct vmb_ctx *ctx, uint64_t loops, struct vmb_sample *ret)
 			err = deliver_once(ctx, ret);
 		return err;
 	}
+	VMB_MARK(VMB_PHASE_TOTAL);
 	for (uint64_t i = 0; i < loops && !err; i++)
 		err = fork_transfer(ctx);
+	VMB_MARK(VMB_MARK_NONE);
 	ret->time_ns[VMB_PHASE_TOTAL] = vmb_now_ns() - start_ns;
 	return err;
 }
