@@ -16,6 +16,9 @@ from vmabench.guest import cache, kconfig, series
 Say = Callable[[str], None]
 Progress = Callable[[int, int | None], None]  # objects made so far, and of how many
 
+#: where kernels are built that are not of this checkout
+AGAINST = "against"
+
 _DIR, _NAME = "mm", "rmap"  # includes what the audit looks at
 _OBJECT = re.compile(r"^\s+(?:CC|AS|LD|AR)\s")
 
@@ -34,32 +37,40 @@ def silent(_: str) -> None:
     """Say nothing."""
 
 
-def build(
+def build(  # noqa: PLR0913 - each is an option of some command
     flavour: str = "bench",
     *,
     ksrc: str | None = None,
     extra: Sequence[Path] = (),
+    instead: Sequence[Path] | None = None,
     say: Say = silent,
     progress: Progress | None = None,
 ) -> cache.Kernel:
     """The kernel of this checkout: from the cache if it is there, built otherwise.
 
     ``extra`` are patches that go on top of the series and of what the flavour has itself.
+    ``instead`` are other patches than the series, or none: a kernel to compare it with.
     """
-    found = _already_built(flavour, ksrc, extra)
+    found = _already_built(flavour, ksrc, extra, instead)
     if found:
         return found
     base_of.check_tools(install=base_of.apt_install)  # xz, for the sources, is one of them
     source = base_of.find(ksrc, install=base_of.apt_install)
     kernel_dir, directory = project_kernel(), cache.root()
-    patches = all_patches(kernel_dir, flavour, extra)
+    patches = _chosen(kernel_dir, flavour, extra, instead)
     facts = _facts(source, kernel_dir, flavour, patches)
+    room = flavour if instead is None else AGAINST
     with cache.lock(directory, say):
         found = cache.look_up(facts["key"], directory)
         if found:  # made while this one waited
             return found
         cache.clean_up(directory)
-        return _build_locked(source, patches, directory, facts, say, progress)
+        return _build_locked(source, patches, directory, facts | {"room": room}, say, progress)
+
+
+def own_options() -> set[str]:
+    """The options that the series adds: a kernel without it has none of them."""
+    return series.options(series.patches(project_kernel() / "patches"))
 
 
 def all_patches(kernel_dir: Path, flavour: str, extra: Sequence[Path] = ()) -> list[Path]:
@@ -68,20 +79,34 @@ def all_patches(kernel_dir: Path, flavour: str, extra: Sequence[Path] = ()) -> l
     return [*series.patches(kernel_dir / "patches"), *own, *extra]
 
 
-def _already_built(flavour: str, ksrc: str | None, extra: Sequence[Path]) -> cache.Kernel | None:
+def _chosen(
+    kernel_dir: Path, flavour: str, extra: Sequence[Path], instead: Sequence[Path] | None
+) -> list[Path]:
+    if instead is not None:
+        return [*instead, *extra]
+    return all_patches(kernel_dir, flavour, extra)
+
+
+def _already_built(
+    flavour: str, ksrc: str | None, extra: Sequence[Path], instead: Sequence[Path] | None
+) -> cache.Kernel | None:
     """For what is in the cache already no tool is missed."""
     try:
-        return cached(flavour, ksrc=ksrc, extra=extra)
+        return cached(flavour, ksrc=ksrc, extra=extra, instead=instead)
     except (MachineError, FileNotFoundError):  # no sources, no compiler
         return None
 
 
 def cached(
-    flavour: str = "bench", *, ksrc: str | None = None, extra: Sequence[Path] = ()
+    flavour: str = "bench",
+    *,
+    ksrc: str | None = None,
+    extra: Sequence[Path] = (),
+    instead: Sequence[Path] | None = None,
 ) -> cache.Kernel | None:
     """The kernel of this checkout if it has been built already, at no cost."""
     source, kernel_dir = base_of.find(ksrc), project_kernel()
-    patches = all_patches(kernel_dir, flavour, extra)
+    patches = _chosen(kernel_dir, flavour, extra, instead)
     return cache.look_up(_facts(source, kernel_dir, flavour, patches)["key"], cache.root())
 
 
@@ -106,9 +131,9 @@ def _build_locked(  # noqa: PLR0913, PLR0917 - one step after the other
     say: Say,
     progress: Progress | None,
 ) -> cache.Kernel:
-    flavour = facts["flavour"]
-    tree, pristine = _trees(directory, source, flavour)
-    objects = directory / f"objects-{flavour}"
+    flavour, room = facts["flavour"], facts["room"]
+    tree, pristine = _trees(directory, source, room)
+    objects = directory / f"objects-{room}"
     if not tree.exists() or not objects.exists():
         base_of.check_space(directory, flavour)
     if not tree.exists():
@@ -118,7 +143,8 @@ def _build_locked(  # noqa: PLR0913, PLR0917 - one step after the other
     changed = series.apply(patches, tree, pristine)
     say(f"series applied ({changed} files changed), building the {flavour} kernel")
     objects.mkdir(exist_ok=True)
-    _configure(tree, objects, kconfig.fragments(project_kernel() / "config", flavour))
+    fragments = kconfig.fragments(project_kernel() / "config", flavour)
+    _configure(tree, objects, fragments, own_options() if room == AGAINST else set())
     _compile(tree, objects, facts["key"], progress)
     types = _compile_types(objects) if flavour != "bench" else None
     config = objects / ".config"
@@ -130,18 +156,21 @@ def _build_locked(  # noqa: PLR0913, PLR0917 - one step after the other
     return cache.publish(objects / "arch/x86/boot/bzImage", config, facts, directory, types)
 
 
-def _trees(directory: Path, source: base_of.Base, flavour: str) -> tuple[Path, Path]:
-    """The tree of a flavour, and the pristine text of what is patched in it.
+def _trees(directory: Path, source: base_of.Base, room: str) -> tuple[Path, Path]:
+    """The tree of a room, and the pristine text of what is patched in it.
 
-    Each flavour has its own: patches that only one of them has, of a header maybe, would else
-    make all of the other one old.
+    Each flavour has its own, and so has what the series is compared with: patches that only one of
+    them has, of a header maybe, would else make all of the other one old.
     """
-    name = source.identity if flavour == "bench" else f"{source.identity}-{flavour}"
+    name = source.identity if room == "bench" else f"{source.identity}-{room}"
     return directory / f"tree-{name}", directory / f"pristine-{name}"
 
 
-def _configure(tree: Path, objects: Path, fragments: list[Path]) -> None:
-    """Write .config, but leave an equal one alone: make compares times."""
+def _configure(tree: Path, objects: Path, fragments: list[Path], without: set[str]) -> None:
+    """Write .config, but leave an equal one alone: make compares times.
+
+    The options ``without`` need not be known to the kernel.
+    """
     wanted = "".join(path.read_text() for path in fragments)
     config, old = objects / ".config", objects / ".config.kept"
     if config.exists():
@@ -150,7 +179,7 @@ def _configure(tree: Path, objects: Path, fragments: list[Path]) -> None:
     with config.open("a") as file:
         file.write(wanted)
     _make(tree, objects, ["olddefconfig"])
-    kconfig.check(wanted, config.read_text())
+    kconfig.check(wanted, config.read_text(), without)
     if old.exists() and old.read_bytes() == config.read_bytes():
         old.replace(config)
 

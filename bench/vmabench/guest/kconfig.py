@@ -2,6 +2,7 @@
 """A .config from tinyconfig and fragments. What was asked for and is not there is an error."""
 
 import re
+from collections.abc import Collection
 from pathlib import Path
 
 from vmabench.errors import KernelBuildError
@@ -31,21 +32,31 @@ def fragments(directory: Path, flavour: str) -> list[Path]:
     return paths
 
 
-def missing(wanted: str, final: str) -> list[str]:
-    """The lines of the fragments that the final .config does not honour."""
+def missing(wanted: str, final: str, without: Collection[str] = ()) -> list[str]:
+    """The lines of the fragments that the final .config does not honour, but for ``without``."""
     have = parse(final)
     lost = []
     for option, value in parse(wanted).items():
         # an option that is off may also be absent, as what it depends on is off
-        if have.get(option, "n") != value:
+        if option not in without and have.get(option, "n") != value:
             lost.append(f"{option}={value}" if value != "n" else f"# {option} is not set")
     return lost
 
 
-def check(wanted: str, final: str) -> None:
-    """Raise KernelBuildError that names each lost option."""
-    lost = missing(wanted, final)
+def check(wanted: str, final: str, without: Collection[str] = ()) -> None:
+    """Raise KernelBuildError that names each lost option, but for those of ``without``."""
+    lost = missing(wanted, final, without)
     if lost:
         raise KernelBuildError(
             f"{len(lost)} option(s) asked for are not in the final .config: {', '.join(lost)}"
         )
+
+
+def differences(a: str, b: str, without: Collection[str] = ()) -> list[str]:
+    """``OPTION is y and n`` for each option that two configurations do not agree on."""
+    left, right = parse(a), parse(b)
+    return [
+        f"{option} is {left.get(option, 'n')} and {right.get(option, 'n')}"
+        for option in sorted(left.keys() | right.keys())
+        if option not in without and left.get(option, "n") != right.get(option, "n")
+    ]

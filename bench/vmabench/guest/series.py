@@ -14,6 +14,7 @@ from pathlib import Path
 
 from vmabench.errors import KernelBuildError
 
+_OPTION = re.compile(r"^\+config (\w+)$", re.MULTILINE)
 _TOUCHED = re.compile(r"^(?:---|\+\+\+) [ab]/(\S+)", re.MULTILINE)
 
 
@@ -29,6 +30,11 @@ def patches(directory: Path) -> list[Path]:
 def touched(series: list[Path]) -> set[str]:
     """The files that a series changes, adds or removes."""
     return {name for path in series for name in _TOUCHED.findall(path.read_text())}
+
+
+def options(series: list[Path]) -> set[str]:
+    """The options that the patches of a series add, as ``CONFIG_NAME``."""
+    return {f"CONFIG_{name}" for path in series for name in _OPTION.findall(path.read_text())}
 
 
 def apply(series: list[Path], tree: Path, pristine: Path) -> int:

@@ -19,6 +19,9 @@ THP = "sys/kernel/mm/transparent_hugepage"
 #: what costs time on the paths that are measured here
 DEBUG_OPTIONS = ("KASAN", "KCSAN", "PROVE_LOCKING", "DEBUG_VM", "PAGE_TABLE_CHECK_ENFORCED")
 
+#: the option that the series adds: the kernel to compare it with can't have it
+OWN_OPTION = "CONFIG_PROCESS_VM_MMAP"
+
 #: what a guest of ours is told of itself, by guest/boot.py
 GUEST = "run/vmabench/machine.json"
 
@@ -31,7 +34,8 @@ class MachineFacts:
     ``hugetlb_bytes`` those of which there may be pools.
     ``thp_bytes`` is None on a kernel without THP; ``thp`` and ``thp_shmem`` are then ``absent``.
     ``dev_shm_huge`` is the mount option of /dev/shm, for which ``thp_shmem`` does not count.
-    ``kernel_config_sha256`` is None where the kernel does not show its configuration.
+    ``kernel_config_sha256`` is None where the kernel does not show its configuration; the option of
+    the call itself is not part of it.
     ``kernel_debug`` has the options that make its figures those of a debug kernel.
     ``overcommit`` is vm.overcommit_memory, ``pipe_max_bytes`` fs.pipe-max-size.
     ``yama`` is None on a kernel without it. ``cpus`` are those that this process may use.
@@ -215,8 +219,8 @@ def _config_lines(root: Path) -> list[str]:
 
 
 def _config_hash(root: Path) -> str | None:
-    """Two equal configurations have one hash."""
-    lines = _config_lines(root)
+    """Two equal configurations have one hash, and so have a kernel with the call and without it."""
+    lines = [line for line in _config_lines(root) if not line.startswith(f"{OWN_OPTION}=")]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest() if lines else None
 
 
