@@ -4,7 +4,8 @@
 A result directory holds ``plan.toml`` (the plan as run), ``machine.json`` (facts and doctor's
 findings), ``samples.jsonl.gz`` (everything measured), ``suite.json.gz`` (the same in pyperf's
 format) and ``report/`` (derived, regenerable). Where single operations were timed there is
-``histograms/latency.jsonl.gz`` beside it.
+``histograms/latency.jsonl.gz`` beside it, and where the instructions of functions were counted
+``functions.jsonl.gz``.
 
 ``samples.jsonl.gz`` is the truth. It consists of gzip members, one for each finished round, so
 a run that was cut off can be read up to there. Each line is one JSON object with a ``kind``:
@@ -55,6 +56,13 @@ a run that was cut off can be read up to there. Each line is one JSON object wit
     Ends a round: ``round``, ``complete`` (false for one that was cut off), ``wall_ns``,
     ``timed_ns``, ``ready_ns`` (from the start of the worker until it began its first case),
     ``workers`` (how many it took: more than 1 after a crash).
+``boot``
+    Ends a boot, in a result of several (since format 4): ``boot`` (its number, from 1, among all
+    boots of both kernels that were run alternately), ``status`` (``done``, ``interrupted`` or
+    ``lost``), ``rounds`` (those of it that are kept; none of a lost one), ``reason`` (of a lost
+    one). ``case``, ``calibration`` and ``round`` records before it have its number as ``boot``,
+    and the numbers of their rounds go on from boot to boot. Without such records the whole file
+    is of one boot.
 ``end``
     Ends a run that was not killed: ``status`` (``done``, ``interrupted`` or ``failed``),
     ``rounds`` (the finished ones), ``wall_ns``, ``timed_ns``, ``peak_rss_bytes`` (the parent).
@@ -72,6 +80,13 @@ one kind:
     known to 0.8 %. ``stride``, ``chart_max_ns``, ``chart_mean_ns``: the run chart, a point for each
     ``stride`` operations in the order in which they were done, the longest and the mean of them;
     the last point may have fewer.
+
+``functions.jsonl.gz`` is there where an emulator counted them. Its lines are of one kind:
+
+``functions``
+    ``boot``, ``round``, ``case``, ``phase``, and ``counts``: an object function -> instructions of
+    one operation, the median over the values of the round; a function that most values don't enter
+    is absent. What is outside of the kernel is ``[user]``. ``boot`` is absent in a result of one.
 """
 
 from dataclasses import dataclass, field
@@ -79,11 +94,12 @@ from pathlib import Path
 from typing import Any
 
 #: Newest first. A change that makes old results incomparable stands in CHANGELOG too.
+#: 4: several boots in one result, which must not be taken for independent processes.
 #: 3: counters of swap, context switches and steal time; names of cases with more axes;
 #:    histograms of single operations.
 #: 2: the header's clock may be ``instructions``.
 #: 1: the first.
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 
 Record = dict[str, Any]
 
@@ -94,10 +110,12 @@ SUITE = "suite.json.gz"
 REPORT = "report"
 LATENCY = "histograms/latency.jsonl.gz"
 
+FUNCTIONS = "functions.jsonl.gz"
+
 #: a bucket of a histogram is 2^-LATENCY_BITS as wide as its times
 LATENCY_BITS = 7
-#: kinds of records that lie in LATENCY, not in SAMPLES
-LATENCY_KINDS = ("latency",)
+#: kinds of records that do not lie in SAMPLES
+ELSEWHERE = {"latency": LATENCY, "functions": FUNCTIONS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +124,7 @@ class Result:
 
     ``complete`` is false for a run that was cut off: its last line is no ``end`` record, or one
     that says so. ``records`` are in the order of the file; a damaged tail is left out and
-    ``damage`` says where. ``latencies`` are the records of LATENCY.
+    ``damage`` says where. ``latencies`` are the records of LATENCY, ``functions`` of FUNCTIONS.
     """
 
     directory: str
@@ -117,6 +135,7 @@ class Result:
     complete: bool
     damage: str | None = None
     latencies: list[Record] = field(default_factory=list, repr=False)
+    functions: list[Record] = field(default_factory=list, repr=False)
 
     @property
     def name(self) -> str:

@@ -20,13 +20,23 @@ from typing import Any
 
 from vmabench.errors import FormatError, UsageError
 from vmabench.matrix.claims import published_claims
-from vmabench.store.format import LATENCY, MACHINE, PLAN, REPORT, SAMPLES, SUITE, Record, Result
+from vmabench.store.format import (
+    FUNCTIONS,
+    LATENCY,
+    MACHINE,
+    PLAN,
+    REPORT,
+    SAMPLES,
+    SUITE,
+    Record,
+    Result,
+)
 from vmabench.store.places import CHECKS
 from vmabench.store.reader import read, refuse_injected
 from vmabench.store.suite import build_suite, mechanisms_with_values, write_suite
 from vmabench.store.writer import Writer
 
-FILES = (PLAN, MACHINE, SAMPLES, SUITE, LATENCY)
+FILES = (PLAN, MACHINE, SAMPLES, SUITE, LATENCY, FUNCTIONS)
 _DERIVED = {".txt", ".png", ".svg", ".html"}
 
 #: keys whose values tell who and where, in whatever file; pyperf's among them
@@ -61,6 +71,7 @@ def publish(source: Path | str, target: Path | str) -> Path:
     writer = Writer(Path(target), clean(result.plan, scrub), clean(result.machine, scrub))
     for records in _by_round(result):
         writer.append([clean(record, scrub) for record in records])
+    writer.append([clean(record, scrub) for record in result.functions])
     if mechanisms_with_values(result):
         write_suite(build_suite(read(target)), writer.directory / SUITE)
     return writer.directory

@@ -11,7 +11,16 @@ from typing import Any
 
 from vmabench.errors import FormatError, UsageError
 from vmabench.matrix.case import name_without_doubles
-from vmabench.store.format import FORMAT_VERSION, LATENCY, MACHINE, PLAN, SAMPLES, Record, Result
+from vmabench.store.format import (
+    FORMAT_VERSION,
+    FUNCTIONS,
+    LATENCY,
+    MACHINE,
+    PLAN,
+    SAMPLES,
+    Record,
+    Result,
+)
 
 #: what a record of each kind can't do without; kinds that are not named here are kept as read
 _REQUIRED: dict[str, tuple[str, ...]] = {
@@ -20,6 +29,8 @@ _REQUIRED: dict[str, tuple[str, ...]] = {
     "case": ("round", "case", "outcome"),
     "round": ("round", "complete"),
     "end": ("status",),
+    "boot": ("boot", "status"),
+    "functions": ("case", "round", "phase", "counts"),
     "latency": ("case", "round", "count", "max_ns", "buckets"),
 }
 
@@ -42,7 +53,8 @@ def read(directory: Path | str) -> Result:
         raise UsageError(f"{base} is no result directory: there is no {SAMPLES} in it")
     records, damage = _read_records(samples)
     _check_header(samples, records[0])
-    latencies, no_latencies = _read_latencies(base / LATENCY)
+    latencies, no_latencies = _read_more(base / LATENCY)
+    functions, no_functions = _read_more(base / FUNCTIONS)
     machine, no_machine = _read_beside(base / MACHINE, json.loads)
     plan, no_plan = _read_beside(base / PLAN, tomllib.loads)
     last = records[-1]
@@ -53,9 +65,10 @@ def read(directory: Path | str) -> Result:
         header=records[0],
         records=records,
         complete=not damage and last["kind"] == "end" and last["status"] == "done",
-        damage="; ".join(text for text in (damage, no_latencies, no_machine, no_plan) if text)
+        damage="; ".join(filter(None, (damage, no_latencies, no_functions, no_machine, no_plan)))
         or None,
         latencies=latencies,
+        functions=functions,
     )
 
 
@@ -75,8 +88,8 @@ def refuse_injected(result: Result) -> None:
         )
 
 
-def _read_latencies(path: Path) -> tuple[list[Record], str | None]:
-    """The records of single operations, which not every result has."""
+def _read_more(path: Path) -> tuple[list[Record], str | None]:
+    """The records of a file that not every result has."""
     if not path.is_file():
         return [], None
     try:

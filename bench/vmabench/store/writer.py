@@ -10,7 +10,7 @@ from pathlib import Path
 import tomli_w
 
 from vmabench.errors import MachineError, UsageError
-from vmabench.store.format import LATENCY, LATENCY_KINDS, MACHINE, PLAN, SAMPLES, Record
+from vmabench.store.format import ELSEWHERE, MACHINE, PLAN, SAMPLES, Record
 
 
 class Writer:
@@ -37,8 +37,10 @@ class Writer:
 
     def append(self, records: Sequence[Record]) -> None:
         """Adds records; raises MachineError, and then leaves the file as it was before."""
-        self._append(SAMPLES, [one for one in records if one["kind"] not in LATENCY_KINDS])
-        self._append(LATENCY, [one for one in records if one["kind"] in LATENCY_KINDS])
+        for name in (SAMPLES, *ELSEWHERE.values()):
+            self._append(
+                name, [one for one in records if ELSEWHERE.get(one["kind"], SAMPLES) == name]
+            )
 
     def _append(self, name: str, records: Sequence[Record]) -> None:
         if not records:
