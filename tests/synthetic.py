@@ -169,6 +169,20 @@ def records(
     return [*made, end | {"timed_ns": rounds * 4 * 10**9, "peak_rss_bytes": 100 << 20}]
 
 
+def in_boots(made_records: Iterable[Record], numbers: Sequence[int]) -> list[Record]:
+    """The records with each round in a boot of its own, which have these numbers."""
+    made: list[Record] = []
+    for record in made_records:
+        if not record.get("round"):
+            made.append(record)
+            continue
+        boot = numbers[record["round"] - 1]
+        made.append(record | {"boot": boot})
+        if record["kind"] == "round":
+            made.append({"kind": "boot", "boot": boot, "status": "done", "rounds": 1})
+    return made
+
+
 def round_record(number: int) -> Record:
     return {
         "kind": "round", "round": number, "complete": True, "wall_ns": 10**10,

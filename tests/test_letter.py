@@ -70,6 +70,7 @@ def made(
                 value["time_ns"] = {
                     name: round(factor * ns) for name, ns in value["time_ns"].items()
                 }
+    records = synthetic.in_boots(records, (2, 3, 6, 7, 10) if clone else (1, 4, 5, 8, 9))
     machine = {"facts": dict(FACTS), "conditions": dict(CONDITIONS)}
     return replace(synthetic.result(records), machine=machine)
 
@@ -212,6 +213,15 @@ def one_round(_f: dict[str, Any], _c: dict[str, Any], records: list[Record]) -> 
     records[:] = [record for record in records if record.get("round", 1) == 1]
 
 
+def one_boot(_f: dict[str, Any], _c: dict[str, Any], records: list[Record]) -> None:
+    records[:] = [record for record in records if record["kind"] != "boot"]
+
+
+def lost_boot(_f: dict[str, Any], _c: dict[str, Any], records: list[Record]) -> None:
+    lost = {"kind": "boot", "boot": 11, "status": "lost", "rounds": 0, "reason": "no end"}
+    records.insert(-1, lost)
+
+
 def no_proof(_f: dict[str, Any], _c: dict[str, Any], records: list[Record]) -> None:
     for record in records:
         record.pop("proof", None)
@@ -235,6 +245,8 @@ def no_proof(_f: dict[str, Any], _c: dict[str, Any], records: list[Record]) -> N
         (without("peak_bytes"), "costs that were not measured: peak memory"),
         (no_proof, "the proof of the backing"),
         (one_round, "a deviation for every cell"),
+        (one_boot, "3 boots or more of B, A and B in turns (vmabench run PLAN --guest --against"),
+        (lost_boot, "all boots of B: 1 were lost"),
         (lambda f, c, r: r.__setitem__(
             slice(None), [one for one in r if "memfd" not in one.get("case", "")]),
          "memfd or shm"),

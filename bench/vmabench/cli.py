@@ -105,6 +105,12 @@ def build_parser() -> argparse.ArgumentParser:
         "--vmlinux", nargs=2, metavar=("A", "B"), help="for a cover letter: the size of both images"
     )
     compare.add_argument(
+        "--paths",
+        nargs=2,
+        metavar=("A", "B"),
+        help="of both kernels by the instruction clock: theories for a letter",
+    )
+    compare.add_argument(
         "--force", action="store_true", help="compare what is not comparable, and mark it"
     )
     compare.add_argument(

@@ -7,8 +7,11 @@ A verdict needs three things. The 95 % interval of the ratio excludes 1, the eff
 Mann and Whitney, on the logs of the processes' medians: they hold for any distribution, and a few
 processes that a neighbour disturbed change them little. Their price is that few processes can't
 make a p value small, so that a lone change among hundreds of cases takes 8 rounds to be shown.
+
+Where both runs are of several boots, the boot is the sample: the median of its processes' medians.
 """
 
+import itertools
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +20,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats as scipy_stats
 
+from vmabench.analysis.boots import by_boot, has_boots
 from vmabench.analysis.instructions import path_lengths
 from vmabench.analysis.intervals import Floats, shift_interval, smallest_p
 from vmabench.analysis.stats import case_samples, summarize
@@ -30,7 +34,7 @@ VERDICTS = ("slower", "faster", "unstable", "~", "not comparable")
 
 COLUMNS = (
     "case_id", "phase", "a_ns", "b_ns", "a_spread", "b_spread", "a_deviation", "b_deviation",
-    "a_processes", "b_processes", "ratio", "lo", "hi", "p", "q", "verdict", "reason",
+    "a_processes", "b_processes", "ratio", "lo", "hi", "p", "q", "verdict", "reason", "sample",
 )  # fmt: skip
 
 #: In which the two runs of one case may differ by no more than rounding, and what it means.
@@ -58,7 +62,12 @@ def compare(
     as a share of their mean, which kernel developers are used to; nothing is decided by it.
     ``~``: no difference was shown. ``unstable``: none was shown, and one side's interval is wider
     than ``target_width`` times its median, or there is none, so that little could have been.
+    ``sample`` is ``boot`` where both frames have boots, and else ``process``; ``a_processes``
+    are as many samples.
     """
+    of_boots = has_boots(a) and has_boots(b)
+    if of_boots:
+        a, b = by_boot(a), by_boot(b)
     sides = [_by_case(frame, phase, target_width) for frame in (a, b)]
     cases = list(dict.fromkeys([*sides[0], *sides[1]]))
     pairs = [(sides[0].get(case), sides[1].get(case)) for case in cases]
@@ -70,6 +79,7 @@ def compare(
         _verdict({str(name): value for name, value in row.items()}, target_width, min_effect)
         for row in compared.to_dict("records")
     ]
+    compared["sample"] = "boot" if of_boots else "process"
     return in_order(compared)
 
 
@@ -180,7 +190,7 @@ def _row(case: str, phase: str, a: _Side | None, b: _Side | None) -> list[object
         why: str | None = f"{'A' if a is None else 'B'} does not have this case"
     else:
         why = _why_not(a, b)
-    return [case, phase, *_measured(a, b), *[math.nan] * 5, "", why]
+    return [case, phase, *_measured(a, b), *[math.nan] * 5, "", why, ""]
 
 
 def _measured(a: _Side | None, b: _Side | None) -> list[object]:
@@ -251,6 +261,11 @@ def out_of_reach(compared: pd.DataFrame) -> tuple[int, int] | None:
     here, there = (int(tested[f"{side}_processes"].iloc[most]) for side in "ab")
     lone = smallest_p(here, there) * len(tested)
     return (here, there) if lone > FALSE_DISCOVERIES else None
+
+
+def enough_samples(cases: int) -> int:
+    """How many samples a side must have so that one changed case of ``cases`` can get a verdict."""
+    return next(n for n in itertools.count(2) if smallest_p(n, n) * cases <= FALSE_DISCOVERIES)
 
 
 def _verdict(row: dict[str, Any], target_width: float, min_effect: float) -> str:

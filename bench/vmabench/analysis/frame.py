@@ -84,6 +84,7 @@ COLUMNS: dict[str, str] = {
     "peak_how": "category",  # cgroup-v1, cgroup-v2, or sampled-pss: at borders of phases
     "cycles": "Float64",  # of the CPUs that the case is pinned to; where the machine counts them
     "tlb_misses": "Float64",  # of reads of data, on the same CPUs
+    "boot": "Int64",  # of a result of several boots; else empty
 }
 
 #: what rivals have in common that are compared over sizes: never NA
@@ -153,6 +154,7 @@ def _case_columns(record: Record) -> dict[str, Any]:
         "size_bytes": case.size_bytes,
         **{name: getattr(case, name) for name in OPTIONAL_FIELDS},
         "process": record.get("round"),
+        "boot": record.get("boot"),
         "loops": record["loops"] if outcome == "ok" else None,
         "outcome": outcome,
         "reason": reason,

@@ -3,7 +3,7 @@
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
 import pandas as pd
@@ -19,6 +19,11 @@ from vmabench.report.layout import layout
 from vmabench.report.paths import number
 from vmabench.report.words import bracketed, three_digits, wrapped
 from vmabench.units import format_time
+
+#: of a path, before the rest is one number
+MOST_FUNCTIONS = 6
+#: what functions may leave of a difference, which is a mean of medians as theirs are
+UNEXPLAINED = 0.05
 
 _DECIDED = ("slower", "faster")
 
@@ -77,8 +82,26 @@ def rows_of(compared: pd.DataFrame, forced: Sequence[str] = ()) -> list[dict[str
     ]
 
 
-def path_verdict_text(compared: pd.DataFrame, head: Sequence[str], *, marked: bool = False) -> str:
-    """Differences of path lengths: of a call, of an entry, of a KiB."""
+def path_rows(
+    compared: pd.DataFrame, functions: pd.DataFrame, forced: Sequence[str] = ()
+) -> list[dict[str, Any]]:
+    """The rows for JSON; a changed path has ``functions``, those that differ, largest first."""
+    rows = rows_of(compared, forced)
+    for row in rows:
+        if row["verdict"] != "~":
+            mine = functions_of(functions, row)
+            row["functions"] = _dicts(mine[["function", "a_call", "b_call", "call"]])
+    return rows
+
+
+def path_verdict_text(
+    compared: pd.DataFrame,
+    head: Sequence[str],
+    functions: pd.DataFrame,
+    *,
+    marked: bool = False,
+) -> str:
+    """Differences of path lengths: of a call, an entry, a KiB; and the functions they are in."""
     changed = compared[compared["verdict"] != "~"]
     same = len(compared) - len(changed)
     parts = ["\n".join(head), f"{len(changed)} paths changed, {same} the same"]
@@ -98,9 +121,45 @@ def path_verdict_text(compared: pd.DataFrame, head: Sequence[str], *, marked: bo
         ]
         header = ["case and phase", "A", "B", "change", "a call", "an entry", "a KiB", "verdict"]
         parts.append(layout(header, lines))
+        parts += list(_origins(changed, functions))
     limit = 100 * MIN_PATH_EFFECT
     parts.append(f"Instructions. Below {limit:g} % two boots of one kernel differ as much.")
     return _marked("\n\n".join(parts) + "\n", marked)
+
+
+def _origins(changed: pd.DataFrame, functions: pd.DataFrame) -> Iterator[str]:
+    """A paragraph with the functions of each changed path."""
+    if functions.empty:
+        yield "The functions were not counted: vmabench run PLAN --guest --against KERNEL does it."
+        return
+    lines = ["Where it comes from: functions with instructions of a call, B less A"]
+    for row in _dicts(changed):
+        found = origin(row["call"], functions_of(functions, row))
+        lines.append(wrapped(f"{bare_name(row['case_id'])} {row['phase']}: {found}", "    "))
+    yield "\n".join(lines)
+
+
+def origin(call: float, functions: pd.DataFrame, most: int = MOST_FUNCTIONS) -> str:
+    """``+128: copy_pte_range +120, 3 others +8`` of the functions of one path, largest first.
+
+    What of ``call`` no function accounts for is said too.
+    """
+    shown = functions.iloc[:most]
+    words = [f"{row['function']} {_signed(row['call'])}" for row in _dicts(shown)]
+    rest = functions.iloc[most:]
+    if len(rest):
+        words.append(f"{len(rest)} others {_signed(float(rest['call'].sum()))}")
+    open_ = call - float(functions["call"].sum())
+    if abs(open_) > max(1.0, abs(call) * UNEXPLAINED):
+        words.append(f"in no function {_signed(open_)}")
+    return f"{_signed(call)}: {', '.join(words) or 'in no function'}"
+
+
+def functions_of(functions: pd.DataFrame, row: dict[str, Any]) -> pd.DataFrame:
+    """Those of a path that differ."""
+    mine = (functions["case_id"] == row["case_id"]) & (functions["phase"] == row["phase"])
+    found: pd.DataFrame = functions[mine & (functions["call"] != 0)]
+    return found
 
 
 def _decided_table(rows: pd.DataFrame) -> str:

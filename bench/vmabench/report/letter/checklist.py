@@ -100,7 +100,20 @@ def _told(side: Side) -> pd.DataFrame:
     return frame[(frame["mechanism"] != "null") & (frame["scenario"] != "pageserver")]
 
 
+#: boots of each kernel from which on a letter is none of chance: what one boot decides is not seen
+FEWEST_BOOTS = 3
+
+
 def _between(a: Side, b: Side) -> Iterator[str]:
+    few = [name for name, one in (("A", a), ("B", b)) if len(one.boots) < FEWEST_BOOTS]
+    if few:
+        yield (
+            f"{FEWEST_BOOTS} boots or more of {' and '.join(few)}, A and B in turns"
+            " (vmabench run PLAN --guest --against KERNEL)"
+        )
+    for name, one in (("A", a), ("B", b)):
+        if one.lost_boots:
+            yield f"all boots of {name}: {one.lost_boots} were lost"
     pairs = {
         "configuration": [one.facts.get("kernel_config_sha256") for one in (a, b)],
         "compiler": [one.compiler for one in (a, b)],

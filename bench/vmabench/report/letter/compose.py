@@ -15,8 +15,10 @@ from vmabench.report.letter.checklist import missing
 from vmabench.report.letter.code_size import code_size
 from vmabench.report.letter.plain import clean, enumeration, filled, labelled
 from vmabench.report.letter.side import Side
+from vmabench.report.letter.theory import theory
 from vmabench.report.words import approximate_size
-from vmabench.store.format import SAMPLES
+from vmabench.store.boots import order_of
+from vmabench.store.format import SAMPLES, Result
 
 _TITLE = "Performance\n==========="
 
@@ -30,11 +32,13 @@ class Extras:
     """What a letter has on request.
 
     ``appendix``: every case, in the layout of the kernel test robot. ``images``: the vmlinux of A
-    and of B, whose sizes are compared.
+    and of B, whose sizes are compared. ``paths``: results of A and of B by the instruction clock,
+    which give theories for what got slower.
     """
 
     appendix: bool = False
     images: tuple[str, str] | None = None
+    paths: tuple[Result, Result] | None = None
 
 
 def letter(
@@ -75,6 +79,8 @@ def cover_letter(
         candidates.append(partial(sections.changes, compared))
     if extras.images:
         candidates.append(partial(code_size, *extras.images))
+    if extras.paths:
+        candidates.append(partial(theory, extras.paths))
     tables: list[str] = []
     for section in candidates:
         tables += [text for text in [section(len(tables) + 1)] if text]
@@ -97,7 +103,7 @@ def commit_message(sides: Sequence[Side], forced: Sequence[str] = ()) -> str:
             sections.first_table(side, sections.hand_over(side)) or "Nothing was measured.",
             filled(
                 f"Measured by vmabench on {side.facts.get('cpu_model', 'an unknown processor')},"
-                f" kernel {side.kernel}; +- is one stddev over {side.rounds} processes."
+                f" kernel {side.kernel}; +- is one stddev over {_samples(side)}."
             ),
         ]
     )
@@ -180,15 +186,41 @@ def _method(sides: Sequence[Side]) -> str:
     valued = side.frame[side.frame["time_ns"].notna() & (side.frame["phase"] == "total")]
     each = valued.groupby(["case_id", "process"], observed=True).size()
     values = f"{each.min()} to {each.max()}" if len(each) else "0"
-    rounds = " and ".join(str(one.rounds) for one in sides)
-    order = "A, then B; " if len(sides) > 1 else ""
     return (
-        f"vmabench {header.get('vmabench', '?')}, 1 boot x {rounds} processes x {values} values;"
-        f" {order}cases shuffled in each process, a calibrating process dropped; source on CPU"
-        f" {header.get('source_cpu', '?')}, receiver on CPU {header.get('receiver_cpu', '?')};"
-        f" ASLR {side.conditions.get('aslr') or '?'}. Medians; +- is one stddev over processes;"
-        ' "~": the 95 % bootstrap interval holds no change, or none was shown.'
+        f"vmabench {header.get('vmabench', '?')}, {_runs(sides)} x {values} values;"
+        f" {_boot_order(sides)}cases shuffled in each process, a calibrating process dropped;"
+        f" source on CPU {header.get('source_cpu', '?')}, receiver on CPU"
+        f" {header.get('receiver_cpu', '?')}; ASLR {side.conditions.get('aslr') or '?'}. Medians;"
+        f' +- is one stddev over {"boots" if side.boots else "processes"}; "~": the 95 % interval'
+        " holds no change, or none was shown."
     )
+
+
+def _runs(sides: Sequence[Side]) -> str:
+    """``1 boot x 5 and 6 processes``, ``5 boots x 2 processes``; of all sides where they differ."""
+    boots = dict.fromkeys(len(one.boots) or 1 for one in sides)
+    processes = dict.fromkeys(text for one in sides for text in [_span(one.boots or [one.rounds])])
+    word = "boot" if list(boots) == [1] else "boots"
+    return f"{' and '.join(map(str, boots))} {word} x {' and '.join(processes)} processes"
+
+
+def _span(counts: Sequence[int]) -> str:
+    low, high = min(counts), max(counts)
+    return str(low) if low == high else f"{low} to {high}"
+
+
+def _boot_order(sides: Sequence[Side]) -> str:
+    if len(sides) < 2:
+        return ""
+    order = order_of([one.result for one in sides])
+    lost = sum(one.lost_boots for one in sides)
+    named = f" ({lost} lost and left out)" if lost else ""
+    return f"boots in the order {order}{named}; " if order else "A, then B; "
+
+
+def _samples(side: Side) -> str:
+    """What a deviation is over: ``5 boots`` or ``8 processes``."""
+    return f"{len(side.boots)} boots" if side.boots else f"{side.rounds} processes"
 
 
 def _end(side: Side) -> str:

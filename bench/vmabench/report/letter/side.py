@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from vmabench.analysis.boots import by_boot, has_boots
 from vmabench.analysis.costs import costs
 from vmabench.analysis.stats import judged
 from vmabench.errors import UsageError
+from vmabench.store.boots import boots_of
 from vmabench.store.format import Result
 from vmabench.store.reader import machine_facts
 
@@ -22,7 +24,8 @@ _COMMIT = re.compile(r"-g([0-9a-f]{12,40})\b")
 class Side:
     """``commit`` is 12 hex digits or more, None where nobody said and the release has none.
 
-    ``deviation`` is a standard deviation over processes as a share of their mean, by case.
+    ``deviation`` is a standard deviation over boots, or over processes where all are of one, as a
+    share of their mean, by case.
     """
 
     result: Result
@@ -54,6 +57,15 @@ class Side:
         return sum(1 for record in self.result.of_kind("round") if record["complete"])
 
     @property
+    def boots(self) -> list[int]:
+        """The whole rounds of each boot that has any; empty for a result of one."""
+        return [record["rounds"] for record in boots_of(self.result) if record["rounds"]]
+
+    @property
+    def lost_boots(self) -> int:
+        return sum(1 for record in boots_of(self.result) if record["status"] == "lost")
+
+    @property
     def compiler(self) -> str | None:
         guest = self.facts.get("guest")
         told = guest.get("compiler") if isinstance(guest, dict) else None
@@ -74,7 +86,8 @@ def side(result: Result, commit: str | None = None) -> Side:
 
 
 def _deviations(frame: pd.DataFrame) -> dict[str, float]:
-    valued = frame[(frame["phase"] == "total") & frame["time_ns"].notna()]
+    samples = by_boot(frame) if has_boots(frame) else frame
+    valued = samples[(samples["phase"] == "total") & samples["time_ns"].notna()]
     valued = valued.astype({"time_ns": "float64"})
     medians = valued.groupby(["case_id", "process"], observed=True)["time_ns"].median()
     by_case = medians.groupby(level="case_id", observed=True)
