@@ -63,6 +63,18 @@ def build_parser() -> argparse.ArgumentParser:
     )
     _add_machine(run)
     run.add_argument(
+        "--against",
+        metavar="KERNEL",
+        help="in turns with another kernel: base (without the series), a directory of patches or"
+        " of kernel sources, or an image",
+    )
+    run.add_argument(
+        "--boots",
+        type=int,
+        metavar="N",
+        help="of each kernel, with --against (default: 5; counting instructions: 2)",
+    )
+    run.add_argument(
         "--samples-only",
         action="store_true",
         help="measure and store; `vmabench report` makes the rest",

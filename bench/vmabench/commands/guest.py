@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
     words = args.words[1:] if args.words[:1] == ["--"] else args.words
     if not words:
         raise UsageError("no command: write it as vmabench guest run -- COMMAND")
-    machine, timeout_s = _machine(args), parse_duration(args.timeout)
+    machine, timeout_s = make_machine(args), parse_duration(args.timeout)
     with interruptible():
         outcome = guest.run(
             words,
@@ -80,7 +80,7 @@ def test(args: argparse.Namespace) -> int:
 
 
 def shell(args: argparse.Namespace) -> int:
-    machine = _machine(args)
+    machine = make_machine(args)
     if not sys.stdin.isatty():
         raise UsageError("guest shell needs a terminal: use vmabench guest run -- COMMAND")
     return guest.shell(obtain(args.flavour), machine=machine, accel=args.accel)
@@ -131,9 +131,9 @@ def _show(results: Sequence[Result]) -> None:
 def _measure(args: argparse.Namespace) -> tuple[int, Path]:
     """The exit status of the run in the guest, and where its samples are."""
     kernel = obtain("bench")
-    machine = _machine(args)
+    machine = make_machine(args)
     accel = guest.choose(args.accel, kernel, machine, warn)
-    directory = _directory(args.output, f"guest-{accel}", kernel.release)
+    directory = new_directory(args.output, f"guest-{accel}", kernel.release)
     machine = replace(machine, shares=(directory.parent,), scratch_bytes=_scratch_bytes(args))
     command = _plan_command(args, directory)
     try:
@@ -168,7 +168,7 @@ def obtain(flavour: str, extra: Sequence[Path] = ()) -> guest.Kernel:
         progress.close()
 
 
-def _machine(args: argparse.Namespace) -> guest.Machine:
+def make_machine(args: argparse.Namespace) -> guest.Machine:
     """What the options ask for; raises UsageError."""
     counted = args.clock == "instructions"
     if counted and args.accel == "kvm":
@@ -191,7 +191,7 @@ def _machine(args: argparse.Namespace) -> guest.Machine:
     return replace(machine, swap=args.swap, swap_bytes=parse_size(args.swap_size), shares=shares)
 
 
-def _directory(output: str | None, kind: str, release: str) -> Path:
+def new_directory(output: str | None, kind: str, release: str) -> Path:
     """A new directory whose parent is there, so that the guest can be given that."""
     directory = Path(output) if output else default_directory(kind, release)
     if directory.exists():

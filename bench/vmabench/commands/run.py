@@ -73,6 +73,14 @@ def run(args: argparse.Namespace) -> int:
     given = args.memory or args.cpus or args.append or args.accel != "auto" or args.clock != "time"
     if given and not args.guest:
         raise UsageError("--memory, --cpus, --append, --accel and --clock go with --guest only")
+    if args.against and not args.guest:
+        raise UsageError("--against goes with --guest only: it boots both kernels in turns")
+    if args.boots is not None and not args.against:
+        raise UsageError("--boots goes with --against only")
+    if args.against:
+        from vmabench.commands.against import run_against
+
+        return run_against(args)
     if args.guest:
         from vmabench.commands.guest import run_plan
 

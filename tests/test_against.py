@@ -1,0 +1,272 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""``run --guest --against``: two kernels in turns. The guests here leave made-up results.
+
+tests/test_guest_functions.py has real ones.
+"""
+
+import struct
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import synthetic
+from tests.command import error_line, vmabench
+from vmabench import guest
+from vmabench.cli import main
+from vmabench.errors import KernelBuildError, LostGuest, UsageError
+from vmabench.guest import against, functions, kbuild
+from vmabench.guest.splats import Splat
+from vmabench.matrix.case import Case
+from vmabench.matrix.plans import load_plan
+from vmabench.store.boots import boots_of
+from vmabench.store.reader import read
+
+CASES = [Case("readv", "transfer", "4K", 65536), Case("fork", "transfer", "4K", 65536)]
+RUN = ["run", "smoke", "--guest", "--against", "base", "-o", "out", "--seed", "7"]
+CONFIG = 'CONFIG_CC_VERSION_TEXT="gcc 12"\nCONFIG_SMP=y\n'
+
+
+def made_kernel(name: str, config: str = CONFIG, compiler: str = "gcc 12") -> guest.Kernel:
+    directory = Path(name)
+    directory.mkdir(exist_ok=True)
+    (directory / "config").write_text(config)
+    return guest.Kernel(
+        directory / "bzImage",
+        directory / "config",
+        name,
+        "bench",
+        f"6.12.0-{name}",
+        compiler,
+        "sha",
+    )
+
+
+class Guests:
+    """Boots one after the other; ``fate`` has what a boot of that number raises, or its splats."""
+
+    def __init__(self) -> None:
+        self.other = made_kernel("other")
+        self.own = made_kernel("own", CONFIG + "CONFIG_PROCESS_VM_MMAP=y\n")
+        self.commands: list[Sequence[str]] = []
+        self.kernels: list[str] = []
+        self.machines: list[guest.Machine] = []
+        self.plans: list[Any] = []
+        self.fate: dict[int, BaseException | tuple[Splat, ...]] = {}
+        self.slower: dict[str, float] = {}
+        self.clock = "raw"
+
+    def run(
+        self, command: Sequence[str], kernel: guest.Kernel, *, machine: guest.Machine, **_: Any
+    ) -> guest.Outcome:
+        self.commands.append(command)
+        self.kernels.append(kernel.key)
+        self.machines.append(machine)
+        self.plans.append(load_plan(command[4]))
+        directory = Path(command[command.index("-o") + 1])
+        self.leave_result(directory, kernel)
+        fate = self.fate.get(len(self.commands), ())
+        if isinstance(fate, BaseException):
+            raise fate
+        return guest.Outcome(0, "", "", "", "tcg", 1.0, fate)
+
+    def leave_result(self, directory: Path, kernel: guest.Kernel) -> None:
+        made = synthetic.records(CASES, rounds=2, seed=len(self.commands), noise=0.001)
+        made[0] |= {"kernel": kernel.release, "virt": "emulated", "clock": self.clock}
+        for record in made:
+            for value in record.get("values", ()):
+                factor = self.slower.get(kernel.key, 1.0)
+                value["time_ns"] = {n: round(factor * t) for n, t in value["time_ns"].items()}
+        synthetic.write(directory, made)
+
+
+@pytest.fixture
+def guests(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Guests:
+    made = Guests()
+    monkeypatch.setattr(guest, "build", lambda *_, **__: made.own)
+    monkeypatch.setattr(guest, "choose", lambda *_: "tcg")
+    monkeypatch.setattr(guest, "run", made.run)
+    monkeypatch.setattr(against, "obtain", lambda *_, **__: made.other)
+    monkeypatch.setattr(functions, "why_not", lambda: "QEMU 99")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # a lock of its own
+    return made
+
+
+def test_boots_take_turns_and_each_result_has_its_own(
+    guests: Guests, capfd: pytest.CaptureFixture[str]
+) -> None:
+    guests.slower = {"own": 1.2}
+    assert main([*RUN, "--boots", "4"]) in (0, 2)
+    assert guests.kernels == ["other", "own", "own", "other", "other", "own", "own", "other"]
+    seeds = [command[command.index("--seed") + 1] for command in guests.commands]
+    assert seeds == ["7", "7", "8", "8", "9", "9", "10", "10"]
+    a, b = read("out/A"), read("out/B")
+    assert [record["boot"] for record in boots_of(a)] == [1, 4, 5, 8]
+    assert [record["boot"] for record in boots_of(b)] == [2, 3, 6, 7]
+    assert (a.header["kernel"], b.header["kernel"]) == ("6.12.0-other", "6.12.0-own")
+    assert a.complete
+    assert b.complete
+    assert Path("out/B/report/report.txt").exists()
+    out = capfd.readouterr().out
+    assert "boot 8 of 8: A, kernel 6.12.0-other" in out
+    assert "boots in the order A B B A A B B A" in out
+    assert "2 slower, 0 faster" in out
+    assert "results  out/A out/B" in out
+    assert not list(Path("out").glob(".boot*"))
+
+
+def test_the_plan_is_divided_among_the_boots(guests: Guests) -> None:
+    main([*RUN, "--boots", "2", "--budget", "80s", "--mechanism", "readv", "--size", "64K"])
+    (plan, *others) = guests.plans
+    assert plan.budget_s == 40
+    assert plan.rounds == 1  # of the two that the plan wants
+    assert all(sweep.mechanism == ("readv",) for sweep in plan.sweeps)
+    assert len(others) == 3
+    assert all(other == plan for other in others)
+    shares = [machine.shares[0] for machine in guests.machines]
+    assert all(share.name.startswith(".boot-") for share in shares)
+
+
+def test_counts_repeat_themselves_so_each_boot_has_all_rounds(guests: Guests) -> None:
+    guests.clock = "instructions"
+    assert main([*RUN, "--clock", "instructions"]) == 0
+    assert [plan.rounds for plan in guests.plans] == [2] * 4
+    assert {machine.clock for machine in guests.machines} == {"instructions"}
+
+
+def test_five_boots_of_each_without_an_option(guests: Guests) -> None:
+    main(RUN)
+    assert len(guests.kernels) == 10
+
+
+def test_a_lost_boot_is_named_and_the_others_go_on(
+    guests: Guests, capfd: pytest.CaptureFixture[str]
+) -> None:
+    guests.fate = {3: LostGuest("the guest is lost: no end after 5 s", "tail")}
+    assert main([*RUN, "--boots", "2"]) == 2
+    assert len(guests.kernels) == 4
+    lost = boots_of(read("out/B"))[-1]
+    assert (lost["boot"], lost["status"]) == (3, "lost")
+    assert {record["boot"] for record in read("out/B").of_kind("case")} == {2}
+    said = capfd.readouterr()
+    assert "boot 3 of 4 (B) is lost and left out: the guest is lost: no end after 5 s" in said.err
+    assert "1 of 4 boots were lost" in said.err
+    assert "boot 3 was lost" in said.out
+
+
+def test_a_boot_whose_kernel_complained_is_lost_too(guests: Guests) -> None:
+    guests.fate = {1: (Splat(7, "BUG: bad", "BUG: bad\nCall Trace:"),)}
+    assert main([*RUN, "--boots", "2"]) == 2
+    assert "its kernel complained: BUG: bad" in boots_of(read("out/A"))[0]["reason"]
+
+
+def test_a_kernel_that_never_boots_is_an_error(
+    guests: Guests, capfd: pytest.CaptureFixture[str]
+) -> None:
+    guests.fate = {number: LostGuest("the guest is lost: panic", "") for number in (1, 4)}
+    assert main([*RUN, "--boots", "2"]) == 1
+    assert "no boot of A left a result" in capfd.readouterr().err
+    assert read("out/B").complete
+
+
+def test_an_interruption_keeps_what_is_whole(guests: Guests) -> None:
+    guests.fate = {3: KeyboardInterrupt()}
+    assert main([*RUN, "--boots", "5"]) == 130
+    assert len(guests.kernels) == 3
+    a, b = read("out/A"), read("out/B")
+    assert not a.complete
+    assert [(r["boot"], r["status"]) for r in boots_of(b)] == [(2, "done"), (3, "interrupted")]
+    assert len(b.of_kind("round")) == 4
+    assert a.of_kind("end")[0]["status"] == "interrupted"
+
+
+def test_an_interruption_before_anything_is_whole(guests: Guests) -> None:
+    guests.fate = {1: KeyboardInterrupt()}
+    guests.leave_result = lambda *_: None  # type: ignore[method-assign]
+    assert main(RUN) == 130
+    assert not Path("out").exists()
+
+
+@pytest.mark.parametrize(
+    ("config", "compiler", "words"),
+    [
+        (CONFIG + "CONFIG_KASAN=y\n", "gcc 12", "CONFIG_KASAN is y and n"),
+        (CONFIG.replace("SMP=y", "SMP=n"), "gcc 12", "CONFIG_SMP is n and y"),
+        (CONFIG, "clang 19", "the compiler is clang 19 and gcc 12"),
+    ],
+)
+def test_kernels_that_differ_in_more_are_refused(
+    guests: Guests, config: str, compiler: str, words: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    guests.other = made_kernel("other", config, compiler)
+    assert main(RUN) == 1
+    said = capfd.readouterr().err
+    assert "A and B differ in more than their sources" in said
+    assert words in said
+    assert not guests.kernels
+    assert not Path("out").exists()
+
+
+def test_the_option_of_the_series_is_no_difference(guests: Guests) -> None:
+    assert against.differences(guests.other, guests.own) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["run", "--against", "base"], "--against goes with --guest only"),
+        (["run", "--guest", "--boots", "3"], "--boots goes with --against only"),
+        (["run", "--guest", "--against", "base", "--boots", "0"], "--boots 0: 1 to 99"),
+        (["run", "moke", "--guest", "--against", "base"], "did you mean smoke"),
+        (["compare", "a", "b", "--paths", "c", "d"], "a is no directory"),
+    ],
+)
+def test_bad_input_is_one_line(arguments: list[str], words: str) -> None:
+    assert words in error_line(vmabench(*arguments))
+
+
+def image(directory: Path, release: str = "6.12.9-mine") -> Path:
+    directory.mkdir(parents=True)
+    head = bytearray(0x4000)
+    head[0x202:0x206] = b"HdrS"
+    head[0x20E:0x210] = struct.pack("<H", 0x3000)
+    head[0x3200 : 0x3200 + 40] = f"{release} (me@here) #1\0".encode().ljust(40, b"\0")
+    (directory / "bzImage").write_bytes(head)
+    return directory / "bzImage"
+
+
+def test_an_image_is_taken_with_its_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    path = image(tmp_path / "objects/arch/x86/boot")
+    with pytest.raises(UsageError, match="its configuration must lie beside it"):
+        against.obtain(str(path))
+    (tmp_path / "objects/.config").write_text(CONFIG)
+    kernel = against.obtain(str(path))
+    assert (kernel.release, kernel.compiler, kernel.flavour) == ("6.12.9-mine", "gcc 12", "image")
+    assert kernel.image.read_bytes() == path.read_bytes()
+    assert against.obtain(str(path)) == kernel
+    path.write_bytes(b"ELF")
+    with pytest.raises(KernelBuildError, match="is no bzImage"):
+        against.obtain(str(path))
+
+
+def test_names_of_kernels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[dict[str, Any]] = []
+    monkeypatch.setattr(kbuild, "build", lambda **named: asked.append(named))
+    for name in ("v1", "v2/patches", "v3/kernel/patches", "tree"):
+        (tmp_path / name).mkdir(parents=True)
+        if name != "tree":
+            (tmp_path / name / "0001-a.patch").write_text("")
+    (tmp_path / "tree/Makefile").write_text("VERSION = 6\n")
+    for name in ("base", *(str(tmp_path / name) for name in ("v1", "v2", "v3", "tree"))):
+        against.obtain(name)
+    instead = [[path.parent for path in call["instead"]] for call in asked]
+    patches = [tmp_path / name for name in ("v1", "v2/patches", "v3/kernel/patches")]
+    assert instead == [[], *([path] for path in patches), []]
+    assert asked[-1]["ksrc"] == str(tmp_path / "tree")
+    with pytest.raises(UsageError, match="write base, a directory of patches or of kernel sources"):
+        against.obtain(str(tmp_path / "v2/patches/none"))
