@@ -83,6 +83,10 @@ def test_the_hash_is_of_what_the_configuration_sets(root: Path) -> None:
     first = read_facts(root).kernel_config_sha256
     write(root, "proc/config.gz", gzip.compress(b"CONFIG_A=m\nCONFIG_B=y\n# other comment\n"))
     assert read_facts(root).kernel_config_sha256 == first
+    # the kernel without the series can't have its option
+    own = b"CONFIG_A=m\nCONFIG_B=y\nCONFIG_PROCESS_VM_MMAP=y\n"
+    write(root, "proc/config.gz", gzip.compress(own))
+    assert read_facts(root).kernel_config_sha256 == first
     write(root, "proc/config.gz", gzip.compress(b"CONFIG_A=y\nCONFIG_B=y\n"))
     assert read_facts(root).kernel_config_sha256 != first
 

@@ -54,3 +54,19 @@ def test_fragments_say_nothing_twice(flavour: str) -> None:
         assert Path(path).read_text().startswith("# SPDX-License-Identifier: GPL-2.0-only\n")
         seen += kconfig.parse(path.read_text())
     assert len(seen) == len(set(seen))
+
+
+def test_what_a_kernel_can_not_have_is_not_lost() -> None:
+    wanted = "CONFIG_SMP=y\nCONFIG_PROCESS_VM_MMAP=y\n"
+    assert kconfig.missing(wanted, FINAL) == ["CONFIG_PROCESS_VM_MMAP=y"]
+    assert kconfig.missing(wanted, FINAL, {"CONFIG_PROCESS_VM_MMAP"}) == []
+    assert kbuild.own_options() == {"CONFIG_PROCESS_VM_MMAP"}
+
+
+def test_two_configurations_name_what_differs() -> None:
+    other = FINAL.replace("HZ=250", "HZ=1000").replace("CONFIG_SMP=y\n", "") + "CONFIG_NEW=y\n"
+    assert kconfig.differences(FINAL, other, {"CONFIG_NEW"}) == [
+        "CONFIG_HZ is 250 and 1000",
+        "CONFIG_SMP is y and n",
+    ]
+    assert kconfig.differences(FINAL, FINAL + "# CONFIG_NEW is not set\n") == []

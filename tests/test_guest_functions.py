@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Functions of a real guest: they add up to the clock, and name what makes a path longer."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.command import vmabench
+from tests.test_guest_selftests import kernel as patched_kernel
+from vmabench import guest
+from vmabench.analysis.compare import compare_paths
+from vmabench.analysis.frame import tidy
+from vmabench.analysis.functions import compare_functions
+from vmabench.guest import functions
+from vmabench.store.boots import boots_of
+from vmabench.store.format import Result
+from vmabench.store.functions import function_records
+from vmabench.store.reader import read
+
+SERIES = Path(__file__).parents[1] / "kernel"
+CASES = ("--mechanism", "fork,readv", "--scenario", "deliver", "--page", "4K", "--size", "64K")
+
+kernel = patched_kernel
+pytestmark = [
+    pytest.mark.usefixtures("kernel"),
+    pytest.mark.skipif(bool(functions.why_not()), reason=str(functions.why_not())),
+]
+
+
+def watched(name: str, kernel: guest.Kernel, cmdline: str = "") -> Result:
+    """One boot with the plugin, and its result with functions."""
+    directory = Path(name).absolute()
+    directory.mkdir()
+    machine = guest.Machine(cpus=1, clock="instructions", cmdline=cmdline, shares=(directory,))
+    machine = functions.watched(machine, kernel, directory / "functions")
+    command = [sys.executable, "-m", "vmabench", "run", "paths", *CASES, "--samples-only"]
+    command += ["--seed", "1", "-o", str(directory / "result")]
+    outcome = guest.run(command, kernel, machine=machine, accel="tcg")
+    assert outcome.status == 0, outcome.stderr
+    result = read(directory / "result")
+    counts = functions.read_counts(directory / "functions")
+    return replace(result, functions=list(function_records(result, counts)))
+
+
+def test_functions_add_up_to_the_clock_and_name_what_a_page_costs(kernel: guest.Kernel) -> None:
+    """The longer path: a kernel that clears each page once more, when it is given back."""
+    plain, clearing = watched("plain", kernel), watched("clearing", kernel, "init_on_free=1")
+    counts = functions.read_counts(Path("plain/functions"))
+    for record in plain.of_kind("case"):
+        assert record["outcome"] == "ok", record
+        for value in record["values"]:
+            counted = sum(sum(phase.values()) for phase in counts[value["at_ns"]].values())
+            # a delivery reads the clock four times, and one reading of each is not within
+            assert value["time_ns"]["total"] == pytest.approx(counted, rel=0.02)
+    compared = compare_paths(tidy(plain), tidy(clearing))
+    released = compared[
+        compared["case_id"].str.startswith("readv") & (compared["phase"] == "release")
+    ]
+    assert list(released["verdict"]) == ["longer"]
+    found = compare_functions(plain.functions, clearing.functions)
+    mine = found[found["case_id"].str.startswith("readv") & (found["phase"] == "release")]
+    assert mine.iloc[0]["function"].startswith("clear_page")
+    # sixteen pages of 512 words each
+    assert mine.iloc[0]["call"] == pytest.approx(16 * 512, rel=0.1)
+    assert mine["call"].sum() == pytest.approx(released["call"].iloc[0], rel=0.02)
+
+
+def test_the_series_against_itself_is_no_difference() -> None:
+    """The whole command, with a kernel that is in the cache."""
+    line = ["run", "paths", "--guest", "--clock", "instructions", "--seed", "1", "--boots", "1"]
+    done = vmabench(*line, "--against", str(SERIES), *CASES, "-o", "out")
+    assert done.returncode == 0, done.stderr
+    a, b = read("out/A"), read("out/B")
+    assert [record["boot"] for record in (*boots_of(a), *boots_of(b))] == [1, 2]
+    assert a.functions
+    assert b.functions
+    assert "0 paths changed" in done.stdout
+    same = compare_functions(a.functions, b.functions)
+    readv = same[same["case_id"].str.startswith("readv") & (same["phase"] == "total")]
+    assert len(readv) > 20
+    assert readv["call"].abs().max() < 50
