@@ -14,7 +14,7 @@ from tests.test_letter import fit_for_mail, pair
 from tests.test_paths import counted
 from vmabench.analysis.compare import compare_paths
 from vmabench.analysis.frame import tidy
-from vmabench.analysis.functions import compare_functions, function_lengths
+from vmabench.analysis.functions import by_function, compare_functions, function_lengths
 from vmabench.guest.functions import read_counts
 from vmabench.matrix.case import Case
 from vmabench.report.letter import Extras, cover_letter
@@ -92,8 +92,9 @@ def functions(round_: int, counts: dict[str, float], case: Case = CLONE) -> Reco
 
 def test_the_mean_over_processes_and_variants_of_a_function() -> None:
     made = [functions(1, {"f": 10, "f.isra.0": 2, "g": 4}), functions(2, {"f": 14})]
-    lengths = function_lengths(made).set_index("function")["per_call"]
-    assert lengths.to_dict() == {"f": 13, "g": 2}
+    lengths = function_lengths(made).set_index("function")
+    assert lengths["per_call"].to_dict() == {"f": 13, "g": 2}
+    assert lengths["range"].to_dict() == {"f": 2, "g": 4}
 
 
 def test_differences_come_largest_first_with_what_only_one_side_has() -> None:
@@ -103,7 +104,33 @@ def test_differences_come_largest_first_with_what_only_one_side_has() -> None:
     assert set(compared["case_id"]) == {str(CLONE)}  # what only B has is no comparison
     assert list(compared["function"]) == ["copy", "new", "old", "same"]
     assert list(compared["call"]) == [60, 30, -5, 0]
+    assert list(compared["steady"]) == [True, True, True, False]
     assert compare_functions([], b).empty
+
+
+def test_what_differs_from_process_to_process_is_no_difference() -> None:
+    a = [functions(1, {"copy": 100, "tick": 0}), functions(2, {"copy": 102, "tick": 90})]
+    b = [functions(1, {"copy": 110, "tick": 70}), functions(2, {"copy": 112, "tick": 100})]
+    compared = compare_functions(a, b).set_index("function")
+    assert compared["call"].to_dict() == {"tick": 40, "copy": 10}
+    assert compared["steady"].to_dict() == {"tick": False, "copy": True}
+    assert origin(50, compared.reset_index()) == "+50.0: copy +10.0, unsteady +40.0"
+
+
+def test_each_function_with_the_cases_that_it_is_longer_in() -> None:
+    def total(case: Case, counts: dict[str, float]) -> Record:
+        return functions(1, counts, case) | {"phase": "total"}
+
+    a = [total(READV, {"f": 10, "g": 5}), total(CLONE, {"f": 10, "g": 5})]
+    b = [total(READV, {"f": 13, "g": 5}), total(CLONE, {"f": 90, "g": 4})]
+    found = by_function(compare_functions([*a, functions(1, {"h": 1})], [*b, functions(1, {})]))
+    assert found.to_dict("records") == [
+        {"function": "f", "cases": 2, "least": 3, "most": 80},
+        {"function": "g", "cases": 1, "least": -1, "most": -1},
+    ]
+    text = path_verdict_text(compare_paths(*[tidy(counted())] * 2), [], compare_functions(a, b))
+    assert "0 paths changed" in text
+    assert "f      2  +3.00  +80.0" in text
 
 
 def longer(calls: dict[str, float]) -> tuple[Result, Result]:
@@ -128,7 +155,7 @@ def test_a_longer_path_is_attributed() -> None:
     text = " ".join(path_verdict_text(compared, ["A", "B"], found).split())
     words = "attach: +12,276: copy_pte_range +8,192, check +4,096, lock -12.0"
     assert f"clone/deliver/4K/16M/read-100 {words}" in text
-    assert "in no function" not in text
+    assert "unsteady" not in text
     rows = path_rows(compared, found)
     (row,) = [row for row in rows if row["verdict"] == "longer" and row["phase"] == "attach"]
     assert [one["function"] for one in row["functions"]] == ["copy_pte_range", "check", "lock"]
@@ -136,13 +163,13 @@ def test_a_longer_path_is_attributed() -> None:
     json.dumps(rows)
 
 
-def test_what_no_function_accounts_for_is_said() -> None:
+def test_what_no_steady_function_accounts_for_is_said() -> None:
     a, b = longer({"check": 5000})
     found = compare_functions(a.functions, b.functions)
     mine = found[found["call"] != 0]
     assert origin(5000, mine) == "+5,000: check +5,000"
-    assert origin(6000, mine) == "+6,000: check +5,000, in no function +1,000"
-    assert origin(6000, mine.iloc[:0]) == "+6,000: in no function +6,000"
+    assert origin(6000, mine) == "+6,000: check +5,000, unsteady +1,000"
+    assert origin(6000, mine.iloc[:0]) == "+6,000: unsteady +6,000"
     many = compare_functions(
         [functions(1, {})], [functions(1, {f"f{n}": 100.0 - n for n in range(9)})]
     )

@@ -15,6 +15,7 @@ from vmabench.analysis.compare import (
     VERDICTS,
     bare_name,
 )
+from vmabench.analysis.functions import by_function
 from vmabench.report.layout import layout
 from vmabench.report.paths import number
 from vmabench.report.words import bracketed, three_digits, wrapped
@@ -22,6 +23,7 @@ from vmabench.units import format_time
 
 #: of a path, before the rest is one number
 MOST_FUNCTIONS = 6
+MOST_LISTED = 20
 #: what functions may leave of a difference, which is a mean of medians as theirs are
 UNEXPLAINED = 0.05
 
@@ -90,7 +92,7 @@ def path_rows(
     for row in rows:
         if row["verdict"] != "~":
             mine = functions_of(functions, row)
-            row["functions"] = _dicts(mine[["function", "a_call", "b_call", "call"]])
+            row["functions"] = _dicts(mine[["function", "a_call", "b_call", "call", "steady"]])
     return rows
 
 
@@ -122,6 +124,7 @@ def path_verdict_text(
         header = ["case and phase", "A", "B", "change", "a call", "an entry", "a KiB", "verdict"]
         parts.append(layout(header, lines))
         parts += list(_origins(changed, functions))
+    parts += list(_all_functions(functions))
     limit = 100 * MIN_PATH_EFFECT
     parts.append(f"Instructions. Below {limit:g} % two boots of one kernel differ as much.")
     return _marked("\n\n".join(parts) + "\n", marked)
@@ -139,20 +142,36 @@ def _origins(changed: pd.DataFrame, functions: pd.DataFrame) -> Iterator[str]:
     yield "\n".join(lines)
 
 
+def _all_functions(functions: pd.DataFrame) -> Iterator[str]:
+    """Also of paths that are too little longer for a verdict: exact is exact."""
+    found = by_function(functions)
+    if found.empty:
+        return
+    shown = found.iloc[:MOST_LISTED]
+    lines = [
+        [row["function"], str(row["cases"]), _signed(row["least"]), _signed(row["most"])]
+        for row in _dicts(shown)
+    ]
+    head = "Functions that differ in every process, in all paths: instructions of a call, B less A"
+    text = f"{head}\n{layout(['function', 'cases', 'least', 'most'], lines)}"
+    yield text + (f"\nand {len(found) - len(shown)} more" if len(found) > len(shown) else "")
+
+
 def origin(call: float, functions: pd.DataFrame, most: int = MOST_FUNCTIONS) -> str:
     """``+128: copy_pte_range +120, 3 others +8`` of the functions of one path, largest first.
 
-    What of ``call`` no function accounts for is said too.
+    Named are those that differ steadily; what of ``call`` is left is unsteady: in functions whose
+    share differs from process to process as much as between the two kernels.
     """
-    shown = functions.iloc[:most]
-    words = [f"{row['function']} {_signed(row['call'])}" for row in _dicts(shown)]
-    rest = functions.iloc[most:]
+    steady = functions[functions["steady"]]
+    words = [f"{row['function']} {_signed(row['call'])}" for row in _dicts(steady.iloc[:most])]
+    rest = steady.iloc[most:]
     if len(rest):
         words.append(f"{len(rest)} others {_signed(float(rest['call'].sum()))}")
-    open_ = call - float(functions["call"].sum())
-    if abs(open_) > max(1.0, abs(call) * UNEXPLAINED):
-        words.append(f"in no function {_signed(open_)}")
-    return f"{_signed(call)}: {', '.join(words) or 'in no function'}"
+    left = call - float(steady["call"].sum())
+    if not words or abs(left) > max(1.0, abs(call) * UNEXPLAINED):
+        words.append(f"unsteady {_signed(left)}")
+    return f"{_signed(call)}: {', '.join(words)}"
 
 
 def functions_of(functions: pd.DataFrame, row: dict[str, Any]) -> pd.DataFrame:
