@@ -20,7 +20,18 @@ from vmabench.store.functions import function_records
 from vmabench.store.reader import read
 
 SERIES = Path(__file__).parents[1] / "kernel"
-CASES = ("--mechanism", "fork,readv", "--scenario", "deliver", "--page", "4K", "--size", "64K")
+CASES = (
+    "--mechanism",
+    "fork,readv",
+    "--scenario",
+    "deliver",
+    "--page",
+    "4K",
+    "--size",
+    "64K",
+    "--touch",
+    "write-100",
+)
 
 kernel = patched_kernel
 pytestmark = [
@@ -62,8 +73,8 @@ def test_functions_add_up_to_the_clock_and_name_what_a_page_costs(kernel: guest.
     found = compare_functions(plain.functions, clearing.functions)
     mine = found[found["case_id"].str.startswith("readv") & (found["phase"] == "release")]
     assert mine.iloc[0]["function"].startswith("clear_page")
-    # sixteen pages of 512 words each
-    assert mine.iloc[0]["call"] == pytest.approx(16 * 512, rel=0.1)
+    # sixteen pages of 512 words, and those of their page tables
+    assert 16 * 512 <= mine.iloc[0]["call"] <= 20 * 520
     assert mine["call"].sum() == pytest.approx(released["call"].iloc[0], rel=0.02)
 
 
