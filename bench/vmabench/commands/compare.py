@@ -207,8 +207,8 @@ def _notices(
             yield f"{name} has {samples} {what}s: its medians have intervals from {least} on"
     if unreachable:
         yield (
-            f"{unreachable[0]} {what}s against {unreachable[1]} can't show that one case of {cases}"
-            f" has changed, however much, only that several have: {enough_samples(cases)} {what}s"
+            f"{_counted(unreachable[0], what)} against {unreachable[1]} can't show that one case of"
+            f" {cases} has changed, however much, only that several have: {enough_samples(cases)} {what}s"
             " of each would do"
         )
 
@@ -243,7 +243,11 @@ def _boots_words(result: Result) -> str:
         if boot["status"] == "lost"
     ]
     named = f" ({'; '.join(lost)})" if lost else ""
-    return f"{_whole_boots(result)} boots{named}, " if boots else ""
+    return f"{_counted(_whole_boots(result), 'boot')}{named}, " if boots else ""
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _head(a: Result, b: Result) -> list[str]:
