@@ -102,32 +102,7 @@ def build_parser() -> argparse.ArgumentParser:
     report.add_argument("--base", metavar="COMMIT", help="of the measured kernel, for a letter")
     report.add_argument("-o", "--output", metavar="FILE", help="a new file (default: the terminal)")
 
-    compare = commands.add_parser("compare", help="two results, a verdict for each case")
-    compare.add_argument("a", metavar="A", help="a result directory: the baseline")
-    compare.add_argument("b", metavar="B", help="the one that is faster or slower than it")
-    compare.add_argument("--format", choices=["text", "robot", "json", *_LETTERS], default="text")
-    compare.add_argument("--base", metavar="COMMIT", help="of A's kernel, for a letter")
-    compare.add_argument("--patched", metavar="COMMIT", help="of B's kernel, for a letter")
-    compare.add_argument(
-        "--appendix",
-        action="store_true",
-        help="below a cover letter, every case as the robot has it",
-    )
-    compare.add_argument(
-        "--vmlinux", nargs=2, metavar=("A", "B"), help="for a cover letter: the size of both images"
-    )
-    compare.add_argument(
-        "--paths",
-        nargs=2,
-        metavar=("A", "B"),
-        help="of both kernels by the instruction clock: theories for a letter",
-    )
-    compare.add_argument(
-        "--force", action="store_true", help="compare what is not comparable, and mark it"
-    )
-    compare.add_argument(
-        "--partial", action="store_true", help="use what is whole of a result that is damaged"
-    )
+    _add_compare(commands.add_parser("compare", help="two results, a verdict for each case"))
 
     export = commands.add_parser("export", help="the data for other programs")
     export.add_argument("directory", metavar="DIR")
@@ -155,6 +130,34 @@ def build_parser() -> argparse.ArgumentParser:
     )
     pyperf.add_argument("options", nargs=argparse.REMAINDER)
     return parser
+
+
+def _add_compare(compare: argparse.ArgumentParser) -> None:
+    compare.add_argument("a", metavar="A", help="a result directory: the baseline")
+    compare.add_argument("b", metavar="B", help="the one that is faster or slower than it")
+    compare.add_argument("--format", choices=["text", "robot", "json", *_LETTERS], default="text")
+    compare.add_argument("--base", metavar="COMMIT", help="of A's kernel, for a letter")
+    compare.add_argument("--patched", metavar="COMMIT", help="of B's kernel, for a letter")
+    compare.add_argument(
+        "--appendix",
+        action="store_true",
+        help="below a cover letter, every case as the robot has it",
+    )
+    compare.add_argument(
+        "--vmlinux", nargs=2, metavar=("A", "B"), help="for a cover letter: the size of both images"
+    )
+    compare.add_argument(
+        "--paths",
+        nargs=2,
+        metavar=("A", "B"),
+        help="of both kernels by the instruction clock: theories for a letter",
+    )
+    compare.add_argument(
+        "--force", action="store_true", help="compare what is not comparable, and mark it"
+    )
+    compare.add_argument(
+        "--partial", action="store_true", help="use what is whole of a result that is damaged"
+    )
 
 
 def _add_results(commands: "argparse._SubParsersAction[_Parser]") -> None:

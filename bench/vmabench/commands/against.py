@@ -22,7 +22,7 @@ import tomli_w
 
 from vmabench import guest
 from vmabench.commands.compare import compare_results
-from vmabench.commands.guest import PLAN_LIMIT_S, make_machine, new_directory, obtain
+from vmabench.commands.guest import PLAN_LIMIT_S, make_machine, new_directory, obtain, scratch_bytes
 from vmabench.commands.output import say, warn
 from vmabench.commands.progress import make_build_progress
 from vmabench.commands.run import DONE, FAILED_OR_UNSTABLE, INTERRUPTED, finish
@@ -96,7 +96,7 @@ def _boots(args: argparse.Namespace) -> int:
 
 
 def _prepare(args: argparse.Namespace, boots: int) -> Contest:
-    machine = make_machine(args)
+    machine = replace(make_machine(args), scratch_bytes=scratch_bytes(args))
     load_plan(args.plan)  # its mistakes are found before a kernel is built
     kernels = (_obtain_other(args.against), obtain("bench"))
     found = against.differences(*kernels)

@@ -208,8 +208,8 @@ def _notices(
     if unreachable:
         yield (
             f"{_counted(unreachable[0], what)} against {unreachable[1]} can't show that one case of"
-            f" {cases} has changed, however much, only that several have: {enough_samples(cases)} {what}s"
-            " of each would do"
+            f" {cases} has changed, however much, only that several have:"
+            f" {enough_samples(cases)} {what}s of each would do"
         )
 
 

@@ -134,7 +134,7 @@ def _measure(args: argparse.Namespace) -> tuple[int, Path]:
     machine = make_machine(args)
     accel = guest.choose(args.accel, kernel, machine, warn)
     directory = new_directory(args.output, f"guest-{accel}", kernel.release)
-    machine = replace(machine, shares=(directory.parent,), scratch_bytes=_scratch_bytes(args))
+    machine = replace(machine, shares=(directory.parent,), scratch_bytes=scratch_bytes(args))
     command = _plan_command(args, directory)
     try:
         with only_run():
@@ -203,7 +203,7 @@ def new_directory(output: str | None, kind: str, release: str) -> Path:
     return directory.absolute()
 
 
-def _scratch_bytes(args: argparse.Namespace) -> int:
+def scratch_bytes(args: argparse.Namespace) -> int:
     """Room for the swap files of the plan's cases; 0 where it has none."""
     plan = override(load_plan(args.plan), {axis: getattr(args, axis) for axis in _PLAN_AXES})
     cases = expand(plan, Vocabulary(tuple(MECHANISMS), read_facts().all_pages))
