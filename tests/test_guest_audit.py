@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from vmabench.cli import main
-from vmabench.commands.audit import summary
+from vmabench.commands.audit import summary, table
 from vmabench.errors import LostGuest, UsageError
 from vmabench.guest import audit, boot, mutants, programs
 from vmabench.guest.cache import Kernel
@@ -181,6 +181,14 @@ def test_a_failure_is_said_in_the_summary() -> None:
     lines = summary(audit.judge(PLAN.programs, said("one", GOOD) + bad, log, 5))
     assert "A2   FAILED in two" in lines
     assert lines[-1].startswith("FAILED in")
+
+
+def test_a_table_of_what_they_said() -> None:
+    lost = audit.judge(PLAN.programs, said("one", GOOD), logged("one"), 5, "it vanished")
+    assert list(table(lost))[2:] == [
+        "| one | A1 | 1 | 0 | 0 | 0 | 7 |",
+        "| two (**lost**) | A2 | 0 | 0 | 0 | 0 | 0 |",
+    ]
 
 
 def test_every_mutant_says_what_is_wrong_and_what_is_run() -> None:
