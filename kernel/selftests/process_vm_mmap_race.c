@@ -186,14 +186,17 @@ TEST_F_TIMEOUT(race, source_forks, 120)
 }
 
 /*
- * Two threads of the source write to one page while it is cloned.  One of them has
- * the page in its TLB, to write to, and goes by that until it is flushed.  The other
- * one faults as soon as the entry is write protected.  If it got its own copy of the
- * page at once, before the flush, then what the first one writes meanwhile would go to
- * the old page: lost for the source itself.  So the fault has to wait for the call.
+ * Two threads of the source write to the same pages while these are cloned.  One of
+ * them has them in its TLB, to write to, and goes by that until it is flushed.  The
+ * other one faults as soon as the entries are write protected.  If it got its own copy
+ * of a page at once, before the flush, then what the first one writes meanwhile would
+ * go to the old page: lost for the source itself.  So the fault has to wait for the call.
  */
+#define WRITTEN	32	/* pages */
+
 struct writer {
-	volatile unsigned long *word, *stop;
+	unsigned long addr;
+	volatile unsigned long *stop;
 	int cpu;
 	long lost;
 };
@@ -207,27 +210,37 @@ static int pin_to(int cpu)
 	return sched_setaffinity(0, sizeof(set), &set);
 }
 
+/* A word of its own in each page; not the first or last one, which say who it is. */
+static volatile unsigned long *word_of(struct writer *writer, int page)
+{
+	return (unsigned long *)(writer->addr + page * page_size()) + 8 * (1 + writer->cpu);
+}
+
 static void *write_on(void *arg)
 {
 	struct writer *writer = arg;
-	unsigned long last = *writer->word;
+	unsigned long n[WRITTEN];
 
 	pin_to(writer->cpu);
+	for (int page = 0; page < WRITTEN; page++)
+		n[page] = *word_of(writer, page);
 	while (!*writer->stop) {
-		if (*writer->word != last) {
-			writer->lost++;
-			last = *writer->word;
+		for (int page = 0; page < WRITTEN; page++) {
+			volatile unsigned long *word = word_of(writer, page);
+
+			if (*word != n[page])
+				writer->lost++;
+			*word = ++n[page];
 		}
-		*writer->word = ++last;
 	}
 	return NULL;
 }
 
-/* How many times a write was lost; not the first or last word, which say who it is. */
+/* How many times a write was lost. */
 static long write_by_two(unsigned long addr, unsigned long stop, long c, long d)
 {
-	struct writer one = { (void *)(addr + 64), (void *)stop, 0, 0 };
-	struct writer two = { (void *)(addr + 128), (void *)stop, 1, 0 };
+	struct writer one = { addr, (void *)stop, 0, 0 };
+	struct writer two = { addr, (void *)stop, 1, 0 };
 	pthread_t thread;
 
 	if (pthread_create(&thread, NULL, write_on, &one))
