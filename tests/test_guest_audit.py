@@ -216,6 +216,16 @@ def test_what_catches_a_mutant(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     )
 
 
+def test_a_warning_is_told_by_its_place() -> None:
+    warning = "[ 9.1][ T3] WARNING: CPU: 1 PID: 30 at mm/vma.c:737 commit_merge+0x1/0x2"
+    mutant = mutants.Mutant("m", Path("m"), "It is broken.", ())
+    verdicts = audit.judge(PLAN.programs[:1], said("one", GOOD), logged("one", warning), 5)
+    brief = mutants.complaints(verdicts)
+    assert brief == ("WARNING: at mm/vma.c:737",)
+    catch = mutants.Catch(mutant, (), brief, ())
+    assert list(mutants.table([catch]))[2].endswith('| the log | "WARNING: at mm/vma.c:737" |')
+
+
 def test_a_mutant_that_nobody_notices(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "m.patch").write_text("Fault: It is broken.\nRun: one\n---\n")
     guest_script(monkeypatch, [outcome(said("one", GOOD), logged("one"))])
