@@ -203,6 +203,24 @@ def test_every_mutant_says_what_is_wrong_and_what_is_run() -> None:
         mutants.find(AUDIT / "mutants", ["x"])
 
 
+def test_every_row_names_mutants_that_its_programs_meet() -> None:
+    """AUDIT.md: a row whose tests were never seen to fail says nothing, or that it is open."""
+    text = (AUDIT.parent / "AUDIT.md").read_text()
+    rows = dict(re.findall(r"^## (A\d+): (.*?)(?=^## )", text, re.MULTILINE | re.DOTALL))
+    assert set(rows) == {f"A{n}" for n in range(1, 11)}
+    still_open = set(re.findall(r"^- \*\*(A\d+) has no mutant\.\*\*", text, re.MULTILINE))
+    known = {mutant.name: mutant for mutant in mutants.find(AUDIT / "mutants")}
+    programs_of = load(AUDIT / "audit.toml").programs
+    for question, row in rows.items():
+        own = {program.name for program in programs_of if question in program.questions}
+        named = re.findall(
+            r"`([a-z-]+)`", "".join(re.findall(r"\*Seen to fail\*\* on ([^.]*)", row))
+        )
+        assert bool(named) != (question in still_open), question
+        for name in named:
+            assert own & set(known[name].run), f"{question}: {name}"
+
+
 def test_what_catches_a_mutant(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "m.patch").write_text("Fault: It is broken.\nRun: one two\n---\n")
     (mutant,) = mutants.find(tmp_path)

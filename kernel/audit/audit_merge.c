@@ -14,7 +14,7 @@
 #define ROOM	400	/* mappings of a page: three levels of nodes */
 #define MOST	48	/* replaced at once: less than a node has below its leaves */
 #define LEAST	20	/* more than a leaf has */
-#define STEPS	200
+#define STEPS	100
 
 FIXTURE(merge) {
 	struct peer peer;
