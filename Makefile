@@ -84,7 +84,7 @@ kernel-check: $(VENV)/.bench ## is the series fit to be sent? applies, lints, co
 
 audit: $(VENV)/.test $(BUILT) ## the questions of the 2019 review, on the debug kernel; AUDIT_MINUTES=20, SHORT=1
 	@$(BIN)/vmabench guest audit $(if $(SHORT),--short) $(if $(AUDIT_MINUTES),--minutes $(AUDIT_MINUTES)) \
-		$(if $(SEED),--seed $(SEED)) $(PROGRAMS)
+		$(if $(SEED),--seed $(SEED)) $(if $(OUTPUT),-o $(OUTPUT)) $(PROGRAMS)
 
 audit-mutants: $(VENV)/.test $(BUILT) ## does the audit catch deliberate faults in the series? takes an hour
 	@$(BIN)/vmabench guest mutants $(if $(OUTPUT),-o $(OUTPUT)) $(MUTANTS)

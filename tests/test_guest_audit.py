@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from vmabench.cli import main
-from vmabench.commands.audit import summary
+from vmabench.commands.audit import summary, table
 from vmabench.errors import LostGuest, UsageError
 from vmabench.guest import audit, boot, mutants, programs
 from vmabench.guest.cache import Kernel
@@ -183,6 +183,14 @@ def test_a_failure_is_said_in_the_summary() -> None:
     assert lines[-1].startswith("FAILED in")
 
 
+def test_a_table_of_what_they_said() -> None:
+    lost = audit.judge(PLAN.programs, said("one", GOOD), logged("one"), 5, "it vanished")
+    assert list(table(lost))[2:] == [
+        "| one | A1 | 1 | 0 | 0 | 0 | 7 |",
+        "| two (**lost**) | A2 | 0 | 0 | 0 | 0 | 0 |",
+    ]
+
+
 def test_every_mutant_says_what_is_wrong_and_what_is_run() -> None:
     found = mutants.find(AUDIT / "mutants")
     assert len(found) >= 8
@@ -193,6 +201,24 @@ def test_every_mutant_says_what_is_wrong_and_what_is_run() -> None:
         assert set(mutant.run) <= known
     with pytest.raises(UsageError, match="no mutant 'x'"):
         mutants.find(AUDIT / "mutants", ["x"])
+
+
+def test_every_row_names_mutants_that_its_programs_meet() -> None:
+    """AUDIT.md: a row whose tests were never seen to fail says nothing, or that it is open."""
+    text = (AUDIT.parent / "AUDIT.md").read_text()
+    rows = dict(re.findall(r"^## (A\d+): (.*?)(?=^## )", text, re.MULTILINE | re.DOTALL))
+    assert set(rows) == {f"A{n}" for n in range(1, 11)}
+    still_open = set(re.findall(r"^- \*\*(A\d+) has no mutant\.\*\*", text, re.MULTILINE))
+    known = {mutant.name: mutant for mutant in mutants.find(AUDIT / "mutants")}
+    programs_of = load(AUDIT / "audit.toml").programs
+    for question, row in rows.items():
+        own = {program.name for program in programs_of if question in program.questions}
+        named = re.findall(
+            r"`([a-z-]+)`", "".join(re.findall(r"\*Seen to fail\*\* on ([^.]*)", row))
+        )
+        assert bool(named) != (question in still_open), question
+        for name in named:
+            assert own & set(known[name].run), f"{question}: {name}"
 
 
 def test_what_catches_a_mutant(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -206,6 +232,16 @@ def test_what_catches_a_mutant(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     assert list(mutants.table([catch]))[2] == (
         '| It is broken. | one: `f.a`, `f.c` | "BUG: Bad rss-counter state" |'
     )
+
+
+def test_a_warning_is_told_by_its_place() -> None:
+    warning = "[ 9.1][ T3] WARNING: CPU: 1 PID: 30 at mm/vma.c:737 commit_merge+0x1/0x2"
+    mutant = mutants.Mutant("m", Path("m"), "It is broken.", ())
+    verdicts = audit.judge(PLAN.programs[:1], said("one", GOOD), logged("one", warning), 5)
+    brief = mutants.complaints(verdicts)
+    assert brief == ("WARNING: at mm/vma.c:737",)
+    catch = mutants.Catch(mutant, (), brief, ())
+    assert list(mutants.table([catch]))[2].endswith('| the log | "WARNING: at mm/vma.c:737" |')
 
 
 def test_a_mutant_that_nobody_notices(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

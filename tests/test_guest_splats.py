@@ -38,6 +38,8 @@ COMPLAINTS = [
     "Out of memory: Killed process 77 (python3)",
     "list_del corruption. prev->next should be 1, but was 2",
     "refcount_t: underflow; use-after-free.",
+    "WARN at __mas_set_range:737 (1)",
+    "BUG at mas_validate_limits:7321 (1)",
 ]
 
 

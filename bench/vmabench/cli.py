@@ -224,6 +224,7 @@ def _add_audit(audit: argparse.ArgumentParser) -> None:
     audit.add_argument("--seed", type=int, help="of the programs that go by chance")
     audit.add_argument("--accel", choices=_ACCELS, default="auto", help=_ACCEL_HELP)
     audit.add_argument("--verbose", action="store_true", help="all that the programs print")
+    audit.add_argument("-o", "--output", metavar="FILE", help="a table in Markdown")
 
 
 def _add_mutants(mutants: argparse.ArgumentParser) -> None:

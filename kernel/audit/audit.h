@@ -11,9 +11,6 @@
 
 #include <sys/stat.h>
 
-#ifndef MPOL_MF_MOVE_ALL
-#define MPOL_MF_MOVE_ALL	(1 << 2)
-#endif
 #ifndef MADV_SOFT_OFFLINE
 #define MADV_SOFT_OFFLINE	101
 #endif
@@ -35,14 +32,6 @@
 static inline bool has_call(void)
 {
 	return clone_map(0, 0, 0, 0, -1UL) != -ENOSYS;
-}
-
-static inline void write_long(const char *path, long value)
-{
-	char text[32];
-
-	snprintf(text, sizeof(text), "%ld", value);
-	write_file(path, text);
 }
 
 /* One 64 bit word of a file that is indexed by page frame; the file stays open. */
@@ -147,53 +136,9 @@ static inline int cgroup_enter(const char *name, pid_t pid)
 	return cgroup_write(name, "cgroup.procs", text);
 }
 
-/* References keep a page that is mapped more than once from being reclaimed. */
-static inline void forget_references(pid_t pid)
-{
-	char path[64];
-
-	snprintf(path, sizeof(path), "/proc/%d/clear_refs", pid);
-	write_file(path, "1");
-}
-
 static inline bool has_swap(void)
 {
 	return read_field("/proc/meminfo", "SwapFree") > 0;
-}
-
-static inline bool has_two_nodes(void)
-{
-	return !access("/sys/devices/system/node/node1", F_OK);
-}
-
-static inline int node_of(pid_t pid, unsigned long addr)
-{
-	void *page = (void *)addr;
-	int status = -1;
-
-	if (syscall(SYS_move_pages, pid, 1UL, &page, NULL, &status, 0))
-		return -errno;
-	return status;
-}
-
-/*
- * Ask for one page on a node: 0, or the error that is left after a while. A page
- * that somebody else isolates for a moment is busy, which is no error.
- */
-static inline int move_to(pid_t pid, unsigned long addr, int node)
-{
-	void *page = (void *)addr;
-	int status = -EBUSY;
-
-	for (int tries = 0; tries < 20 && status != node; tries++) {
-		if (tries)
-			usleep(20000);
-		syscall(SYS_move_pages, pid, 1UL, &page, &node, &status,
-			MPOL_MF_MOVE_ALL);
-		if (status >= 0)
-			status = node_of(pid, addr);
-	}
-	return status == node ? 0 : status < 0 ? status : -EBUSY;
 }
 
 /* KSM is borrowed: as fast as it goes, and put back. */
@@ -236,11 +181,6 @@ static inline bool ksm_scan(long rounds)
 	}
 	write_file(KSM "run", "0");
 	return now > begun + rounds;
-}
-
-static inline long clone_order(unsigned long pid, unsigned long src, long len, long dst)
-{
-	return clone_map(pid, src, len, dst, dst ? PVMMAP_FIXED : 0);
 }
 
 #endif /* AUDIT_H */

@@ -43,6 +43,7 @@ FIXTURE(ksm) {
 	struct ksm_state was;
 	struct peer a, b;
 	unsigned long len;
+	long src, dst;		/* of clone_stable() */
 };
 
 FIXTURE_SETUP(ksm)
@@ -121,28 +122,33 @@ static int shared(pid_t one, unsigned long a, pid_t two, unsigned long b)
 	EXPECT_TRUE(all_gone());					\
 } while (0)
 
+/* Pages that are all one page of KSM, and a clone of them that it has not seen yet. */
+static void clone_stable(struct __test_metadata *_metadata, FIXTURE_DATA(ksm) *self)
+{
+	self->src = peer_call(&self->a, map_words, WORD, 0, MADV_MERGEABLE, 0);
+	ASSERT_GT(self->src, 0);
+	ASSERT_TRUE(ksm_scan(3));
+	ASSERT_EQ(PAGES, merged(self->a.pid, self->src, true));
+	ASSERT_EQ(1, read_long(KSM "pages_shared"));
+	ASSERT_EQ(PAGES - 1, read_long(KSM "pages_sharing"));
+	self->dst = clone_map(self->a.pid, self->src, self->len, 0, 0);
+	ASSERT_GT(self->dst, 0);
+}
+
 /* Case 1: KSM's page already, when it is cloned. */
 AUDIT_TEST(ksm, stable)
 {
-	long src = peer_call(&self->a, map_words, WORD, 0, MADV_MERGEABLE, 0), dst;
-
-	ASSERT_GT(src, 0);
-	ASSERT_TRUE(ksm_scan(3));
-	ASSERT_EQ(PAGES, merged(self->a.pid, src, true));
-	ASSERT_EQ(1, read_long(KSM "pages_shared"));
-	ASSERT_EQ(PAGES - 1, read_long(KSM "pages_sharing"));
-	dst = clone_map(self->a.pid, src, self->len, 0, 0);
-	ASSERT_GT(dst, 0);
+	clone_stable(_metadata, self);
 	/* it is shared as it is; KSM knows of each owner once it has seen it */
-	EXPECT_EQ(PAGES, merged(getpid(), dst, true));
-	EXPECT_EQ(PAGES, shared(self->a.pid, src, getpid(), dst));
-	EXPECT_EQ(2 * PAGES, map_count(frame(getpid(), dst)));
+	EXPECT_EQ(PAGES, merged(getpid(), self->dst, true));
+	EXPECT_EQ(PAGES, shared(self->a.pid, self->src, getpid(), self->dst));
+	EXPECT_EQ(2 * PAGES, map_count(frame(getpid(), self->dst)));
 	ASSERT_TRUE(ksm_scan(3));
 	EXPECT_EQ(1, read_long(KSM "pages_shared"));
 	EXPECT_EQ(2 * PAGES - 1, read_long(KSM "pages_sharing"));
-	EXPECT_EQ(PAGES, shared(self->a.pid, src, getpid(), dst));
-	EXPECT_EQ(0, wrong_words(dst, WORD, 0, 0));
-	EXPECT_PRIVATE_AND_GONE(src, dst, 0);
+	EXPECT_EQ(PAGES, shared(self->a.pid, self->src, getpid(), self->dst));
+	EXPECT_EQ(0, wrong_words(self->dst, WORD, 0, 0));
+	EXPECT_PRIVATE_AND_GONE(self->src, self->dst, 0);
 }
 
 /* Case 2: seen by KSM and waiting for an equal one, when it is cloned. */
@@ -192,21 +198,16 @@ AUDIT_TEST(ksm, neither)
 /* One side may be merged, the other may not, and the other way round. */
 AUDIT_TEST(ksm, clone_is_not_mergeable)
 {
-	long src = peer_call(&self->a, map_words, WORD, 0, MADV_MERGEABLE, 0), dst;
-
-	ASSERT_GT(src, 0);
-	ASSERT_TRUE(ksm_scan(3));
-	dst = clone_map(self->a.pid, src, self->len, 0, 0);
-	ASSERT_GT(dst, 0);
-	ASSERT_EQ(0, madvise((void *)dst, self->len, MADV_UNMERGEABLE));
+	clone_stable(_metadata, self);
+	ASSERT_EQ(0, madvise((void *)self->dst, self->len, MADV_UNMERGEABLE));
 	/* the clone has got pages of its own, the source kept KSM's */
-	EXPECT_EQ(0, merged(getpid(), dst, false));
-	EXPECT_EQ(PAGES, merged(self->a.pid, src, true));
+	EXPECT_EQ(0, merged(getpid(), self->dst, false));
+	EXPECT_EQ(PAGES, merged(self->a.pid, self->src, true));
 	ASSERT_TRUE(ksm_scan(3));
-	EXPECT_EQ(0, merged(getpid(), dst, false));
+	EXPECT_EQ(0, merged(getpid(), self->dst, false));
 	EXPECT_EQ(PAGES - 1, read_long(KSM "pages_sharing"));
-	EXPECT_EQ(0, wrong_words(dst, WORD, 0, 0));
-	EXPECT_PRIVATE_AND_GONE(src, dst, 0);
+	EXPECT_EQ(0, wrong_words(self->dst, WORD, 0, 0));
+	EXPECT_PRIVATE_AND_GONE(self->src, self->dst, 0);
 }
 
 AUDIT_TEST(ksm, source_is_not_mergeable)
@@ -234,18 +235,14 @@ AUDIT_TEST(ksm, source_is_not_mergeable)
 /* KSM's pages are found at the address of the clone: to swap and back, and moved. */
 AUDIT_TEST(ksm, reclaim_and_migrate)
 {
-	long src = peer_call(&self->a, map_words, WORD, 0, MADV_MERGEABLE, 0), dst;
 	long swapped = 0, all = self->len / KB;
 
-	ASSERT_GT(src, 0);
-	ASSERT_TRUE(ksm_scan(3));
-	dst = clone_map(self->a.pid, src, self->len, 0, 0);
-	ASSERT_GT(dst, 0);
-	ASSERT_NE(src, dst);
+	clone_stable(_metadata, self);
+	ASSERT_NE(self->src, self->dst);
 	if (has_two_nodes()) {
-		EXPECT_EQ(0, move_to(0, dst, !node_of(0, dst)));
-		EXPECT_EQ(PAGES, shared(self->a.pid, src, getpid(), dst));
-		EXPECT_EQ(2 * PAGES, map_count(frame(getpid(), dst)));
+		EXPECT_EQ(0, move_to(0, self->dst, !node_of(0, self->dst)));
+		EXPECT_EQ(PAGES, shared(self->a.pid, self->src, getpid(), self->dst));
+		EXPECT_EQ(2 * PAGES, map_count(frame(getpid(), self->dst)));
 	}
 	if (!has_swap())
 		SKIP(return, "no swap");
@@ -253,66 +250,51 @@ AUDIT_TEST(ksm, reclaim_and_migrate)
 		forget_references(getpid());
 		forget_references(self->a.pid);
 		cgroup_write(CGROUP, "memory.reclaim", "16M");
-		swapped = smaps(getpid(), dst, self->len, "Swap");
+		swapped = smaps(getpid(), self->dst, self->len, "Swap");
 	}
 	EXPECT_EQ(all, swapped);
-	EXPECT_EQ(all, smaps(self->a.pid, src, self->len, "Swap"));
-	EXPECT_EQ(0, wrong_words(dst, WORD, 0, 0));
-	EXPECT_EQ(0, peer_call(&self->a, wrong_words, src, WORD, 0, 0));
-	EXPECT_PRIVATE_AND_GONE(src, dst, 0);
+	EXPECT_EQ(all, smaps(self->a.pid, self->src, self->len, "Swap"));
+	EXPECT_EQ(0, wrong_words(self->dst, WORD, 0, 0));
+	EXPECT_EQ(0, peer_call(&self->a, wrong_words, self->src, WORD, 0, 0));
+	EXPECT_PRIVATE_AND_GONE(self->src, self->dst, 0);
 }
 
 /* All of KSM is told to let go: each side has its pages, and nobody has the other's. */
 AUDIT_TEST(ksm, unmerge)
 {
-	long src = peer_call(&self->a, map_words, WORD, 0, MADV_MERGEABLE, 0), dst;
-
-	ASSERT_GT(src, 0);
-	ASSERT_TRUE(ksm_scan(3));
-	dst = clone_map(self->a.pid, src, self->len, 0, 0);
-	ASSERT_GT(dst, 0);
+	clone_stable(_metadata, self);
 	ASSERT_TRUE(ksm_scan(3));
 	ASSERT_EQ(0, write_file(KSM "run", "2"));
-	EXPECT_EQ(0, merged(getpid(), dst, false));
-	EXPECT_EQ(0, merged(self->a.pid, src, false));
-	EXPECT_EQ(0, shared(self->a.pid, src, getpid(), dst));
+	EXPECT_EQ(0, merged(getpid(), self->dst, false));
+	EXPECT_EQ(0, merged(self->a.pid, self->src, false));
+	EXPECT_EQ(0, shared(self->a.pid, self->src, getpid(), self->dst));
 	EXPECT_EQ(0, read_long(KSM "pages_shared"));
-	EXPECT_EQ(0, wrong_words(dst, WORD, 0, 0));
-	EXPECT_PRIVATE_AND_GONE(src, dst, 0);
+	EXPECT_EQ(0, wrong_words(self->dst, WORD, 0, 0));
+	EXPECT_PRIVATE_AND_GONE(self->src, self->dst, 0);
 }
 
 /* Unmerged before KSM has ever seen the clone. */
 AUDIT_TEST(ksm, unmerge_unseen)
 {
-	long src = peer_call(&self->a, map_words, WORD, 0, MADV_MERGEABLE, 0), dst;
-
-	ASSERT_GT(src, 0);
-	ASSERT_TRUE(ksm_scan(3));
-	dst = clone_map(self->a.pid, src, self->len, 0, 0);
-	ASSERT_GT(dst, 0);
+	clone_stable(_metadata, self);
 	ASSERT_EQ(0, write_file(KSM "run", "2"));
-	EXPECT_EQ(0, merged(self->a.pid, src, false));
-	EXPECT_EQ(0, merged(getpid(), dst, false));
-	EXPECT_EQ(0, wrong_words(dst, WORD, 0, 0));
-	EXPECT_PRIVATE_AND_GONE(src, dst, 0);
+	EXPECT_EQ(0, merged(self->a.pid, self->src, false));
+	EXPECT_EQ(0, merged(getpid(), self->dst, false));
+	EXPECT_EQ(0, wrong_words(self->dst, WORD, 0, 0));
+	EXPECT_PRIVATE_AND_GONE(self->src, self->dst, 0);
 }
 
 /* The source is gone: the clone alone keeps KSM's page, and gives it back. */
 AUDIT_TEST(ksm, source_exits)
 {
-	long src = peer_call(&self->a, map_words, WORD, 0, MADV_MERGEABLE, 0), dst;
-
-	ASSERT_GT(src, 0);
-	ASSERT_TRUE(ksm_scan(3));
-	dst = clone_map(self->a.pid, src, self->len, 0, 0);
-	ASSERT_GT(dst, 0);
+	clone_stable(_metadata, self);
 	peer_stop(&self->a);
-	EXPECT_EQ(0, wrong_words(dst, WORD, 0, 0));
+	EXPECT_EQ(0, wrong_words(self->dst, WORD, 0, 0));
 	ASSERT_TRUE(ksm_scan(3));
-	EXPECT_EQ(PAGES, merged(getpid(), dst, true));
-	EXPECT_EQ(PAGES, map_count(frame(getpid(), dst)));
+	EXPECT_EQ(PAGES, merged(getpid(), self->dst, true));
+	EXPECT_EQ(PAGES, map_count(frame(getpid(), self->dst)));
 	EXPECT_EQ(PAGES - 1, read_long(KSM "pages_sharing"));
-	munmap((void *)dst, self->len);
+	munmap((void *)self->dst, self->len);
 	EXPECT_TRUE(all_gone());
 }
 

@@ -141,6 +141,42 @@ AUDIT_TEST(limits, random_steps)
 	EXPECT_COMMITTED(committed, 0);
 }
 
+/*
+ * The counter of anonymous pages says what can be seen page by page, whatever they
+ * are mapped by: huge entries that fit, small ones where they do not, or some of each.
+ * A batch of each CPU is missing from the counter.
+ */
+AUDIT_TEST(limits, rss)
+{
+	static const struct {
+		unsigned long from, pages, shift;
+	} parts[] = { { 0, 2048, 0 }, { 0, 2048, 3 }, { 5, 2000, 0 }, { 100, 1500, 7 } };
+	unsigned long page = page_size(), len = 4 * PMD;
+	struct thp_state thp;
+	long src = -ENOMEM, before, batch_kb = 512;
+
+	if (thp_borrow(&thp, THP))
+		src = peer_call(&self->peer, map_kind, THP, len, 7, 0);
+	thp_restore(&thp);
+	ASSERT_GT(src, 0);
+	ASSERT_EQ(len / KB, smaps(self->peer.pid, src, len, "AnonHugePages"));
+	before = status_kb(getpid(), "RssAnon");
+	for (unsigned int i = 0; i < ARRAY_SIZE(parts); i++) {
+		unsigned long at = reserve(len + PMD) + parts[i].from * page +
+				   parts[i].shift * page;
+		unsigned long bytes = parts[i].pages * page;
+		long seen;
+
+		ASSERT_EQ((long)at, clone_map(self->peer.pid, src + parts[i].from * page,
+					      bytes, at, PVMMAP_FIXED));
+		seen = smaps(getpid(), at, bytes, "Anonymous");
+		EXPECT_EQ(bytes / KB, seen);
+		EXPECT_LE(labs(status_kb(getpid(), "RssAnon") - before - seen), batch_kb);
+		munmap((void *)at, bytes);
+		EXPECT_LE(labs(status_kb(getpid(), "RssAnon") - before), batch_kb);
+	}
+}
+
 /* The limit is met to the page: what fits just fits, one page more does not. */
 AUDIT_TEST(limits, rlimit_as)
 {

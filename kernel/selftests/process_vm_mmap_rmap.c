@@ -10,46 +10,11 @@
 #include <dirent.h>
 #include <sys/stat.h>
 
-#ifndef MPOL_MF_MOVE_ALL
-#define MPOL_MF_MOVE_ALL (1 << 2)
-#endif
 #ifndef PR_SET_MEMORY_MERGE
 #define PR_SET_MEMORY_MERGE 67
 #endif
 
 #define KSM "/sys/kernel/mm/ksm/"
-
-static bool two_nodes(void)
-{
-	return !access("/sys/devices/system/node/node1", F_OK);
-}
-
-static int node_of(pid_t pid, unsigned long addr)
-{
-	void *page = (void *)addr;
-	int status = -1;
-
-	if (syscall(SYS_move_pages, pid, 1UL, &page, NULL, &status, 0))
-		return -errno;
-	return status;
-}
-
-/* Ask for one page on the other node: 0, or the error that is left after a while. */
-static int move_to(pid_t pid, unsigned long addr, int node)
-{
-	void *page = (void *)addr;
-	int status = -EBUSY;
-
-	for (int tries = 0; tries < 20 && status != node; tries++) {
-		if (tries)
-			usleep(20000);
-		syscall(SYS_move_pages, pid, 1UL, &page, &node, &status,
-			MPOL_MF_MOVE_ALL);
-		if (status >= 0)
-			status = node_of(pid, addr);
-	}
-	return status == node ? 0 : status < 0 ? status : -EBUSY;
-}
 
 FIXTURE(rmap) {
 	struct peer peer, third;
@@ -67,11 +32,6 @@ FIXTURE_VARIANT_ADD(rmap, base) { .kind = BASE, .len = 64 * KB };
 FIXTURE_VARIANT_ADD(rmap, mthp) { .kind = MTHP, .len = 256 * KB };
 FIXTURE_VARIANT_ADD(rmap, thp) { .kind = THP, .len = PMD };
 FIXTURE_VARIANT_ADD(rmap, file) { .kind = PRIVATE_FILE, .len = 64 * KB };
-
-static long clone_order(unsigned long pid, unsigned long src, long len, long dst)
-{
-	return clone_map(pid, src, len, dst, dst ? PVMMAP_FIXED : 0);
-}
 
 /*
  * One page mapped five times: a source, two clones here, a clone elsewhere, and
@@ -127,7 +87,7 @@ TEST_F_TIMEOUT(rmap, migrate, 300)
 	uint64_t was = frame(getpid(), self->dst);
 	int node;
 
-	if (!two_nodes() || !was)
+	if (!has_two_nodes() || !was)
 		SKIP(return, "one node, or no privilege");
 	for (unsigned long off = 0; off < self->len; off += step) {
 		node = !node_of(0, self->dst + off);
@@ -147,7 +107,7 @@ TEST_F_TIMEOUT(rmap, migrate, 300)
 /* The same after the one that made the page is gone. */
 TEST_F_TIMEOUT(rmap, migrate_orphan, 300)
 {
-	if (!two_nodes() || !frame(getpid(), self->dst))
+	if (!has_two_nodes() || !frame(getpid(), self->dst))
 		SKIP(return, "one node, or no privilege");
 	peer_stop(&self->peer);
 	EXPECT_EQ(0, move_to(0, self->dst, !node_of(0, self->dst)));
@@ -161,7 +121,7 @@ TEST_F_TIMEOUT(rmap, migrate_merged, 300)
 {
 	unsigned long half = self->len / 2 & ~(page_size() - 1), at;
 
-	if (!two_nodes() || !frame(getpid(), self->dst))
+	if (!has_two_nodes() || !frame(getpid(), self->dst))
 		SKIP(return, "one node, or no privilege");
 	at = reserve(self->len);
 	ASSERT_EQ(at, clone_map(self->peer.pid, self->src, half, at, PVMMAP_FIXED));
@@ -192,7 +152,7 @@ TEST_F_TIMEOUT(rmap, merge_of_strangers, 300)
 	uint64_t was;
 	long at;
 
-	if (!two_nodes() || !frame(getpid(), self->dst))
+	if (!has_two_nodes() || !frame(getpid(), self->dst))
 		SKIP(return, "one node, or no privilege");
 	src = map_kind(variant->kind, self->len, 7, 0);
 	ASSERT_EQ(0, peer_start(&child));
@@ -208,16 +168,6 @@ TEST_F_TIMEOUT(rmap, merge_of_strangers, 300)
 	EXPECT_EQ(frame(child.pid, src + half), frame(self->third.pid, at + half));
 	EXPECT_EQ(0, peer_call(&self->third, check, at, half, 7, 0));
 	peer_stop(&child);
-}
-
-static long forget_references(void)
-{
-	return write_file("/proc/self/clear_refs", "1");
-}
-
-static long forget_order(unsigned long a, unsigned long b, long c, long d)
-{
-	return forget_references();
 }
 
 /* All of a cgroup to swap, and back. */
@@ -240,8 +190,8 @@ TEST_F_TIMEOUT(rmap, reclaim, 300)
 	dst = clone_map(peer.pid, src, self->len, 0, 0);
 	ASSERT_GT(dst, 0);
 	for (int i = 0; i < 10 && !swapped; i++) {
-		peer_call(&peer, forget_order, 0, 0, 0, 0);
-		forget_references();
+		forget_references(peer.pid);
+		forget_references(getpid());
 		write_file("/sys/fs/cgroup/pvm-test/memory.reclaim", "16M");
 		swapped = smaps(getpid(), dst, self->len, "Swap");
 	}
@@ -275,14 +225,6 @@ static long map_equal(unsigned long len, unsigned long word, long c, long d)
 	       (long)addr;
 }
 
-static void put_long(const char *path, long value)
-{
-	char text[32];
-
-	snprintf(text, sizeof(text), "%ld", value);
-	write_file(path, text);
-}
-
 static bool ksm_scan(void)
 {
 	long scans = read_long(KSM "full_scans"), now;
@@ -305,8 +247,8 @@ FIXTURE_SETUP(ksm)
 	self->sleep = read_long(KSM "sleep_millisecs");
 	self->pages = read_long(KSM "pages_to_scan");
 	self->zero = read_long(KSM "use_zero_pages");
-	put_long(KSM "sleep_millisecs", 1);
-	put_long(KSM "pages_to_scan", 10000);
+	write_long(KSM "sleep_millisecs", 1);
+	write_long(KSM "pages_to_scan", 10000);
 	ASSERT_EQ(0, peer_start(&self->peer));
 	self->src = peer_call(&self->peer, map_equal, self->len, 0x55, 0, 0);
 	if (self->src < 0 || write_file(KSM "run", "1"))
@@ -316,10 +258,10 @@ FIXTURE_SETUP(ksm)
 FIXTURE_TEARDOWN(ksm)
 {
 	peer_stop(&self->peer);
-	put_long(KSM "run", self->run);
-	put_long(KSM "sleep_millisecs", self->sleep);
-	put_long(KSM "pages_to_scan", self->pages);
-	put_long(KSM "use_zero_pages", self->zero);
+	write_long(KSM "run", self->run);
+	write_long(KSM "sleep_millisecs", self->sleep);
+	write_long(KSM "pages_to_scan", self->pages);
+	write_long(KSM "use_zero_pages", self->zero);
 }
 
 static bool all_equal(unsigned long addr, unsigned long len, unsigned long word)
@@ -335,7 +277,7 @@ TEST_F_TIMEOUT(ksm, migrate, 300)
 {
 	long dst;
 
-	if (!two_nodes() || !frame(getpid(), (unsigned long)&dst))
+	if (!has_two_nodes() || !frame(getpid(), (unsigned long)&dst))
 		SKIP(return, "one node, or no privilege");
 	ASSERT_TRUE(ksm_scan());
 	ASSERT_EQ(frame(self->peer.pid, self->src),

@@ -25,6 +25,10 @@
 
 #include <linux/process_vm_mmap.h>
 
+#ifndef MPOL_MF_MOVE_ALL
+#define MPOL_MF_MOVE_ALL	(1 << 2)
+#endif
+
 #define KB	1024UL
 #define MB	(1024UL * KB)
 #define PMD	(2 * MB)
@@ -73,6 +77,14 @@ static inline long read_long(const char *path)
 		fclose(file);
 	}
 	return value;
+}
+
+static inline void write_long(const char *path, long value)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "%ld", value);
+	write_file(path, text);
 }
 
 /* "name value" or "name: value kB" of a file like /proc/PID/status; -1 if none */
@@ -160,6 +172,50 @@ static inline uint64_t frame(pid_t pid, unsigned long addr)
 	return entry >> 63 ? entry & ((1ULL << 55) - 1) : 0;
 }
 
+static inline bool has_two_nodes(void)
+{
+	return !access("/sys/devices/system/node/node1", F_OK);
+}
+
+static inline int node_of(pid_t pid, unsigned long addr)
+{
+	void *page = (void *)addr;
+	int status = -1;
+
+	if (syscall(SYS_move_pages, pid, 1UL, &page, NULL, &status, 0))
+		return -errno;
+	return status;
+}
+
+/*
+ * Ask for one page on a node: 0, or the error that is left after a while.  A page
+ * that somebody else isolates for a moment is busy, which is no error.
+ */
+static inline int move_to(pid_t pid, unsigned long addr, int node)
+{
+	void *page = (void *)addr;
+	int status = -EBUSY;
+
+	for (int tries = 0; tries < 20 && status != node; tries++) {
+		if (tries)
+			usleep(20000);
+		syscall(SYS_move_pages, pid, 1UL, &page, &node, &status,
+			MPOL_MF_MOVE_ALL);
+		if (status >= 0)
+			status = node_of(pid, addr);
+	}
+	return status == node ? 0 : status < 0 ? status : -EBUSY;
+}
+
+/* References keep a page that is mapped more than once from being reclaimed. */
+static inline void forget_references(pid_t pid)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/clear_refs", pid);
+	write_file(path, "1");
+}
+
 /* Each page says which one it is, at both of its ends. */
 static inline long fill(unsigned long addr, unsigned long len, long seed, long u)
 {
@@ -241,6 +297,12 @@ static inline long unmap(unsigned long addr, unsigned long len, long u, long v)
 static inline long advise(unsigned long addr, unsigned long len, long advice, long u)
 {
 	return madvise((void *)addr, len, advice) ? -errno : 0;
+}
+
+static inline long clone_order(unsigned long pid, unsigned long src, long len,
+			       long dst)
+{
+	return clone_map(pid, src, len, dst, dst ? PVMMAP_FIXED : 0);
 }
 
 /* A second process: forked from the test, so that functions have one address. */

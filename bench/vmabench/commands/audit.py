@@ -3,7 +3,7 @@
 
 import argparse
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from vmabench.atomic import replacing
@@ -27,9 +27,27 @@ def audit(args: argparse.Namespace) -> int:
     with interruptible():
         kernel = obtain(args.flavour)
         verdicts = audits.run(kernel, plan, options, lambda v: _show(v, args.verbose))
+    if args.output:
+        _keep(args.output, table(verdicts))
     for line in summary(verdicts):
         say(line)
     return 0 if all(verdict.good for verdict in verdicts) else 1
+
+
+def _keep(path: str, lines: Iterable[str]) -> None:
+    with replacing(Path(path)) as unfinished:
+        unfinished.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def table(verdicts: Sequence[Verdict]) -> Iterator[str]:
+    """The lines of a table in Markdown, one program each; the time is that of the guest."""
+    yield "| program | answers | passed | failed | skipped | reports in the log | time (s) |"
+    yield "|---|---|---|---|---|---|---|"
+    for verdict in verdicts:
+        counts = [verdict.report.count(word) for word in ("ok", "failed", "skipped")]
+        name = verdict.program.name + (" (**lost**)" if verdict.lost else "")
+        cells = [name, ", ".join(verdict.program.questions), *counts, len(verdict.splats)]
+        yield f"| {' | '.join(map(str, cells))} | {verdict.seconds:.0f} |"
 
 
 def mutants(args: argparse.Namespace) -> int:
@@ -42,9 +60,7 @@ def mutants(args: argparse.Namespace) -> int:
             catches.append(faults.hunt(mutant, kernel, plan, args.accel))
             _show_catch(catches[-1])
             if args.output:  # each time: an hour's work is not to be lost
-                with replacing(Path(args.output)) as unfinished:
-                    text = "\n".join(faults.table(catches)) + "\n"
-                    unfinished.write_text(text, encoding="utf-8")
+                _keep(args.output, faults.table(catches))
     escaped = [catch.mutant.name for catch in catches if not catch.caught]
     say(f"{len(catches) - len(escaped)} of {len(catches)} mutants caught")
     return 1 if escaped else 0

@@ -66,9 +66,14 @@ def hunt(mutant: Mutant, kernel: cache.Kernel, plan: Plan, accel: str = "auto") 
     return Catch(
         mutant,
         tuple(tests + [f"{name}: did not get to its end" for name in unfinished]),
-        tuple(_brief(splat.text) for verdict in verdicts for splat in verdict.splats),
+        complaints(verdicts),
         tuple(verdict.program.name for verdict in verdicts if verdict.lost),
     )
+
+
+def complaints(verdicts: Sequence[audit.Verdict]) -> tuple[str, ...]:
+    """What the kernel said while the programs ran, without what is another one in each run."""
+    return tuple(_brief(splat.text) for verdict in verdicts for splat in verdict.splats)
 
 
 def table(catches: Sequence[Catch]) -> Iterator[str]:
@@ -96,8 +101,9 @@ def _by_program(tests: Sequence[str], most: int = 4) -> str:
 
 
 def _brief(text: str) -> str:
-    """A complaint without what is another one in each run."""
+    """A complaint without its time, address, process and the like."""
     text = re.sub(r"^\[ *[\d.]+\](?:\[[^\]]*\])? ?", "", text)
+    text = re.sub(r"CPU: \d+ PID: \d+ .*?\bat (\S+:\d+).*$", r"at \1", text)
     text = re.sub(r"\s*(?:mm:|addr:|pfn:|CPU: \d+ ).*$", "", text)
     return re.sub(r"\+0x[0-9a-f]+/0x[0-9a-f]+.*$", "", text).replace("|", "/")
 

@@ -37,6 +37,7 @@ _COMPLAINTS = (
     r"\bnon-zero pgtables_bytes on freeing mm\b",
     r"\bpage_table_check\b.*\bBUG\b",
     r"\blist_(?:add|del) corruption\b",
+    r"(?-i:\b(?:WARN|BUG) at \w+:\d+ \()",  # CONFIG_DEBUG_MAPLE_TREE: no more than an "info"
     r"\brefcount_t: ",
     # not below the limit of a cgroup: a case of pageserver may end so, is failed, and says why
     r"(?<!Memory cgroup )\bOut of memory: Killed process\b",
