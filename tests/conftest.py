@@ -23,6 +23,14 @@ def in_empty_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
+def all_cpus() -> Iterator[None]:
+    """A pair pins the process that opens it; what comes next has the CPUs that this one had."""
+    before = os.sched_getaffinity(0)
+    yield
+    os.sched_setaffinity(0, before)
+
+
+@pytest.fixture(autouse=True)
 def no_process_left() -> Iterator[None]:
     """Every test ends without a worker or source of its own; other users' don't count."""
     before = _sources()
