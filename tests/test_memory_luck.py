@@ -61,6 +61,15 @@ def test_a_kernel_without_zram(nothing_left: None) -> None:
     assert set(values("out")["swap_device"]) == {"file"}
 
 
+@needs("swap", "zram")
+def test_no_device_is_made_that_can_not_be_removed(nothing_left: None) -> None:
+    before = sorted(Path("/sys/block").glob("zram*"))
+    run = vmabench(*SWAPPED, "--mechanism", "readv", "--swapped", "100-zram", "--budget", "1s",
+                   "-o", "out", prefix=with_mounts("mount -o remount,bind,ro /sys"))  # fmt: skip
+    assert "Read-only file system" in run.stderr + " ".join(reasons())
+    assert sorted(Path("/sys/block").glob("zram*")) == before
+
+
 @needs("swap", "zram", "memory-cgroup")
 def test_a_cgroup_that_cannot_be_made(nothing_left: None) -> None:
     found = find_hierarchy()

@@ -82,6 +82,9 @@ class SwapDevices(Undoing):
     def _make_zram(self, entries: list[Entry], entry: Entry, size_bytes: int) -> Path:
         if not (_CONTROL / "hot_add").exists():
             raise MachineError("no zram: modprobe zram (CONFIG_ZRAM)")
+        # Reading hot_add makes a device, also where /sys is read-only; removing it fails there.
+        with (_CONTROL / "hot_remove").open("w"):
+            pass
         entry["before"] = sorted(path.name for path in _BLOCK.glob("zram*"))
         self._ledger.save([*entries, entry])
         number = (_CONTROL / "hot_add").read_text().strip()
