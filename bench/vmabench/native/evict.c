@@ -9,6 +9,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/sysinfo.h>
@@ -76,6 +77,30 @@ static int no_room(void)
 	return !sysinfo(&info) && info.freeswap * info.mem_unit < vmb_base_page();
 }
 
+/*
+ * A page that the receiver has just read waits in a list of its CPU to be marked as
+ * used, and is held by that list. madvise() empties the lists of the CPU that it runs on.
+ */
+static int page_out_everywhere(char *addr, size_t size)
+{
+	int err = 0, count = get_nprocs_conf();
+	cpu_set_t own, other;
+
+	if (sched_getaffinity(0, sizeof(own), &own))
+		return vmb_fail(-errno, "sched_getaffinity");
+	for (int cpu = 0; cpu < count && !err; cpu++) {
+		CPU_ZERO(&other);
+		CPU_SET((size_t)cpu, &other);
+		if (sched_setaffinity(0, sizeof(other), &other))
+			continue; /* offline, or not ours */
+		if (madvise(addr, size, MADV_PAGEOUT))
+			err = vmb_fail(-errno, "madvise(MADV_PAGEOUT)");
+	}
+	if (sched_setaffinity(0, sizeof(own), &own) && !err)
+		err = vmb_fail(-errno, "sched_setaffinity");
+	return err;
+}
+
 /* The first pct percent of the range out of memory, the rest of it in. */
 int vmb_page_out(char *addr, size_t size, uint32_t pct)
 {
@@ -100,8 +125,9 @@ int vmb_page_out(char *addr, size_t size, uint32_t pct)
 			return vmb_fail(-EBUSY, "%zu of %zu pages stay in memory", resident,
 					wanted);
 		before = resident;
-		if (madvise(addr, wanted * base_page, MADV_PAGEOUT))
-			return vmb_fail(-errno, "madvise(MADV_PAGEOUT)");
+		err = page_out_everywhere(addr, wanted * base_page);
+		if (err)
+			break;
 	}
 	if (!err)
 		err = count_present(addr, wanted, &present);
