@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Which functions of the guest's kernel execute the instructions that its clock counts.
 
-A plugin of QEMU counts them (functions.c). The other ways were found to be dearer: the execution
-log of QEMU writes a line for each block, gigabytes for a plan, and the kernel's own function
-profile counts calls, not instructions, and takes another kernel than the one that is measured.
+A plugin of QEMU counts them (functions.c). The other ways were not tried: the execution log of
+QEMU has a line for each block that is entered, and the kernel's own function profile counts calls,
+not instructions, and takes another kernel than the one that is measured.
 """
 
 import hashlib

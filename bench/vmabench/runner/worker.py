@@ -227,7 +227,7 @@ def run_case(pair: Pair, job: Job, case_job: CaseJob) -> Message:
                 group.wait_until_empty(SERVER)
             if group and group.oom_kills() > kills:
                 size = format_size(case.limit_bytes)
-                failed["reason"] += f": the OOM killer acted, a limit of {size} is too low for it"
+                failed["reason"] += f": the OOM killer acted at a limit of {size}"
             return failed
 
 
