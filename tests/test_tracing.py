@@ -29,8 +29,10 @@ needs_tracefs = pytest.mark.skipif(tracefs() is None, reason="needs tracefs with
 
 
 def test_waits_are_from_asking_to_having_of_each_task() -> None:
-    assert parse_waits(TRACE) == LockWaits(acquires=2, wait_ns=51_000, longest_ns=50_000)
-    assert parse_waits("") == LockWaits(0, 0, 0)
+    both = LockWaits(acquires=2, wait_ns=51_000, longest_ns=50_000)
+    assert parse_waits(TRACE, [101, 102]) == both
+    assert parse_waits(TRACE, [101]) == LockWaits(acquires=1, wait_ns=1_000, longest_ns=1_000)
+    assert parse_waits("", [101]) == LockWaits(0, 0, 0)
 
 
 def instances() -> set[str]:

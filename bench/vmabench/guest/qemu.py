@@ -130,6 +130,10 @@ def _append(machine: Machine, init: Path, interactive: bool) -> str:
         # on a busy host an emulated timer may be too late for the check of its wiring, which
         # then complains of a bug of the BIOS
         "no_timer_check",
+        # A trace that keeps the names of tasks hooks into every wake-up and every switch. To hook
+        # is to patch text that the other CPU runs, and of that a guest can die: QEMU 7.2 may go
+        # on with the breakpoint that stood there meanwhile ("Oops: int3").
+        "trace_options=norecord-cmd",
         "root=/dev/root rootfstype=9p ro",
         "rootflags=trans=virtio,version=9p2000.L,msize=262144,cache=loose",
         f"init={init}",

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """How long processes wait for their mmap_lock, by the kernel's own tracepoints.
 
-They are switched on in an instance of our own, so that nobody else's trace is touched, and for our
-processes alone. The instance is removed at the end, and what a killed run has left by the next
-one or by ``tune --restore``: it is named for its process. The trace has microseconds: a lock that
-was free counts as 0 or 1.
+They are switched on in an instance of our own, so that nobody else's trace is touched, and kept
+for the range of our processes. The instance is removed at the end, and what a killed run has left
+by the next one or by ``tune --restore``: it is named for its process. The trace has microseconds: a
+lock that was free counts as 0 or 1.
 """
 
 import contextlib
@@ -75,7 +75,12 @@ class LockTrace:
             # What does not fit is lost at the end, so what there is has no holes.
             (self._instance / "options/overwrite").write_text("0")
             (self._instance / "buffer_size_kb").write_text(str(_BUFFER_KB))
-            (self._instance / "set_event_pid").write_text(" ".join(map(str, self._pids)))
+            # Not set_event_pid, which hooks into every wake-up and every switch of the machine.
+            low, high = min(self._pids), max(self._pids)
+            for event in _EVENTS:
+                (self._event(event) / "filter").write_text(
+                    f"common_pid >= {low} && common_pid <= {high}"
+                )
             self._switch("1")
         except BaseException:
             self._remove()
@@ -93,11 +98,14 @@ class LockTrace:
     def read(self) -> LockWaits:
         """What was traced up to now; ends the tracing."""
         self._switch("0")
-        return parse_waits((self._instance / "trace").read_text())
+        return parse_waits((self._instance / "trace").read_text(), self._pids)
+
+    def _event(self, name: str) -> Path:
+        return self._instance / "events/mmap_lock" / name
 
     def _switch(self, state: str) -> None:
         for event in _EVENTS:
-            (self._instance / "events/mmap_lock" / event / "enable").write_text(state)
+            (self._event(event) / "enable").write_text(state)
 
     def _remove(self) -> None:
         with contextlib.suppress(OSError):
@@ -106,13 +114,14 @@ class LockTrace:
             self._instance.rmdir()
 
 
-def parse_waits(trace: str) -> LockWaits:
-    """The waits in the text of a trace: of each task, from asking for a lock to having it."""
+def parse_waits(trace: str, pids: Collection[int]) -> LockWaits:
+    """The waits of ``pids`` in the text of a trace: from asking for a lock to having it."""
+    ours = set(map(str, pids))
     asked_ns: dict[str, int] = {}
     waits_ns: list[int] = []
     for line in trace.splitlines():
         match = _LINE.match(line)
-        if not match:
+        if not match or match[1] not in ours:
             continue
         task, event = match[1], match[4]
         at_ns = (int(match[2]) * 1_000_000 + int(match[3])) * 1000
