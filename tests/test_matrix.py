@@ -2,6 +2,7 @@
 """The check of the matrix: every cell has a value or a reason, and a gap is found."""
 
 import importlib.util
+import os
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -95,15 +96,20 @@ def test_the_small_cells_of_every_mechanism_on_every_page(script: ModuleType) ->
 def test_what_a_run_has_not_given_back_is_said(script: ModuleType, tmp_path: Path) -> None:
     (tmp_path / "meminfo").write_text("MemAvailable:  8388608 kB\nHugePages_Total:   4\n")
     (tmp_path / "vmstat").write_text("nr_free_pages 7\npswpin 3\npswpout 5\n")
+    cpu = "    cpu: {}\n              count:    {}\n              high:     900\n"
+    (tmp_path / "zoneinfo").write_text("  pages free     7\n" + cpu.format(0, 3) + cpu.format(1, 9))
     before = script.read_memory(tmp_path)
-    assert before == script.Memory(8 << 30, 4, 3, 5)
+    assert before == script.Memory((8 << 30) + 12 * os.sysconf("SC_PAGE_SIZE"), 4, 3, 5)
     assert script.lost(before, before) == []
     assert (
-        script.lost(before, replace(before, available_bytes=(8 << 30) - script.SLACK_BYTES)) == []
+        script.lost(
+            before, replace(before, available_bytes=before.available_bytes - script.SLACK_BYTES)
+        )
+        == []
     )
-    assert script.lost(before, replace(before, available_bytes=7 << 30)) == [
-        "memory: 1.0 GiB less are available than before"
-    ]
+    assert script.lost(
+        before, replace(before, available_bytes=before.available_bytes - (1 << 30))
+    ) == ["memory: 1.0 GiB less are available than before"]
     assert script.lost(before, replace(before, pool_pages=6)) == ["pools: 6 pages, 4 before"]
     swapped = replace(before, swapped_in_pages=4, swapped_out_pages=15)
     assert script.lost(before, swapped) == ["swap: 1 pages were read, 10 written"]
