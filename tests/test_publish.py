@@ -11,11 +11,13 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests import synthetic
 from tests.command import error_line, vmabench
 from tests.needs import needs
+from vmabench.analysis.latency import run_chart
 from vmabench.errors import FormatError
 from vmabench.matrix.claims import published_claims
 from vmabench.report.build import Report
@@ -65,7 +67,7 @@ def test_no_file_tells_who_and_where(told: Path, tmp_path: Path) -> None:
     made = publish(told, tmp_path / "out")
     Report(read(made)).write(made / "report")
     files = [path for path in made.rglob("*") if path.is_file()]
-    assert len(files) >= 7
+    assert len(files) >= 6
     for path in files:
         for secret in SECRETS:
             assert secret.encode() not in contents(path), (path, secret)
@@ -109,6 +111,29 @@ def test_single_operations_go_along(told: Path, tmp_path: Path) -> None:
     shutil.copy(told / LATENCY, made / LATENCY)
     (fault,) = complaints(made)
     assert fault.startswith(f"{LATENCY}: ")
+
+
+def test_a_long_run_chart_gets_fewer_points_and_says_the_same(told: Path, tmp_path: Path) -> None:
+    longest = [100 + point for point in range(300)]
+    latency = {
+        "kind": "latency", "round": 1, "case": str(CASES[0]), "count": 599, "sum_ns": 30,
+        "max_ns": 399, "buckets": {"9": 599}, "stride": 2, "chart_max_ns": longest,
+        "chart_mean_ns": [float(point) for point in range(300)],
+    }  # fmt: skip
+    (told / LATENCY).parent.mkdir()
+    (told / LATENCY).write_bytes(gzip.compress(line(latency).encode()))
+    made = read(publish(told, tmp_path / "out"))
+    full, short = (run_chart(result, str(CASES[0])) for result in (read(told), made))
+    assert len(short) == 100
+    assert short["max_ns"].tolist() == longest[2::3]
+    assert short["operation"].tolist() == list(range(0, 599, 6))
+    assert short["operations"].tolist() == [6] * 99 + [5]
+    assert short["mean_ns"].iloc[0] == 1.0
+    assert short["mean_ns"].iloc[-1] == pytest.approx((297 * 2 + 298 * 2 + 299) / 5, abs=0.05)
+    assert np.average(short["mean_ns"], weights=short["operations"]) == pytest.approx(
+        np.average(full["mean_ns"], weights=full["operations"]), abs=0.05
+    )
+    assert made.latencies[0]["buckets"] == latency["buckets"]
 
 
 def line(record: Mapping[str, object]) -> str:

@@ -37,6 +37,7 @@ def committed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_host_and_guest_are_there_and_undamaged(committed: Path) -> None:
     results = [read(path.parent) for path in committed.glob(f"*/{SAMPLES}")]
     assert not [result.damage for result in results if result.damage]
+    assert all(result.complete for result in results)
     kinds = {str(result.header["virt"]) for result in results}
     assert "emulated" in kinds
     assert len(kinds) > 1

@@ -2,12 +2,11 @@
 """Makes everything anew that is derived of the committed results: `make report`.
 
 With --check nothing is written, and the status is 1 where something would change. Files are
-compared byte by byte, for matplotlib is pinned where this runs; compressed ones by what they hold,
-for which each zlib takes other bytes. Pictures of points are not committed and not looked at.
+compared byte by byte, for matplotlib is pinned where this runs. Pictures of points are not
+committed and not looked at.
 """
 
 import argparse
-import gzip
 import shutil
 import sys
 import tempfile
@@ -16,10 +15,9 @@ from pathlib import Path
 
 from vmabench.report.build import Report
 from vmabench.report.joint import write_joint
-from vmabench.store.format import REPORT, SAMPLES, SUITE, Result
+from vmabench.store.format import REPORT, SAMPLES, Result
 from vmabench.store.places import PUBLISHED, RESULTS
 from vmabench.store.reader import read
-from vmabench.store.suite import build_suite, mechanisms_with_values, write_suite
 
 TOP = Path(__file__).resolve().parents[2] / RESULTS / PUBLISHED
 
@@ -50,8 +48,6 @@ def derive(results: Sequence[Result], target: Path) -> None:
     """All that is made of the samples; they themselves, and what lies beside them, are not."""
     for result in results:
         Report(result).write(target / result.name / REPORT)
-        if mechanisms_with_values(result):
-            write_suite(build_suite(result), target / result.name / SUITE)
     write_joint(results, target / REPORT)
 
 
@@ -61,7 +57,7 @@ def differences(made: Path, kept: Path) -> Iterator[str]:
         path.relative_to(top).as_posix()
         for top in (made, kept)
         for path in top.rglob("*")
-        if path.is_file() and (path.parent.name == REPORT or path.name == SUITE)
+        if path.is_file() and path.parent.name == REPORT
     }
     names = {name for name in names if not name.endswith(".png")}
     for name in sorted(names):
@@ -71,10 +67,7 @@ def differences(made: Path, kept: Path) -> Iterator[str]:
 
 def contents(path: Path) -> bytes | None:
     """What a file holds; None if there is none."""
-    if not path.is_file():
-        return None
-    data = path.read_bytes()
-    return gzip.decompress(data) if path.suffix == ".gz" else data
+    return path.read_bytes() if path.is_file() else None
 
 
 def put(made: Path, names: Sequence[str], target: Path) -> None:

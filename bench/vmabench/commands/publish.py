@@ -6,7 +6,7 @@ from pathlib import Path
 
 from vmabench.commands.output import say, say_files, warn
 from vmabench.errors import UsageError
-from vmabench.store.format import REPORT
+from vmabench.store.format import REPORT, SUITE
 from vmabench.store.publish import complaints
 from vmabench.store.publish import publish as publish_result
 from vmabench.store.reader import read
@@ -26,7 +26,7 @@ def publish(args: argparse.Namespace) -> int:
     files = Report(read(published)).write(published / REPORT)
     say_files(published, files)
     for entry in sorted(source.iterdir()):
-        if not (published / entry.name).exists():
+        if entry.name != SUITE and not (published / entry.name).exists():
             warn(f"{entry.name} is not published: it is no part of a result that is known")
     return 0
 

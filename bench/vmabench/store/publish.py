@@ -10,6 +10,8 @@ import contextlib
 import getpass
 import gzip
 import json
+import math
+import operator
 import os
 import re
 import socket
@@ -33,10 +35,12 @@ from vmabench.store.format import (
 )
 from vmabench.store.places import CHECKS
 from vmabench.store.reader import read, refuse_injected
-from vmabench.store.suite import build_suite, mechanisms_with_values, write_suite
 from vmabench.store.writer import Writer
 
+#: what may lie in a published result; the suite may, but is not made: `export --format pyperf` does
 FILES = (PLAN, MACHINE, SAMPLES, SUITE, LATENCY, FUNCTIONS)
+#: as many points has a run chart here at most; they are most of the bytes of a result
+CHART_POINTS = 128
 _DERIVED = {".txt", ".png", ".svg", ".html"}
 
 #: keys whose values tell who and where, in whatever file; pyperf's among them
@@ -60,8 +64,10 @@ Scrub = Callable[[str], str]
 def publish(source: Path | str, target: Path | str) -> Path:
     """Copy a result directory in its form for strangers; ``target`` must not exist.
 
-    The report is not made here. Raises UsageError, MachineError, or FormatError for a result that
-    is damaged: what could not be read could not be looked through.
+    Run charts get fewer points, of more operations each: the longest of all stays, and histograms
+    are as they were. Neither the report nor what is for pyperf is made here. Raises UsageError,
+    MachineError, or FormatError for a result that is damaged: what could not be read could not be
+    looked through.
     """
     result = read(source)
     refuse_injected(result)
@@ -72,8 +78,6 @@ def publish(source: Path | str, target: Path | str) -> Path:
     for records in _by_round(result):
         writer.append([clean(record, scrub) for record in records])
     writer.append([clean(record, scrub) for record in result.functions])
-    if mechanisms_with_values(result):
-        write_suite(build_suite(read(target)), writer.directory / SUITE)
     return writer.directory
 
 
@@ -81,7 +85,7 @@ def _by_round(result: Result) -> Iterator[list[Record]]:
     """The records as the run wrote them: those of a round together, single operations with them."""
     latencies: dict[int, list[Record]] = {}
     for record in result.latencies:
-        latencies.setdefault(record["round"], []).append(record)
+        latencies.setdefault(record["round"], []).append(_with_fewer_points(record))
     pending: list[Record] = []
     for record in result.records:
         pending.append(record)
@@ -89,6 +93,26 @@ def _by_round(result: Result) -> Iterator[list[Record]]:
             yield pending + latencies.pop(record.get("round", 0), [])
             pending = []
     yield [*pending, *(record for left in latencies.values() for record in left)]
+
+
+def _with_fewer_points(record: Record) -> Record:
+    """Neighbours of a run chart made one until there are at most CHART_POINTS of them."""
+    longest, means = record["chart_max_ns"], record["chart_mean_ns"]
+    together = math.ceil(len(longest) / CHART_POINTS)
+    if together <= 1:
+        return record
+    stride = record["stride"]
+    # the last point may stand for fewer operations
+    operations = [stride] * (len(longest) - 1) + [record["count"] - stride * (len(longest) - 1)]
+    parts = [slice(at, at + together) for at in range(0, len(longest), together)]
+    return record | {
+        "stride": stride * together,
+        "chart_max_ns": [max(longest[part]) for part in parts],
+        "chart_mean_ns": [
+            round(sum(map(operator.mul, means[part], operations[part])) / sum(operations[part]), 1)
+            for part in parts
+        ],
+    }
 
 
 def complaints(top: Path | str) -> Iterator[str]:
