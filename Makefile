@@ -82,7 +82,7 @@ kernel-check: $(VENV)/.bench ## is the series fit to be sent? applies, lints, co
 	@bench/bootstrap.sh kernel-check
 	@$(BIN)/python kernel/check $(STEPS)
 
-audit: $(VENV)/.test $(BUILT) ## the questions of the 2019 review, on the debug kernel; AUDIT_MINUTES=20, SHORT=1
+audit: $(VENV)/.test $(BUILT) ## the questions of the 2019 review, on the debug kernel; AUDIT_MINUTES=6, SHORT=1
 	@$(BIN)/vmabench guest audit $(if $(SHORT),--short) $(if $(AUDIT_MINUTES),--minutes $(AUDIT_MINUTES)) \
 		$(if $(SEED),--seed $(SEED)) $(if $(OUTPUT),-o $(OUTPUT)) $(PROGRAMS)
 

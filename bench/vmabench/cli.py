@@ -219,7 +219,7 @@ def _add_guest(guest: argparse.ArgumentParser) -> None:
 def _add_audit(audit: argparse.ArgumentParser) -> None:
     audit.add_argument("names", metavar="PROGRAM", nargs="*", help="only these of audit.toml")
     audit.add_argument("--flavour", default="debug", help="default: debug")
-    audit.add_argument("--minutes", type=float, default=20.0, help="of soaking (default: 20)")
+    audit.add_argument("--minutes", type=float, default=6.0, help="of soaking (default: 6)")
     audit.add_argument("--short", action="store_true", help="what fits into a CI run")
     audit.add_argument("--seed", type=int, help="of the programs that go by chance")
     audit.add_argument("--accel", choices=_ACCELS, default="auto", help=_ACCEL_HELP)
