@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from vmabench.cli import main
-from vmabench.commands.audit import summary, table
+from vmabench.commands.audit import show, summary, table
 from vmabench.errors import LostGuest, UsageError
 from vmabench.guest import audit, boot, mutants, programs
 from vmabench.guest.cache import Kernel
@@ -181,6 +181,16 @@ def test_a_failure_is_said_in_the_summary() -> None:
     lines = summary(audit.judge(PLAN.programs, said("one", GOOD) + bad, log, 5))
     assert "A2   FAILED in two" in lines
     assert lines[-1].startswith("FAILED in")
+
+
+def test_what_was_said_before_a_failure_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    bad = "1..3\n# of the first\nok 1 a\n# seed 7: page 3 holds 0\nnot ok 2 b\n# later\nok 3 c\n"
+    (verdict,) = audit.judge(PLAN.programs[1:], said("two", bad), logged("two"), 5)
+    show(verdict, verbose=False)
+    told = capsys.readouterr().out.splitlines()
+    assert "    # seed 7: page 3 holds 0" in told
+    assert "    FAILED b" in told
+    assert not [line for line in told if "first" in line or "later" in line]
 
 
 def test_a_table_of_what_they_said() -> None:

@@ -26,7 +26,7 @@ def audit(args: argparse.Namespace) -> int:
     plan.chosen(options.names, short=args.short)
     with interruptible():
         kernel = obtain(args.flavour)
-        verdicts = audits.run(kernel, plan, options, lambda v: _show(v, args.verbose))
+        verdicts = audits.run(kernel, plan, options, lambda v: show(v, args.verbose))
     if args.output:
         _keep(args.output, table(verdicts))
     for line in summary(verdicts):
@@ -93,7 +93,7 @@ def summary(verdicts: Sequence[Verdict]) -> list[str]:
     ]
 
 
-def _show(verdict: Verdict, verbose: bool) -> None:
+def show(verdict: Verdict, verbose: bool) -> None:
     """A verdict as it comes: one line, and all that is wrong."""
     report = verdict.report
     counts = [f"{report.count('ok')} passed"]
@@ -122,9 +122,23 @@ def _details(verdict: Verdict, verbose: bool) -> Iterator[str]:
     if verdict.report.problem and not verdict.lost:
         yield f"FAILED: {verdict.report.problem}"
     wanted = r"# audit: " if verdict.good else r"# audit: |# \S+:\d+:"
-    for line in verdict.output.splitlines():
-        if re.match(wanted, line) or (verbose and not _quiet(line)):
+    why = _said_before_failures(verdict.output)
+    for number, line in enumerate(verdict.output.splitlines()):
+        if re.match(wanted, line) or number in why or (verbose and not _quiet(line)):
             yield line
+
+
+def _said_before_failures(output: str, most: int = 20) -> set[int]:
+    """The lines in which a program says why what follows is ``not ok``, by number."""
+    found: set[int] = set()
+    said: list[int] = []
+    for number, line in enumerate(output.splitlines()):
+        if line.startswith("#"):
+            said.append(number)
+        elif re.match(r"(not )?ok\b", line):
+            found |= set(said[-most:]) if line.startswith("not") else set()
+            said = []
+    return found
 
 
 def _quiet(line: str) -> bool:
