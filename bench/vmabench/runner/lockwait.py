@@ -36,9 +36,9 @@ class TraceInstances(Undoing):
 def lock_wait(opened: OpenCase, source_pid: int) -> dict[str, int]:
     """``acquires``, ``wait_ns`` and ``longest_ns`` of one operation; empty where not permitted."""
     root = tracefs()
-    if root is None:
-        return {}
     receivers = [pid for pid in _family(os.getpid()) if pid not in (os.getpid(), source_pid)]
+    if root is None or not receivers:
+        return {}
     try:
         with LockTrace(root, os.getpid(), receivers) as trace:
             opened.run(1, 1.0)
