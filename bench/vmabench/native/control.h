@@ -122,6 +122,7 @@ extern struct vmb_region vmb_source_region;
 int vmb_pair_call(struct vmb_pair *pair, enum vmb_command command);
 int vmb_pair_start(struct vmb_pair *pair, enum vmb_command command);
 int vmb_pair_finish(struct vmb_pair *pair);
+int vmb_pair_settle(struct vmb_pair *pair, int err);
 uint64_t vmb_pair_patience_ns(const struct vmb_pair *pair);
 struct vmb_control *vmb_pair_control(struct vmb_pair *pair);
 uint64_t vmb_pair_started_ns(const struct vmb_pair *pair);

@@ -84,10 +84,9 @@ static int loop_send(struct vmb_ctx *ctx, uint64_t loops)
  */
 int vmb_stream(struct vmb_ctx *ctx, uint64_t loops, uint64_t *ret)
 {
-	char reason[VMB_DETAIL_SIZE];
 	vmb_hook receive = vmb_operation(ctx);
 	uint64_t end_ns;
-	int err, source_err;
+	int err;
 
 	vmb_pair_request(ctx->pair)->loops = loops;
 	err = vmb_pair_start(ctx->pair, VMB_CMD_RUN);
@@ -98,15 +97,11 @@ int vmb_stream(struct vmb_ctx *ctx, uint64_t loops, uint64_t *ret)
 	VMB_MARK(VMB_MARK_NONE);
 	end_ns = vmb_now_ns();
 	if (err) { /* or the source would wait for ever */
-		memcpy(reason, vmb_detail(), sizeof(reason));
 		close(ctx->channel);
 		ctx->channel = -1;
 	}
-	source_err = vmb_pair_finish(ctx->pair);
+	err = vmb_pair_settle(ctx->pair, err);
 	*ret = end_ns - vmb_pair_started_ns(ctx->pair);
-	if (!err || (source_err && source_err != -EPIPE))
-		return source_err;
-	vmb_fail(0, "%s", reason);
 	return err;
 }
 

@@ -154,6 +154,30 @@ int vmb_pair_finish(struct vmb_pair *pair)
 	return control->answer.err;
 }
 
+/* What a side sees of the other's end, and no reason of its own: which of them depends on where it was. */
+static int hung_up(int err)
+{
+	return err == -EPIPE || err == -ECONNRESET;
+}
+
+/*
+ * vmb_pair_finish() where both sides act at once and this one's part has ended
+ * with err. Where both failed, the one that did not merely lose the other has the
+ * reason.
+ */
+int vmb_pair_settle(struct vmb_pair *pair, int err)
+{
+	char reason[VMB_DETAIL_SIZE];
+	int source_err;
+
+	memcpy(reason, vmb_detail(), sizeof(reason));
+	source_err = vmb_pair_finish(pair);
+	if (!err || (hung_up(err) && source_err && !hung_up(source_err)))
+		return source_err;
+	vmb_fail(0, "%s", reason);
+	return err;
+}
+
 int vmb_pair_call(struct vmb_pair *pair, enum vmb_command command)
 {
 	int err = vmb_pair_start(pair, command);

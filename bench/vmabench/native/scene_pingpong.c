@@ -339,9 +339,8 @@ static int time_each(struct side *side, uint64_t loops, uint64_t *ret)
 static int talk(struct vmb_ctx *ctx, uint64_t loops, uint64_t generation, uint64_t *ret)
 {
 	struct vmb_request *request = vmb_pair_request(ctx->pair);
-	char reason[VMB_DETAIL_SIZE];
 	struct side side;
-	int err, source_err, watched, started;
+	int err, watched, started;
 
 	make_receiver(&side, ctx);
 	*side.talk = (struct vmb_talk){ 0 };
@@ -361,15 +360,9 @@ static int talk(struct vmb_ctx *ctx, uint64_t loops, uint64_t generation, uint64
 		vmb_watch_stop();
 	if (!started)
 		return err;
-	if (err) {
-		memcpy(reason, vmb_detail(), sizeof(reason));
+	if (err)
 		give_up(&side, ctx);
-	}
-	source_err = vmb_pair_finish(ctx->pair); /* which ends a source that is stuck */
-	if (!err || (source_err && source_err != -EPIPE && err == -EPIPE))
-		return source_err;
-	vmb_fail(0, "%s", reason);
-	return err;
+	return vmb_pair_settle(ctx->pair, err); /* which ends a source that is stuck */
 }
 
 static int pingpong_run(struct vmb_ctx *ctx, uint64_t loops, struct vmb_sample *ret)
