@@ -21,6 +21,8 @@ from vmabench.units import format_size
 BASE = format_size(base_page_bytes())
 CROSSCHECK = Path(__file__).parents[1] / "bench" / "crosscheck"
 DELAY_NS = 200_000
+#: It is counted out by a loop that was timed before: a CPU that is quicker by then ends it sooner.
+AT_LEAST_NS = 0.8 * DELAY_NS
 
 
 def timed_ns(case: Case, delay_ns: int, loops: int = 20) -> dict[str, int]:
@@ -37,11 +39,11 @@ def test_each_operation_is_longer_by_the_delay(mechanism: str, scenario: str) ->
     touch = ("read", 100) if scenario == "deliver" else ("none", 0)
     case = Case(mechanism, scenario, BASE, base_page_bytes(), *touch)
     delayed = timed_ns(case, DELAY_NS)
-    assert delayed["total"] >= DELAY_NS
+    assert delayed["total"] >= AT_LEAST_NS
     if scenario == "deliver":
-        assert delayed["transfer"] >= DELAY_NS
+        assert delayed["transfer"] >= AT_LEAST_NS
         assert delayed["attach"] + delayed["touch"] + delayed["release"] < delayed["total"] / 2
-    assert timed_ns(case, 0)["total"] < DELAY_NS
+    assert timed_ns(case, 0)["total"] < AT_LEAST_NS
 
 
 @pytest.mark.parametrize("mechanism", ["fork", "pipe"])
@@ -71,7 +73,7 @@ def test_a_run_with_a_delay_is_marked_and_never_reported() -> None:
         record["case"].partition("/")[0]: record["values"][0]["time_ns"]["total"] / record["loops"]
         for record in result.of_kind("case")
     }
-    assert times["readv"] >= 300_000 > times["memcpy"]
+    assert times["readv"] >= 0.8 * 300_000 > times["memcpy"]
     for command in (["report", "out"], ["export", "out", "--format", "csv"]):
         assert "nothing is reported of it" in error_line(vmabench(*command))
 

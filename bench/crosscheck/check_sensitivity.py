@@ -36,9 +36,13 @@ WANTED_WIDTH = 0.3  # only decides between ~ and unstable, which is no verdict e
 
 @dataclass
 class Trials:
-    """What came of the pairs so far; ``ratios`` are those of the case with the delay."""
+    """What came of the pairs so far; ``ratios`` are those of the case with the delay.
+
+    ``injected_pct``: the delay, in per cent of the median of the pair's own run without it.
+    """
 
     found: list[bool] = field(default_factory=list)
+    injected_pct: list[float] = field(default_factory=list)
     ratios: list[float] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
     others: int = 0
@@ -66,7 +70,7 @@ def main() -> int:
 def try_all(args: argparse.Namespace, target: Case, scratch: Path) -> Trials:
     """The pairs. How long 3 % are is taken from the last run without a delay."""
     trials = Trials()
-    clean = measure(scratch / "pilot", "20s", "")
+    clean = measure(scratch / "pilot", "1m", "")
     for number in range(args.trials):
         delay_ns = round(args.slower * median_ns(clean, target))
         injected = f"{target}={delay_ns}ns" if delay_ns else ""
@@ -77,7 +81,10 @@ def try_all(args: argparse.Namespace, target: Case, scratch: Path) -> Trials:
         ]
         clean, slow = reversed(pair) if slow_first else pair
         compared = compare(clean, slow, target_width=WANTED_WIDTH)
-        note(trials, compared, target, f"pair {number + 1}: {delay_ns} ns injected")
+        injected_pct = 100 * delay_ns / median_ns(clean, target)
+        trials.injected_pct.append(injected_pct)
+        what = f"pair {number + 1}: {delay_ns} ns injected, {injected_pct:.1f} %"
+        note(trials, compared, target, what)
     return trials
 
 
@@ -117,7 +124,8 @@ def outcome(
     return {
         "check": "sensitivity",
         "case": str(target),
-        "injected_pct": 100 * args.slower,
+        "wanted_pct": 100 * args.slower,
+        "injected_pct": [round(pct, 2) for pct in trials.injected_pct],
         "budget": args.budget,
         "neighbour": args.neighbour,
         "pairs": len(trials.found),

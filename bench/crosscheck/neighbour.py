@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """A noisy neighbour: a process that runs for half of the time, wherever the scheduler puts it.
 
-    python bench/crosscheck/neighbour.py        until it is interrupted
+    python bench/crosscheck/neighbour.py        until it is interrupted, or who started it is gone
 
 It works for a second on the average and rests for as long, at times that nothing foresees. It
 copies memory that no cache holds, so that it takes time on a CPU, cache, and memory bandwidth.
 """
 
 import contextlib
+import os
 import random
 import signal
 import subprocess
@@ -22,7 +23,9 @@ PERIOD_S = 1.0
 def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     source, target = bytes(BUFFER_BYTES), bytearray(BUFFER_BYTES)
-    while True:
+    # a check that was killed would leave a neighbour to whatever is measured next
+    parent = os.getppid()
+    while os.getppid() == parent:
         end = time.monotonic() + random.uniform(0.5, 1.5) * PERIOD_S  # noqa: S311
         while time.monotonic() < end:
             target[:] = source
