@@ -2,6 +2,7 @@
 """The real thing: the patched kernel, booted, and what its selftests and its log say."""
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 from vmabench import guest
 from vmabench.errors import VmabenchError
-from vmabench.guest import boot, kbuild
+from vmabench.guest import boot, kbuild, programs
 
 REQUIRED = not {"guest", "all"}.isdisjoint(os.environ.get("VMABENCH_REQUIRE", "").split(","))
 
@@ -56,6 +57,19 @@ def test_a_panic_is_a_lost_guest(kernel: guest.Kernel) -> None:
 def test_all_selftests(kernel: guest.Kernel) -> None:
     result = guest.selftests(kernel, timeout=900)
     assert result.good, "\n".join(result.lines())
+
+
+def test_whom_the_limit_ends_has_no_wrong_page(kernel: guest.Kernel, tmp_path: Path) -> None:
+    """The stress goes on without a worker that the OOM killer ended, and counts them."""
+    stress = programs.compile_all(kbuild.project_kernel() / "audit", ["stress"], tmp_path)["stress"]
+    options = ["--seconds", "20", "--seed", "3", "--beside", "reclaim,limit", "--limit-mb", "8"]
+    machine = guest.Machine(swap="zram", swap_bytes=64 << 20)
+    outcome = guest.run([str(stress), *options], kernel, machine=machine, timeout=300)
+    ended = re.search(r"the OOM killer ended (\d+) processes", outcome.stdout)
+    assert ended, outcome.stdout
+    assert int(ended[1]) > 0
+    assert "not ok" not in outcome.stdout, outcome.stdout
+    assert outcome.splats == ()
 
 
 def test_init_is_a_good_script() -> None:

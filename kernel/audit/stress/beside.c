@@ -120,8 +120,10 @@ static void swap(struct random *random)
 	rest(10000 + pick(random, 10000));
 	if (!name[0] && !swap_device(name, sizeof(name)))
 		return;
-	swapoff(name);
-	swapon(name, 0);
+	if (!swapoff(name) && swapon(name, 0)) {
+		printf("# swapon of %s: %s\n", name, strerror(errno));
+		fflush(stdout);
+	}
 }
 
 static const struct {
@@ -236,6 +238,23 @@ bool beside_owns(pid_t pid)
 int beside_enter_cgroup(void)
 {
 	return in_cgroup ? write_file(CGROUP "/cgroup.procs", "0") : 0;
+}
+
+/* Of processes of the cgroup, so far; -1 if there is none. */
+long beside_oom_kills(void)
+{
+	return read_field(CGROUP "/memory.events", "oom_kill");
+}
+
+/*
+ * Was that the OOM killer, below the limit? 6.12 acts there now and then while there
+ * is swap left: see "reclaim in a cgroup gives up" in AUDIT.md. No more deaths are
+ * taken for its doing than it has counted, before it sends the signal.
+ */
+bool beside_killed(struct board *shared, int status)
+{
+	return WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL &&
+	       ++shared->killed <= beside_oom_kills();
 }
 
 /* What is charged when all are gone, in kB: anonymous, shmem, page tables; -1 if unknown. */

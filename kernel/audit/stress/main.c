@@ -72,12 +72,16 @@ static struct seat *seat_of(pid_t pid)
 	return NULL;
 }
 
-/* A worker that ended well gets a successor; an orphan of one is just buried. */
+/*
+ * A worker that ended well, or was the limit's victim, gets a successor; an orphan
+ * of one is just buried.
+ */
 static void bury(pid_t pid, int status)
 {
 	struct seat *seat = seat_of(pid);
+	bool good = !seat || !status || beside_killed(board, status);
 
-	if (seat && status && !atomic_exchange(&board->failed, 1)) {
+	if (!good && !atomic_exchange(&board->failed, 1)) {
 		snprintf(board->failure, sizeof(board->failure),
 			 "worker %d ended with status %x", pid, status);
 		board->stop = 1;
@@ -195,7 +199,7 @@ static bool report_counts(const char *by)
 
 static void report(const char *by, bool going, bool ended, bool has_trylock)
 {
-	long left = beside_leave_cgroup();
+	long kills = beside_oom_kills(), left = beside_leave_cgroup();
 
 	if (board->failed)
 		printf("# seed %llu: %s\n", (unsigned long long)board->seed,
@@ -206,6 +210,8 @@ static void report(const char *by, bool going, bool ended, bool has_trylock)
 	result(report_counts(by) || options.seconds < 30, by, "all_operations");
 	if (strcmp(options.beside, "none")) {
 		result(account_same(&before), by, "accounting");
+		printf("# audit: stress by %s: the OOM killer ended %ld processes below the limit\n",
+		       by, kills);
 		printf("# %ld kB are charged to the cgroup\n", left);
 		result(!left, by, "cgroup");
 	}

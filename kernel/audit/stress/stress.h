@@ -104,6 +104,7 @@ struct board {
 	enum by by;
 	uint64_t seed;
 	unsigned int workers;
+	_Atomic long killed;		/* workers, and children that were waited for */
 	struct seat seats[MAX_WORKERS];
 };
 
@@ -218,6 +219,8 @@ int beside_start(struct board *board, const struct options *options);
 void beside_stop(void);
 int beside_enter_cgroup(void);
 bool beside_owns(pid_t pid);
+long beside_oom_kills(void);
+bool beside_killed(struct board *board, int status);
 long beside_leave_cgroup(void);
 
 /* account.c */
