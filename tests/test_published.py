@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The committed results: reports can be made of them, and those beside them are just these."""
 
+import json
 import resource
 import runpy
 import subprocess
@@ -81,6 +82,24 @@ def test_their_pages_are_within_the_size(committed: Path) -> None:
 def test_the_readme_shows_their_figure() -> None:
     text = (REPOSITORY / "README.md").read_text()
     assert "](results/published/report/overview.svg)" in text
+
+
+def test_the_readme_says_what_the_checks_found() -> None:
+    """Each outcome that is kept is a row of its table, in the words that its figures make."""
+    text = (REPOSITORY / "README.md").read_text()
+    outcomes = [json.loads(path.read_text()) for path in REPOSITORY.glob("results/checks/*.json")]
+    assert {outcome["check"] for outcome in outcomes} == {"aa", "sensitivity"}
+    for outcome in outcomes:
+        beside = "the neighbour" if outcome["neighbour"] else "nothing"
+        if outcome["check"] == "aa":
+            found = f"{outcome['verdicts']} of {outcome['cases']} cases got a verdict,"
+            row = f"| A/A | {beside} | {found} {outcome['unstable']} were unstable |"
+        else:
+            low, high = (100 * edge(outcome["ratios"]) - 100 for edge in (min, max))
+            found = f"found in {outcome['found']} of {outcome['pairs']} pairs, as {low:.1f} to"
+            others = f"{outcome['wrong']} of {outcome['others']} other verdicts"
+            row = f"| 3 % in `readv` of 64K | {beside} | {found} {high:.1f} %; {others} |"
+        assert row in text
 
 
 @pytest.fixture
