@@ -2,6 +2,7 @@
 """A delay put into a case on purpose: it is there, it is named, and nothing is reported of it."""
 
 import importlib.util
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -120,6 +121,16 @@ def test_what_is_found_and_what_is_wrongly_claimed(check: ModuleType) -> None:
     trials = check.Trials()
     check.note(trials, compared(target, "slower", "faster"), target, "pair")
     assert not check.judge(trials, target, 0.03)
+
+
+def test_a_neighbour_ends_with_a_check_that_is_killed() -> None:
+    """It holds the pipe that is read here to its end."""
+    neighbour = str(CROSSCHECK / "neighbour.py")
+    script = "import os, subprocess, sys; me = os.getpid();"
+    script += "subprocess.Popen([sys.executable, sys.argv[1], str(me)]); os.kill(me, 9)"
+    check = [sys.executable, "-c", script, neighbour]
+    done = subprocess.run(check, capture_output=True, timeout=30, check=False)
+    assert (done.returncode, done.stderr) == (-9, b"")
 
 
 def test_the_outcome_is_kept_with_the_machine(check: ModuleType, tmp_path: Path) -> None:

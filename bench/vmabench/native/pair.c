@@ -154,7 +154,7 @@ int vmb_pair_finish(struct vmb_pair *pair)
 	return control->answer.err;
 }
 
-/* What a side sees of the other's end, and no reason of its own: which of them depends on where it was. */
+/* Losing the other side, which is no reason of one's own. ECONNRESET: with messages waiting. */
 static int hung_up(int err)
 {
 	return err == -EPIPE || err == -ECONNRESET;
