@@ -70,6 +70,40 @@ def test_whom_the_limit_ends_has_no_wrong_page(kernel: guest.Kernel, tmp_path: P
     assert int(ended[1]) > 0
     assert "not ok" not in outcome.stdout, outcome.stdout
     assert outcome.splats == ()
+    # what the base itself loses must not be looked for
+    assert "no MADV_FREE as swap is on zram" in outcome.stdout
+
+
+def test_the_stress_uses_madv_free_where_the_base_is_right(
+    kernel: guest.Kernel, tmp_path: Path
+) -> None:
+    """Without swap, with swap on a disk, or on a base that is said to be mended."""
+    stress = programs.compile_all(kbuild.project_kernel() / "audit", ["stress"], tmp_path)["stress"]
+    command = f"{stress} --seconds 1 --workers 2"
+    machine = guest.Machine(swap="file", swap_bytes=64 << 20)
+    disk = guest.run(["sh", "-c", command], kernel, machine=machine, timeout=120)
+    machine = guest.Machine(swap="zram", swap_bytes=64 << 20)
+    script = f"{command} --mended-base && swapoff -a && {command}"
+    others = guest.run(["sh", "-c", script], kernel, machine=machine, timeout=120)
+    for outcome in (disk, others):
+        assert outcome.status == 0, outcome.stdout
+        assert "MADV_FREE" not in outcome.stdout
+    assert others.stdout.count("# stress by clone") == 2
+
+
+def test_what_shows_a_mistake_of_the_base_passes_without_it(
+    kernel: guest.Kernel, tmp_path: Path
+) -> None:
+    """Each program of audit/base does nothing else that could lose a page."""
+    audit = kbuild.project_kernel() / "audit"
+    names = sorted(path.stem for path in audit.glob("base/*.c"))
+    paths = programs.compile_all(audit, names, tmp_path)
+    script = " && ".join(f"{paths[name]} -v kept" for name in names)
+    machine = guest.Machine(swap="zram", swap_bytes=64 << 20)
+    outcome = guest.run(["sh", "-c", script], kernel, machine=machine, timeout=300)
+    assert outcome.status == 0, outcome.stdout
+    assert outcome.stdout.count("# PASSED: 1 / 1 tests passed.") == len(names) == 2
+    assert "SKIP" not in outcome.stdout
 
 
 def test_init_is_a_good_script() -> None:

@@ -112,6 +112,17 @@ static bool swap_device(char *name, size_t size)
 	return found;
 }
 
+/*
+ * Is it read back past the swap cache? 6.12 loses such a page for all who share it when
+ * one of them gives it up by MADV_FREE: see base/swap_lazyfree.c.
+ */
+bool swap_is_direct(void)
+{
+	char name[256];
+
+	return swap_device(name, sizeof(name)) && strstr(name, "zram");
+}
+
 /* Everything back from swap, while it is cloned, unmapped, forked. */
 static void swap(struct random *random)
 {

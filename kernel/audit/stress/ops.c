@@ -286,11 +286,14 @@ int op_advise(struct worker *w)
 /* Advice that gives pages back, at once or when memory is short. */
 int op_discard(struct worker *w)
 {
-	bool lazy = pick(&w->random, 2);
+	bool lazy = pick(&w->random, 2) && w->board->may_free;
+	uint16_t without = LOCKED | SHARED;
 	struct run run;
 	int err;
 
-	if (!pick_run(w, &run, LOCKED | SHARED | (lazy ? ON_FILE | MERGEABLE : 0)))
+	if (lazy)
+		without |= ON_FILE | (w->board->mended_base ? 0 : MERGEABLE);
+	if (!pick_run(w, &run, without))
 		return -ENOENT;
 	slot_begin(w, run.slot);
 	for (unsigned int i = run.page; i < run.page + run.pages; i++) {

@@ -44,8 +44,9 @@
 #define LOCKED		0x40
 #define ON_FILE		0x80
 /*
- * KSM may have it, or have had it. No MADV_FREE there: 6.12 forgets that a page of
- * KSM is dirty then, and loses it for all who share it, clones or not.
+ * KSM may have it, or have had it. No MADV_FREE there, unless the base is mended: 6.12
+ * forgets that a page of KSM is dirty then, and loses it for all who share it, clones or
+ * not.
  */
 #define MERGEABLE	0x100
 #define CLONED		(MAPPED | SHARED | MAYBE | NOREAD | NOWRITE | ON_FILE | MERGEABLE)
@@ -104,6 +105,8 @@ struct board {
 	enum by by;
 	uint64_t seed;
 	unsigned int workers;
+	bool mended_base;		/* with base/madvise-free.patch */
+	bool may_free;			/* MADV_FREE */
 	_Atomic long killed;		/* workers, and children that were waited for */
 	struct seat seats[MAX_WORKERS];
 };
@@ -135,6 +138,7 @@ struct options {
 	uint64_t seed;
 	unsigned int workers, seconds, stuck_s;
 	bool by[2];
+	bool mended_base;
 	const char *beside;
 	unsigned long limit;
 };
@@ -222,6 +226,7 @@ bool beside_owns(pid_t pid);
 long beside_oom_kills(void);
 bool beside_killed(struct board *board, int status);
 long beside_leave_cgroup(void);
+bool swap_is_direct(void);
 
 /* account.c */
 #define NR_ACCOUNTS	6
