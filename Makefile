@@ -2,6 +2,7 @@
 # Two commands on a fresh machine: `make bench` and `make test`. The others are for developers.
 
 VENV := .venv
+export VENV # for bootstrap.sh
 BIN := $(VENV)/bin
 NATIVE := $(wildcard bench/vmabench/native/*.[ch]) bench/vmabench/native/build_ffi.py
 SOURCES := setup.py $(NATIVE) $(wildcard kernel/uapi/*.h)
@@ -9,7 +10,8 @@ SOURCES := setup.py $(NATIVE) $(wildcard kernel/uapi/*.h)
 BUILT := bench/vmabench/native/vmabench-source
 
 .PHONY: help bench bench-host test lint typecheck crosscheck check-run check-counters check-aa check-sensitivity \
-	check-coverage check-analysis check-report report notebooks path-lengths kernel-check audit audit-mutants sanitize format clean
+	check-coverage check-analysis check-report report notebooks path-lengths kernel-check audit audit-mutants sanitize format \
+	bare-check clean FORCE
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -94,8 +96,18 @@ format: $(VENV)/.test ## rewrite the sources in the project's form
 	@$(BIN)/ruff format -q .
 	@$(BIN)/clang-format -i $(filter %.c %.h,$(NATIVE)) $(wildcard bench/vmabench/guest/*.c bench/crosscheck/*.c tests/native/*.c)
 
+bare-check: ## bench and test in a bare Debian: SUITE=bookworm|trixie ORDER=bench-first|test-first CACHE=DIR
+	@bench/bare_check.sh
+
 clean: ## everything that is built; results stay
 	rm -rf $(VENV) build bench/*.egg-info bench/vmabench/native/*.so $(BUILT) bench/vmabench/native/_core.c
+
+# Set up again after a move of the checkout, an interruption, a removed Python, and for what
+# VMABENCH_REQUIRE asks of this call; bootstrap.sh does only what is left to do.
+READY := $(shell test -x $(BIN)/python && test ! -e $(VENV)/.unfinished && cat $(VENV)/.path 2>/dev/null)
+ifneq "$(READY)$(VMABENCH_REQUIRE)" "$(CURDIR)"
+$(VENV)/.bench $(VENV)/.test $(VENV)/.notebooks: FORCE
+endif
 
 $(VENV)/.bench: pyproject.toml setup.py bench/bootstrap.sh
 	@bench/bootstrap.sh bench

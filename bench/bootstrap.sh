@@ -1,57 +1,85 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
-# Makes what one of the Makefile's targets needs: system packages, the virtual environment.
-# Usage: bootstrap.sh bench|test|notebooks|lint|crosscheck|kernel-check
-# What the guest needs is installed by the package itself (guest/base.py), when it is needed.
+# Install what a target of the Makefile needs: system packages and the virtual environment.
+# Usage: [VENV=DIR] bootstrap.sh bench|test|notebooks|lint|crosscheck|kernel-check
+#
+# The next call continues an interrupted set-up: it remakes an environment that has .unfinished in
+# it or was made for another path, and stamps ($VENV/.bench, .test, .notebooks) are written last.
+# guest/base.py lists the packages of the guest.
 set -eu
+umask 022 # tests run as another user, who reads the environment
 
-what=${1:?usage: bootstrap.sh bench|test|notebooks|lint|crosscheck|kernel-check}
+usage="usage: bootstrap.sh bench|test|notebooks|lint|crosscheck|kernel-check"
+what=${1:?$usage}
 cd "$(dirname "$0")/.."
-venv=.venv
+here=$(pwd -P)
+venv=${VENV:-.venv}
 
 say() { printf '%s\n' "$*" >&2; }
+die() {
+	say "bootstrap.sh: $*"
+	exit 1
+}
 
-# missing PACKAGE TEST...: adds the package to the list unless the test succeeds
+# --- what is missing ---
+
 packages=
+# missing PACKAGE TEST...: add the package to the list unless the test succeeds
 missing() {
 	package=$1
 	shift
 	"$@" >/dev/null 2>&1 || packages="$packages $package"
 }
 
-python=$(command -v python3 || true)
-has_python() { [ -n "$python" ] && "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; }
+# The first Python that is new enough; python3 if none is.
+choose_python() {
+	for python in python3 python3.14 python3.13 python3.12 python3.11; do
+		if has_python; then return; fi
+	done
+	python=python3
+}
+has_python() { "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }
 has_venv() { has_python && "$python" -c 'import ensurepip, venv'; }
 has_headers() {
 	has_python && "$python" -c 'import os, sysconfig, sys
 sys.exit(not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h")))'
 }
-has_libc() { printf '#include <stdio.h>\n' | gcc -E - ; }
+has_libc() { printf '#include <stdio.h>\n' | gcc -E -; }
 
 find_missing() {
+	packages=
+	choose_python
 	missing python3 has_python
-	missing python3-venv has_venv
-	missing python3-dev has_headers
+	missing "$python-venv" has_venv
+	missing "$python-dev" has_headers
 	missing gcc command -v gcc
 	missing libc6-dev has_libc
-	case $what,${VMABENCH_REQUIRE:-} in
-	test,*all* | test,*chromium*)
-		missing chromium command -v chromium # looks at the HTML report
-		missing chromium-driver command -v chromedriver
-		;;
-	esac
 	case $what in
+	test)
+		missing git command -v git
+		missing util-linux command -v setpriv
+		missing perl perl -MTerm::ANSIColor -e 1 # checkpatch
+		missing groff command -v groff           # the manual page
+		missing mandoc command -v mandoc
+		missing shellcheck command -v shellcheck
+		case ${VMABENCH_REQUIRE:-} in
+		*all* | *chromium*) # looks at the HTML report
+			missing chromium command -v chromium
+			missing chromium-driver command -v chromedriver
+			;;
+		esac
+		;;
 	lint)
 		missing clang command -v clang
 		missing shellcheck command -v shellcheck
-		missing groff command -v groff # the manual page
-		missing mandoc command -v mandoc
 		;;
 	kernel-check)
 		missing flex command -v flex
 		missing bison command -v bison
 		missing bc command -v bc
-		missing perl command -v perl # checkpatch
+		missing patch command -v patch
+		missing xz-utils command -v xz
+		missing perl perl -MTerm::ANSIColor -e 1 # checkpatch
 		missing sparse command -v sparse
 		missing libelf-dev test -e /usr/include/libelf.h
 		missing linux-source-6.12 test -n "${KSRC:-}" -o -e /usr/src/linux-source-6.12.tar.xz
@@ -59,57 +87,147 @@ find_missing() {
 	crosscheck)
 		missing linux-perf command -v perf
 		;;
+	bench | notebooks) ;;
+	*) die "$usage" ;;
 	esac
+}
+
+# --- running apt-get and pip ---
+
+# attempt COMMAND...: run it with its output in $log
+attempt() {
+	log=$(mktemp 2>/dev/null) || die "cannot write to ${TMPDIR:-/tmp}: free space there, or set TMPDIR"
+	trap 'rm -f "$log"; exit 130' INT TERM HUP
+	"$@" >"$log" 2>&1 9<&- || return 1
+	rm -f "$log"
+}
+
+has_said() { grep -qiE "$1" "$log"; }
+
+# Print the cause that $log shows, and what to do about it.
+cause() {
+	proxy=${https_proxy:-${http_proxy:-${HTTPS_PROXY:-${HTTP_PROXY:-}}}}
+	full=$(df -Pk . "${TMPDIR:-/tmp}" 2>/dev/null | awk 'NR > 1 && $4 < 20480 {print $6; exit}')
+	network='temporary failure (in|resolving)|could not resolve|name or service not known|unreachable'
+	network="$network|connection refused|connection failed|connection timed out|could not connect"
+	network="$network|unable to connect|NewConnectionError|ConnectTimeout|connect timeout|read timed out"
+	if [ -n "$full" ] || has_said 'no space left on device|enough free space'; then
+		echo "the disk is full${full:+ ($full)}: free 2 GB and run the command again"
+	elif has_said 'certificate verify failed|NOSPLIT|network require authentication'; then
+		echo "a proxy or portal in the way answers instead of the server:" \
+			"log in to the network, or set PIP_CERT to the proxy's CA file"
+	elif has_said 'ProxyError|tunnel connection failed|407 proxy' || { [ -n "$proxy" ] && has_said "$network"; }; then
+		echo "the proxy ${proxy:-of the configuration} does not answer or refuses:" \
+			"correct http_proxy and https_proxy, or unset them"
+	elif has_said "$network"; then
+		echo "no network: connect this machine, or configure a mirror, and run the command again"
+	elif has_said 'could not get lock'; then
+		echo "another apt-get is running: wait for its end and run the command again"
+	else
+		echo "$(grep -E '(^|[: ])error: |^E: |^ERROR: ' "$log" | grep -v subprocess-exited | head -n 1)" \
+			"(all of it: $log)"
+	fi
+}
+
+apt() { $as_root env DEBIAN_FRONTEND=noninteractive LC_ALL=C apt-get -o DPkg::Lock::Timeout=300 "$@"; }
+
+fetch_packages() {
+	$as_root dpkg --configure -a && # after an interrupted installation
+		apt update -q &&
+		apt install -y --no-install-recommends "$@"
 }
 
 install_packages() {
 	[ -n "$packages" ] || return 0
 	as_root=
 	[ "$(id -u)" = 0 ] || as_root="sudo -n"
-	command="apt-get install -y --no-install-recommends$packages"
-	if ! command -v apt-get >/dev/null || { [ -n "$as_root" ] && ! $as_root true 2>/dev/null; }; then
-		say "vmabench needs packages that are not installed. As root: $command"
-		exit 1
+	fix="as root: apt-get install$packages"
+	command -v apt-get >/dev/null || die "$what needs$packages, and there is no apt-get: install them"
+	if [ -n "$as_root" ] && ! $as_root true 2>/dev/null; then
+		die "$what needs packages, and only root may install them; $fix"
 	fi
 	say "installing$packages"
-	log=$(mktemp)
 	# shellcheck disable=SC2086  # a list of words on purpose
-	if ! { $as_root apt-get update -q && $as_root env DEBIAN_FRONTEND=noninteractive $command; } >"$log" 2>&1; then
-		tail -n 5 "$log" >&2
-		say "vmabench needs packages that could not be installed. As root: $command"
-		exit 1
-	fi
-	rm -f "$log"
-	packages=
-	python=$(command -v python3 || true)
+	attempt fetch_packages $packages || die "apt-get cannot install$packages: $(cause); then, $fix"
 	find_missing
-	[ -z "$packages" ] || { say "vmabench still misses$packages: install Python 3.11 or newer, and these"; exit 1; }
+	[ -z "$packages" ] || die "$what still misses$packages: it needs Python 3.11 or newer, and these"
 }
 
+# --- the virtual environment ---
+
+# Whether the environment is whole and was made for this path: its scripts name it.
+is_whole() {
+	[ ! -e "$venv/.unfinished" ] && [ "$(cat "$venv/.path" 2>/dev/null)" = "$here" ] &&
+		"$venv/bin/python" -c 'import pip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
+}
+
+is_fresh() {
+	is_whole && [ -n "$(find "$venv/.$what" -newer pyproject.toml -newer setup.py \
+		-newer bench/bootstrap.sh 2>/dev/null)" ]
+}
+
+new_venv() {
+	if [ -d "$venv" ] && ! rmdir "$venv" 2>/dev/null; then
+		[ -e "$venv/pyvenv.cfg" ] || [ -e "$venv/.unfinished" ] ||
+			die "VENV=$venv is no virtual environment: name another directory"
+		say "making the virtual environment again: $1"
+		rm -rf "$venv"
+	fi
+	{ mkdir -p "$venv" && touch "$venv/.unfinished"; } || die "cannot write to $venv: make it writable, or set VENV"
+	attempt "$python" -m venv "$venv" || die "cannot make the virtual environment $venv: $(cause)"
+}
+
+# make_venv REQUIREMENT STAMP...
+make_venv() {
+	requirement=$1
+	shift
+	for directory in . bench bench/vmabench/native; do
+		[ -w "$directory" ] ||
+			die "the checkout $here is read-only, but set-up builds in it: copy it (cp -r) and run there"
+	done
+	is_whole || new_venv "interrupted, moved, or made for another Python"
+	touch "$venv/.unfinished" || die "cannot write to $venv: make it writable, or set VENV"
+	say "installing vmabench and what it needs into $venv"
+	# The setuptools of a new environment is too old to build the C core.
+	attempt "$venv/bin/python" -m pip install -q --disable-pip-version-check 'setuptools>=77' -e "$requirement" ||
+		die "pip cannot install $(sed -n 's/.*No matching distribution found for //p' "$log" |
+			grep . || echo vmabench): $(cause)"
+	printf '%s\n' "$here" >"$venv/.path"
+	rm "$venv/.unfinished"
+	for stamp; do touch "$venv/.$stamp"; done
+}
+
+# The guest's packages: tests of the guest are skipped without them, or fail if they are required.
+guest_packages() {
+	"$venv/bin/python" - <<'PYTHON'
+import sys
+from vmabench.errors import VmabenchError
+from vmabench.guest import base
+try:
+    if missing := base.missing_packages():
+        print("installing " + " ".join(missing), file=sys.stderr)
+    base.prepare(install=base.apt_install)
+except VmabenchError as error:
+    sys.exit(f"bootstrap.sh: {error}")
+PYTHON
+}
+
+# Two set-ups at once: the second waits. This file is the lock, so that none is left behind.
+exec 9<bench/bootstrap.sh
+flock -n 9 || {
+	say "waiting for another set-up of this checkout"
+	flock 9
+}
 find_missing
 install_packages
-
-make_venv() {
-	[ -x "$venv/bin/python" ] || { say "making the virtual environment"; "$python" -m venv "$venv"; }
-	say "installing vmabench and what it needs into $venv"
-	# The setuptools that a new environment has is older than what builds the C core.
-	"$venv/bin/pip" install -q --disable-pip-version-check 'setuptools>=77' -e "$1" || {
-		say "pip could not install vmabench: see its message above"
-		exit 1
-	}
-}
-
 case $what in
-bench)
-	make_venv .
-	touch "$venv/.bench"
-	;;
+bench) is_fresh || make_venv . bench ;;
+notebooks) is_fresh || make_venv '.[notebooks]' bench notebooks ;;
 test)
-	make_venv '.[dev]'
-	touch "$venv/.bench" "$venv/.test"
-	;;
-notebooks)
-	make_venv '.[notebooks]'
-	touch "$venv/.bench" "$venv/.notebooks"
+	is_fresh || make_venv '.[dev]' bench test
+	guest_packages || {
+		rm "$venv/.test"
+		[ -z "${VMABENCH_REQUIRE:-}" ] || exit 1
+	}
 	;;
 esac

@@ -51,25 +51,57 @@ def test_no_kernel_at_all(tmp_path: Path) -> None:
         base.find(str(tmp_path / "file"))
     with pytest.raises(KernelBuildError, match="no kernel"):
         base.find(str(tmp_path))
-    with pytest.raises(KernelBuildError, match="there is nothing"):
+    with pytest.raises(KernelBuildError, match="does not exist"):
         base.find(str(tmp_path / "gone"))
 
 
-def test_no_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def no_network(packages: list[str]) -> str:
+    return "apt-get failed: E: Unable to fetch some archives"
+
+
+def test_missing_sources_are_a_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("KSRC", raising=False)
     monkeypatch.setattr(base, "PACKAGED", tmp_path / "none")
+    monkeypatch.setattr(base, "TOOLS", {"no-such-tool": "flex"})
     asked: list[list[str]] = []
 
-    def no_network(packages: list[str]) -> str:
+    def refuse(packages: list[str]) -> str:
         asked.append(packages)
-        return "apt-get failed: E: Unable to fetch some archives"
+        return no_network(packages)
 
     with pytest.raises(
         MachineError,
-        match=r"apt-get install linux-source-6\.12.*\(apt-get failed: E: Unable to fetch",
+        match=r"apt-get install flex linux-source-6\.12' \(apt-get failed: E: Unable to fetch",
     ):
-        base.find(install=no_network)
-    assert asked == [["linux-source-6.12"]]
+        base.prepare(install=refuse)
+    assert asked == [["flex", "linux-source-6.12"]], "all packages come in one call"
+    with pytest.raises(MachineError, match=r"apt-get install linux-source-6\.12', or set KSRC="):
+        base.find()
+
+
+def test_a_wrong_tree_is_an_error_before_anything_is_installed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(base, "TOOLS", {"no-such-tool": "flex"})
+    asked: list[list[str]] = []
+    with pytest.raises(KernelBuildError, match=r"is 6\.6: the series is for Linux 6\.12"):
+        base.prepare(str(make_tree(tmp_path / "tree", "6.6.1")), install=asked.append)
+    assert not asked
+
+
+def test_a_kernel_that_cannot_be_built_installs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An installation without the series fails for that reason, whatever tools are missing."""
+
+    def incomplete() -> Path:
+        raise MachineError("no kernel series")
+
+    asked: list[list[str]] = []
+    monkeypatch.setattr(base, "TOOLS", {"no-such-tool": "flex"})
+    monkeypatch.setattr(base, "apt_install", asked.append)
+    monkeypatch.setattr(kbuild, "project_kernel", incomplete)
+    with pytest.raises(MachineError, match="no kernel series"):
+        kbuild.build()
+    assert not asked
 
 
 def test_a_cut_off_unpacking_leaves_no_tree(tmp_path: Path) -> None:
@@ -77,22 +109,52 @@ def test_a_cut_off_unpacking_leaves_no_tree(tmp_path: Path) -> None:
     found = base.find(str(tarball))
     data = tarball.read_bytes()
     tarball.write_bytes(data[: len(data) // 2])
-    with pytest.raises(KernelBuildError, match="can't be unpacked"):
+    with pytest.raises(KernelBuildError, match="cannot unpack"):
         base.unpack(found, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
-def test_missing_tools_come_in_one_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shutil.which", lambda tool: None if tool in {"flex", "bc"} else tool)
-    with pytest.raises(MachineError, match="apt-get install bc flex"):
-        base.check_tools()
+def test_missing_tools_come_in_one_command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def which(tool: str, path: str | None = None) -> str | None:
+        return None if tool in {"flex", "bc", "mkfs.ext4"} else tool
+
+    monkeypatch.setattr("shutil.which", which)
+    with pytest.raises(MachineError, match=r"apt-get install bc e2fsprogs flex'$"):
+        base.prepare(str(make_tree(tmp_path / "tree")))
 
 
-def test_a_missing_header_is_a_package(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_header_is_a_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(base, "HEADERS", {"no-such-header.h": "libelf-dev"})
     monkeypatch.setattr(base, "TOOLS", {"gcc": "gcc"})
     with pytest.raises(MachineError, match="apt-get install libelf-dev"):
-        base.check_tools()
+        base.prepare(str(make_tree(tmp_path / "tree")))
+
+
+def test_tools_of_root_are_found_without_its_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An ordinary user of Debian has no /usr/sbin in PATH."""
+    monkeypatch.setattr(base, "TOOLS", {"mkfs.ext4": "e2fsprogs", "swapon": "mount"})
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    assert not {"e2fsprogs", "mount"} & set(base.missing_packages())
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        (
+            "W: Failed to fetch http://x/InRelease  Temporary failure resolving 'x'\n"
+            "E: Unable to fetch some archives, maybe run apt-get update or try with --fix-missing?",
+            "W: Failed to fetch http://x/InRelease  Temporary failure resolving 'x'",
+        ),
+        (
+            "dpkg: error: cannot write: No space left on device\nE: Sub-process returned 1\n",
+            "dpkg: error: cannot write: No space left on device",
+        ),
+        ("E: something else\n", "E: something else"),
+        ("", "no reason given"),
+    ],
+)
+def test_the_cause_is_said_rather_than_the_last_line(said: str, reason: str) -> None:
+    assert base.apt_reason(said) == reason
 
 
 @pytest.mark.parametrize(
@@ -115,8 +177,8 @@ def test_packages_that_can_not_be_fetched(
         (tmp_path / tool).symlink_to(f"/usr/bin/{tool}")
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr("os.geteuid", lambda: 0)
-    with pytest.raises(MachineError, match=rf"the guest needs more: .* flex .*\(.*{why}\)"):
-        base.check_tools(install=base.apt_install)
+    with pytest.raises(MachineError, match=rf"the guest needs packages .* flex .*\(.*{why}\)"):
+        base.prepare(str(make_tree(tmp_path / "tree")), install=base.apt_install)
 
 
 def test_only_root_installs(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,13 +24,15 @@ _OBJECT = re.compile(r"^\s+(?:CC|AS|LD|AR)\s")
 
 
 def project_kernel() -> Path:
-    """The project's kernel/ directory, beside bench/."""
-    directory = Path(__file__).resolve().parents[3] / "kernel"
-    if not (directory / "patches").is_dir():
-        raise MachineError(
-            "the kernel series is not part of an installed package: run from a checkout"
-        )
-    return directory
+    """Return the directory kernel/: the copy in an installed package, or that of the checkout.
+
+    Raise MachineError if neither is there.
+    """
+    package = Path(__file__).resolve().parents[1]
+    for directory in (package / "kernel", package.parents[1] / "kernel"):
+        if (directory / "patches").is_dir():
+            return directory
+    raise MachineError(f"{package} has no kernel series: the installation is incomplete")
 
 
 def silent(_: str) -> None:
@@ -46,18 +48,18 @@ def build(  # noqa: PLR0913 - each is an option of some command
     say: Say = silent,
     progress: Progress | None = None,
 ) -> cache.Kernel:
-    """The kernel of this checkout: from the cache if it is there, built otherwise.
+    """Return the kernel of this installation: from the cache if it is there, built otherwise.
 
-    ``extra`` are patches that go on top of the series and of what the flavour has itself.
-    ``instead`` are other patches than the series, or none: a kernel to compare it with.
+    ``extra`` are patches that go on top of the series and of the flavour's own.
+    ``instead`` replaces the series: the kernel to compare it with may have other patches, or none.
     """
     found = _already_built(flavour, ksrc, extra, instead)
     if found:
         return found
-    base_of.check_tools(install=base_of.apt_install)  # xz, for the sources, is one of them
-    source = base_of.find(ksrc, install=base_of.apt_install)
+    # Packages are installed last: nothing is fetched for a build that cannot begin.
     kernel_dir, directory = project_kernel(), cache.root()
     patches = _chosen(kernel_dir, flavour, extra, instead)
+    source = base_of.prepare(ksrc, install=base_of.apt_install)
     facts = _facts(source, kernel_dir, flavour, patches)
     room = flavour if instead is None else AGAINST
     with cache.lock(directory, say):
