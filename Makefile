@@ -121,5 +121,5 @@ $(VENV)/.notebooks: pyproject.toml setup.py bench/bootstrap.sh
 # The installation builds the core as well; this is for a source that changed since.
 $(BUILT): $(SOURCES) | $(VENV)/.bench
 	@echo "building the C core"
-	@$(BIN)/python setup.py -q build_ext --inplace
+	@umask 022 && $(BIN)/python setup.py -q build_ext --inplace
 	@touch $@

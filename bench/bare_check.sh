@@ -7,7 +7,7 @@
 #   SUITE=bookworm     Debian 12 (bookworm) or 13 (trixie)
 #   ORDER=bench-first  `make bench`, then `make test`; or test-first. COMMANDs replace both.
 #   CACHE=DIR          use DIR as ~/.cache/vmabench: kernels are not built again
-#   PIP_CACHE=DIR      use DIR as ~/.cache/pip
+#   WHEELS=DIR         use DIR as ~/.cache/pip
 #   ROOTS=DIR          where roots are made, and kept as SUITE.tar for the next check
 #                      (default: vmabench/roots below the XDG cache); needs 8 GB
 #   KEEP=1             keep the root, as ROOTS/kept-SUITE
@@ -38,7 +38,6 @@ sources() {
 # The tarball of a root as debootstrap makes it; complete, or not there.
 make_tarball() {
 	mirror=$(sources | awk -v own="$own_suite" '$2 == own {print $1; exit}')
-	[ -n "$mirror" ] || die "apt has no lists of Debian $own_suite: run apt-get update"
 	say "debootstrap $suite"
 	log=$roots/debootstrap.log
 	debootstrap --variant=minbase --include="$packages" "$suite" "$root" "$mirror" >"$log" 2>&1 ||
@@ -71,6 +70,7 @@ remove_stale() {
 }
 
 prepare() {
+	[ -n "$(sources)" ] || die "apt has no lists of Debian's packages: run apt-get update"
 	mkdir -p "$roots"
 	remove_stale
 	mkdir "$root"
@@ -107,7 +107,7 @@ inside() {
 	mount -t tmpfs -o mode=755 tmpfs "$root/run"
 	mkdir -m 1777 "$root/run/lock"
 	bind "${CACHE:-}" "$root/root/.cache/vmabench"
-	bind "${PIP_CACHE:-}" "$root/root/.cache/pip"
+	bind "${WHEELS:-}" "$root/root/.cache/pip"
 	for command; do
 		say "$suite: $command"
 		began=$(date +%s)

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What an operation costs apart from time: memory, page tables, faults, swap traffic."""
+
+import pandas as pd
+
+from vmabench.analysis.frame import AXES
+from vmabench.analysis.intervals import median_interval
+
+#: column of the tidy frame -> what it is, for people
+COUNTERS = {
+    "peak_bytes": "peak memory",
+    "page_table_bytes": "page tables",
+    "swap_in_bytes": "read from swap",
+    "swap_out_bytes": "written to swap",
+    "minor_faults": "minor faults",
+    "major_faults": "major faults",
+    "context_switches": "context switches",
+    "cycles": "cycles",
+    "tlb_misses": "TLB misses",
+}
+
+COLUMNS = ("case_id", *AXES, "counter", "median", "lo", "hi", "processes")
+
+
+def costs(frame: pd.DataFrame) -> pd.DataFrame:
+    """One row for each case and counter that was measured, in the columns COLUMNS.
+
+    Of one operation, both processes together: ``median`` over processes with its 95 % interval
+    ``lo`` and ``hi`` (NaN with one process), in bytes or as a number. What was not measured has no
+    row; 0 is a measurement.
+    """
+    totals = frame[(frame["phase"] == "total") & frame["process"].notna()]
+    parts = [part for name in COUNTERS if len(part := _of_counter(totals, name))]
+    if not parts:
+        return pd.DataFrame(columns=list(COLUMNS))
+    axes = totals.drop_duplicates("case_id")[["case_id", *AXES]]
+    found = axes.merge(pd.concat(parts), on="case_id", sort=False)
+    return found.sort_values(list(AXES), kind="stable")[list(COLUMNS)].reset_index(drop=True)
+
+
+def _of_counter(totals: pd.DataFrame, counter: str) -> pd.DataFrame:
+    counted = totals.loc[totals[counter].notna(), ["case_id", "process", counter]]
+    counted = counted.astype({counter: "float64"})
+    samples = counted.groupby(["case_id", "process"], observed=True)[counter].median()
+    if samples.empty:
+        return pd.DataFrame()
+    table = samples.unstack("process")
+    median, lo, hi = median_interval(table.to_numpy())
+    numbers = {"counter": counter, "median": median, "lo": lo, "hi": hi}
+    counts = table.notna().sum(axis=1)
+    return pd.DataFrame(numbers, table.index).assign(processes=counts).reset_index()

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What happens when the size doubles: how many times as long the same case then takes."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pandas as pd
+
+from vmabench.analysis.frame import CONDITIONS
+from vmabench.analysis.stats import ratio_of_cases
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """From ``size_bytes`` to twice that: ``ratio`` of the times within a process, with its bounds.
+
+    The bounds are NaN with fewer than 5 ``processes`` that have both, of ``tried`` that began one
+    of them. ``from_ns`` and ``to_ns`` are the medians of these processes.
+    """
+
+    mechanism: str
+    size_bytes: int
+    ratio: float
+    lo: float
+    hi: float
+    processes: int
+    tried: int
+    from_ns: float
+    to_ns: float
+
+
+def growths(frame: pd.DataFrame) -> list[Growth]:
+    """For each mechanism and size of a frame of one scenario, in the order of the levels.
+
+    Cases that differ in anything but their size are not held against each other.
+    """
+    totals = frame[frame["phase"] == "total"]
+    keys = ["mechanism", *CONDITIONS]
+    found: list[Growth] = []
+    for (mechanism, *_), rows in totals.groupby(keys, observed=True):
+        found += _of_case(str(mechanism), rows)
+    return found
+
+
+def _of_case(mechanism: str, rows: pd.DataFrame) -> Iterator[Growth]:
+    names = rows.drop_duplicates("size_bytes").set_index("size_bytes")["case_id"].astype(str)
+    for size_bytes in sorted(int(size) for size in names.index):
+        if 2 * size_bytes not in names.index:
+            continue
+        small, large = (rows[rows["size_bytes"] == size_bytes * times] for times in (1, 2))
+        medians = pd.DataFrame({"from": _by_process(small), "to": _by_process(large)})
+        both = medians.dropna()
+        if both.empty:
+            continue
+        yield Growth(
+            mechanism,
+            size_bytes,
+            *ratio_of_cases(rows, names[2 * size_bytes], names[size_bytes]),
+            processes=len(both),
+            tried=int(pd.concat([small, large])["process"].nunique()),
+            from_ns=float(both["from"].median()),
+            to_ns=float(both["to"].median()),
+        )
+
+
+def _by_process(rows: pd.DataFrame) -> "pd.Series[float]":
+    valued = rows.loc[rows["time_ns"].notna(), ["process", "time_ns"]].astype("float64")
+    return valued.groupby("process")["time_ns"].median()

@@ -1,0 +1,239 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The tidy frame: one row a value and phase, in the columns that ``export`` writes.
+
+Times and counts are of one operation: what the store holds for all loops of a value, divided by
+its loops. By the instruction clock a row has ``instructions`` and no ``time_ns``. Sizes of page
+tables and of peak memory are states and not divided. What was not measured is empty (NA) and never
+0; a phase of 0 ns is a part that the mechanism does not have.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import pandas as pd
+from pandas.api.types import pandas_dtype
+
+from vmabench.analysis import levels
+from vmabench.analysis.disturbance import disturbed
+from vmabench.atomic import replacing
+from vmabench.matrix.case import OPTIONAL_FIELDS, Case
+from vmabench.store.format import Record, Result
+
+#: column -> dtype, in the order of the file. Ordered categories have the order of
+#: ``analysis.levels``. Missing is NA throughout.
+COLUMNS: dict[str, str] = {
+    "case_id": "category",  # str(Case)
+    "kernel": "category",
+    "virt": "category",
+    "mechanism": "category",  # ordered
+    "scenario": "category",  # ordered
+    "phase": "category",  # ordered; "total" alone where a case has no values
+    "page": "category",  # ordered by size
+    "thp": "category",  # the setting of the machine
+    "size_bytes": "Int64",
+    "touch_pct": "Int64",  # of the base pages, by the receiver
+    "touch_mode": "category",  # ordered
+    "swapped_pct": "Int64",  # of the source
+    "receivers": "Int64",
+    "process": "Int64",  # the round, from 1; empty where the case was never tried
+    "value_index": "Int64",  # from 0, within case and process
+    "loops": "Int64",  # operations in the value
+    "time_ns": "Float64",  # of one operation
+    "outcome": "category",  # ordered
+    "reason": "string",  # of an outcome that is not ok
+    "src_backed_pct": "Float64",  # share of the bytes that huge pages map; of the case
+    "dst_backed_pct": "Float64",
+    "minor_faults": "Float64",  # from here on the row of "total" only; both processes
+    "major_faults": "Float64",
+    "swap_in_bytes": "Float64",
+    "swap_out_bytes": "Float64",
+    "page_table_bytes": "Int64",
+    "peak_bytes": "Int64",
+    "clock": "category",  # raw, or instructions: such a row has no time
+    "instructions": "Float64",  # of one operation; only by the instruction clock
+    "touch_order": "category",  # ordered
+    "context_switches": "Float64",  # voluntary ones of both processes; on the row of "total"
+    "preemptions": "Float64",
+    "steal_ns": "Float64",  # of all CPUs
+    "moved_bytes": "Int64",  # what arrived and was compared whole; of the case
+    "disturbed": "boolean",  # whether the value was preempted or time was stolen from it
+    "segments": "Int64",
+    "pairs": "Int64",  # side by side
+    "wait": "category",  # ordered; how a side learns of a message; none but in pingpong
+    "rate": "category",  # pages a second that the source writes, or max; none but in snapshot
+    "fastest_receiver_ns": "Float64",  # of one operation; contention: each receiver's own time
+    "slowest_receiver_ns": "Float64",
+    "lock_wait_ns": "Float64",  # of all receivers for their mmap_lock, in one traced operation
+    "writes": "Float64",  # by the source of snapshot, beside one operation
+    "writer_faults": "Float64",  # minor ones, of the source meanwhile
+    "cow_ns": "Float64",  # what its writes took beyond what they take without a snapshot
+    "stall_ns": "Float64",  # the longest time between the ends of two writes
+    "torn_pct": "Float64",  # of the snapshot's pages that are not of its moment
+    "swap_device": "category",  # of the suite's own: zram, file; empty where none is on
+    "limit_bytes": "Int64",  # of the memory cgroup of the case; 0: none
+    "swap_device_read_bytes": "Float64",  # of the block device below it, whoever reads it
+    "swap_device_written_bytes": "Float64",
+    "call_swap_in_bytes": "Float64",  # during attach and transfer
+    "call_swap_out_bytes": "Float64",
+    "use_swap_in_bytes": "Float64",  # while the receiver uses the data
+    "use_swap_out_bytes": "Float64",
+    "rss_bytes": "Int64",  # of both processes, all of them, while the data is delivered
+    "pss_bytes": "Int64",
+    "anon_huge_bytes": "Int64",
+    "peak_how": "category",  # cgroup-v1, cgroup-v2, or sampled-pss: at borders of phases
+    "cycles": "Float64",  # of the CPUs that the case is pinned to; where the machine counts them
+    "tlb_misses": "Float64",  # of reads of data, on the same CPUs
+    "boot": "Int64",  # of a result of several boots; else empty
+}
+
+#: what rivals have in common that are compared over sizes: never NA
+CONDITIONS = (
+    "scenario", "page", "thp",
+    *(name for name in OPTIONAL_FIELDS if name != "thp"),
+)  # fmt: skip
+
+#: these tell one case from another, also when frames of several results are put together
+AXES = ("kernel", "virt", *CONDITIONS, "size_bytes", "mechanism")
+
+_PER_LOOP = (
+    "minor_faults", "major_faults", "swap_in_bytes", "swap_out_bytes",
+    "context_switches", "preemptions", "steal_ns", "swap_device_read_bytes",
+    "swap_device_written_bytes", "call_swap_in_bytes", "call_swap_out_bytes", "use_swap_in_bytes",
+    "use_swap_out_bytes", "cycles", "tlb_misses",
+)  # fmt: skip
+_STATES = (
+    "page_table_bytes", "peak_bytes", "peak_how", "rss_bytes", "pss_bytes", "anon_huge_bytes",
+)  # fmt: skip
+_BACKING = ("src_backed_pct", "dst_backed_pct", "moved_bytes")
+
+
+def tidy(result: Result) -> pd.DataFrame:
+    """Every value of a result, and one row for each case (and round) that has none.
+
+    The columns are those of COLUMNS. Rows of a case without values have its axes, outcome and
+    reason, and ``total`` as their phase. What a failed case measured before it failed is not
+    taken over.
+    """
+    rows: dict[str, list[Any]] = {name: [] for name in COLUMNS}
+    machine = {name: result.header.get(name) for name in ("kernel", "virt", "thp")}
+    counted = result.header.get("clock") == "instructions"
+    machine["clock"] = result.header.get("clock", "raw")
+    for record in result.records:
+        if record["kind"] not in ("skipped", "case"):
+            continue
+        of_case = _case_columns(record) | machine
+        of_case["thp"] = Case.parse(record["case"]).thp or machine["thp"]
+        for row in _value_rows(record):
+            if counted and "time_ns" in row:
+                row["instructions"] = row.pop("time_ns")
+            for name, column in rows.items():
+                column.append(row[name] if name in row else of_case.get(name))
+    return _typed(rows)
+
+
+def write_csv(frame: pd.DataFrame, target: Path | str | IO[str]) -> None:
+    """Write all rows; a file is complete or not there at all. Raises MachineError."""
+    if isinstance(target, Path | str):
+        with replacing(target) as unfinished:
+            frame.to_csv(unfinished, index=False, lineterminator="\n")
+    else:
+        frame.to_csv(target, index=False, lineterminator="\n")
+
+
+def _case_columns(record: Record) -> dict[str, Any]:
+    """What is the same in all rows of a record."""
+    case = Case.parse(record["case"])
+    outcome, reason = _outcome(record)
+    proof = record.get("proof") or {}
+    return {
+        "case_id": record["case"],
+        "mechanism": case.mechanism,
+        "scenario": case.scenario,
+        "page": case.page,
+        "size_bytes": case.size_bytes,
+        **{name: getattr(case, name) for name in OPTIONAL_FIELDS},
+        "process": record.get("round"),
+        "boot": record.get("boot"),
+        "loops": record["loops"] if outcome == "ok" else None,
+        "outcome": outcome,
+        "reason": reason,
+        **{name: proof.get(name) for name in _BACKING},
+        "lock_wait_ns": record.get("lock_wait", {}).get("wait_ns"),
+    }
+
+
+def _outcome(record: Record) -> tuple[str, str | None]:
+    outcome = record.get("outcome", "skipped")
+    if outcome == "ok":
+        return ("ok", None) if record["values"] else ("failed", "no value was stored")
+    return outcome, record.get("reason", "no reason was given")
+
+
+def _value_rows(record: Record) -> Iterator[dict[str, Any]]:
+    """What is different from row to row: at least one row, for a case without values."""
+    if _outcome(record)[0] != "ok":
+        yield {"phase": "total"}
+        return
+    loops = record["loops"]
+    proof = record.get("proof") or {}
+    phases = Case.parse(record["case"]).phases
+    for index, value in enumerate(record["values"]):
+        for phase in phases:
+            time_ns = value["time_ns"].get(phase)
+            if time_ns is None:
+                continue
+            row = {"phase": phase, "value_index": index, "time_ns": time_ns / loops}
+            row["disturbed"] = disturbed(value)
+            if phase == "total":
+                counts = {name: value.get(name) for name in _PER_LOOP}
+                row |= {name: n / loops for name, n in counts.items() if n is not None}
+                row |= {name: value.get(name, proof.get(name)) for name in _STATES}
+                row |= _of_receivers(value, loops) | _of_writer(value, loops)
+            yield row
+
+
+def _of_receivers(value: Record, loops: int) -> dict[str, float]:
+    times_ns = value.get("receiver_ns")
+    if not times_ns:
+        return {}
+    return {
+        "fastest_receiver_ns": min(times_ns) / loops,
+        "slowest_receiver_ns": max(times_ns) / loops,
+    }
+
+
+def _of_writer(value: Record, loops: int) -> dict[str, float]:
+    """What the source of a snapshot went through; its own plain writes are what is compared."""
+    if not value.get("plain_writes"):
+        return {}
+    plain_ns = value["writes"] * value["plain_write_ns"] / value["plain_writes"]
+    found = {
+        "writes": value["writes"] / loops,
+        "writer_faults": value["writer_faults"] / loops,
+        "cow_ns": (value["write_ns"] - plain_ns) / loops,
+        "stall_ns": float(value["stall_ns"]),
+    }
+    if value["checked_pages"]:
+        found["torn_pct"] = 100 * value["torn_pages"] / value["checked_pages"]
+    return found
+
+
+def _typed(rows: dict[str, list[Any]]) -> pd.DataFrame:
+    orders: dict[str, list[str]] = {
+        "mechanism": levels.with_strangers(levels.MECHANISMS, rows["mechanism"]),
+        "scenario": levels.with_strangers(levels.SCENARIOS, rows["scenario"]),
+        "phase": list(levels.PHASES),
+        "page": levels.page_order(rows["page"]),
+        "touch_mode": list(levels.TOUCH_MODES),
+        "touch_order": list(levels.TOUCH_ORDERS),
+        "wait": list(levels.WAITS),
+        "outcome": list(levels.OUTCOMES),
+    }
+    columns: dict[str, Any] = {}
+    for name, dtype in COLUMNS.items():
+        if name in orders:
+            columns[name] = pd.Categorical(rows[name], categories=orders[name], ordered=True)
+        else:
+            columns[name] = pd.Series(rows[name], dtype=pandas_dtype(dtype))
+    return pd.DataFrame(columns, columns=list(COLUMNS))

@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Single operations: from stored histograms and run charts to frames.
+
+A percentile is that of all operations of a case in one round; what is reported is the median over
+rounds with its interval, as for any other number: the round is the sample. The longest operation
+is exact, and what is reported of it is the longest of all rounds, since the median of maxima would
+be no maximum.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from vmabench.analysis.intervals import Floats, median_interval
+from vmabench.matrix.case import OPTIONAL_FIELDS, Case
+from vmabench.store.format import LATENCY_BITS, Record, Result
+
+#: name of a column -> the share of the operations that are not longer
+PERCENTILES = {"p50_ns": 0.5, "p99_ns": 0.99, "p999_ns": 0.999}
+
+Ints = npt.NDArray[np.int64]
+
+_PARTS = 1 << LATENCY_BITS
+
+
+def bucket_bounds_ns(indices: Sequence[int] | Ints) -> tuple[Floats, Floats]:
+    """The shortest time of each bucket, and that of the bucket behind it."""
+    index = np.asarray(indices, dtype=np.int64)
+    return _start_ns(index), _start_ns(index + 1)
+
+
+def _start_ns(index: Any) -> Floats:
+    octave = np.maximum(index // _PARTS - 1, 0)
+    start_ns: Floats = ((index - octave * _PARTS) << octave).astype(np.float64)
+    return start_ns
+
+
+def percentile_ns(buckets: Mapping[int, int], max_ns: int, share: float) -> float:
+    """The shortest time that at least ``share`` of the operations do not exceed.
+
+    Given as the middle of its bucket, so it is at most half a bucket off, 0.4 % of it. NaN without
+    operations.
+    """
+    if not buckets:
+        return float("nan")
+    index = np.array(sorted(buckets), dtype=np.int64)
+    counts = np.cumsum([buckets[int(one)] for one in index])
+    rank = max(1, int(np.ceil(share * counts[-1] - 1e-9)))
+    place = int(np.searchsorted(counts, rank))
+    start_ns, end_ns = bucket_bounds_ns(index[place : place + 1])
+    middle = (start_ns[0] + end_ns[0] - 1) / 2
+    return min(float(middle), float(max_ns))
+
+
+def by_round(result: Result) -> pd.DataFrame:
+    """One row a case and round: its axes, ``count``, ``mean_ns``, percentiles, ``max_ns``.
+
+    A percentile above which there is not one operation is NaN: it would be the maximum.
+    """
+    rows = []
+    for record in result.latencies:
+        buckets = _buckets(record)
+        rows.append(
+            _axes(record["case"])
+            | {"round": record["round"], "count": record["count"]}
+            | {"mean_ns": record["sum_ns"] / record["count"]}
+            | {
+                name: percentile_ns(buckets, record["max_ns"], share)
+                if record["count"] * (1 - share) >= 1
+                else np.nan
+                for name, share in PERCENTILES.items()
+            }
+            | {"max_ns": float(record["max_ns"])}
+        )
+    return pd.DataFrame(rows)
+
+
+def summarise(result: Result) -> pd.DataFrame:
+    """One row a case: axes, ``rounds``, ``count`` (of all rounds), percentiles and ``max_ns``.
+
+    Each percentile has its interval, ``lo_p50_ns`` and ``hi_p50_ns`` and so on; NaN with one round.
+    """
+    rounds = by_round(result)
+    if rounds.empty:
+        return rounds
+    rows = []
+    for case, mine in rounds.groupby("case_id", sort=False):
+        row = _axes(str(case)) | {"rounds": len(mine), "count": int(mine["count"].sum())}
+        for name in PERCENTILES:
+            median, lo, hi = median_interval(mine[[name]].to_numpy(dtype=np.float64).T)
+            row |= {name: median[0], f"lo_{name}": lo[0], f"hi_{name}": hi[0]}
+        rows.append(row | {"max_ns": mine["max_ns"].max()})
+    return pd.DataFrame(rows)
+
+
+def run_chart(result: Result, case_id: str) -> pd.DataFrame:
+    """All operations of a case in order: a row for each point of each round.
+
+    ``round``, ``operation`` (the first of the point, from 0), ``operations`` (in it), ``max_ns``
+    (the longest of them) and ``mean_ns``.
+    """
+    frames = []
+    for record in result.latencies:
+        if record["case"] != case_id:
+            continue
+        points = len(record["chart_max_ns"])
+        first = np.arange(points) * record["stride"]
+        frames.append(
+            pd.DataFrame(
+                {
+                    "round": record["round"],
+                    "operation": first,
+                    "operations": np.minimum(record["stride"], record["count"] - first),
+                    "max_ns": record["chart_max_ns"],
+                    "mean_ns": record["chart_mean_ns"],
+                }
+            )
+        )
+    columns = ["round", "operation", "operations", "max_ns", "mean_ns"]
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
+
+
+def distribution(result: Result, case_id: str) -> pd.DataFrame:
+    """The histogram of a case over all rounds: ``from_ns``, ``below_ns``, ``count``, ``share``.
+
+    ``share`` is that of the operations below ``below_ns``: the curve of all percentiles.
+    """
+    counts: dict[int, int] = {}
+    for record in result.latencies:
+        if record["case"] == case_id:
+            for index, count in _buckets(record).items():
+                counts[index] = counts.get(index, 0) + count
+    indices = sorted(counts)
+    start_ns, end_ns = bucket_bounds_ns(indices)
+    frame = pd.DataFrame({"from_ns": start_ns, "below_ns": end_ns})
+    frame["count"] = [counts[one] for one in indices]
+    frame["share"] = frame["count"].cumsum() / max(1, sum(counts.values()))
+    return frame
+
+
+def _buckets(record: Record) -> dict[int, int]:
+    """JSON has made texts of the indices."""
+    return {int(index): count for index, count in record["buckets"].items()}
+
+
+def _axes(name: str) -> dict[str, Any]:
+    case = Case.parse(name)
+    return {
+        "case_id": name,
+        "mechanism": case.mechanism,
+        "scenario": case.scenario,
+        "page": case.page,
+        "size_bytes": case.size_bytes,
+        **{axis: getattr(case, axis) for axis in OPTIONAL_FIELDS},
+    }

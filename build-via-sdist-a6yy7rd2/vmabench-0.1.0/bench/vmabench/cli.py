@@ -1,0 +1,370 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The command line. Every error is one line and exit status 1, never a traceback."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from vmabench import __version__
+from vmabench.commands.output import suit_terminal
+from vmabench.errors import LostGuest, UsageError, VmabenchError
+from vmabench.matrix.axes import AXES, SWEEP_AXES
+
+
+def _names(text: str) -> list[str]:
+    """``a,b`` as a list; an empty name is a mistake."""
+    names = text.split(",")
+    if not all(names):
+        raise argparse.ArgumentTypeError(f"an empty name in {text!r}")
+    return names
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line and exit status 1, as those of the commands are."""
+
+    def error(self, message: str) -> None:  # type: ignore[override]
+        raise UsageError(f"{message} (see {self.prog} --help)")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="vmabench",
+        description="When does cloning a mapping beat copying it or sharing it, and what does "
+        "it cost?",
+    )
+    parser.add_argument("--version", action="version", version=f"vmabench {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+
+    _add_doctor(
+        commands.add_parser("doctor", help="what can run here and what can't, by trying it")
+    )
+
+    listing = commands.add_parser("list", help="what exists, one line each")
+    listing.add_argument("what", choices=["mechanisms", "scenarios", "pages", "plans", "claims"])
+    listing.add_argument("--json", action="store_true", help="for programs")
+
+    run = commands.add_parser("run", help="measure a plan and write one result directory")
+    run.add_argument(
+        "plan",
+        nargs="?",
+        default="quick",
+        help="a name from `list plans`, or a file that ends in .toml (default: quick)",
+    )
+    run.add_argument(
+        "-o", "--output", metavar="DIR", help="a new directory (default: below results/)"
+    )
+    helps = {axis: f"replaces the plan's {axis} axis" for axis in SWEEP_AXES}
+    helps |= {name: f"of the scenarios that have it: {axis.help}" for name, axis in AXES.items()}
+    for axis, text in helps.items():
+        run.add_argument(f"--{axis}", type=_names, default=[], metavar="NAME,..", help=text)
+    run.add_argument(
+        "--guest", action="store_true", help="in the patched kernel, built and booted for it"
+    )
+    _add_machine(run)
+    run.add_argument(
+        "--against",
+        metavar="KERNEL",
+        help="in turns with another kernel: base (without the series), a directory of patches or"
+        " of kernel sources, or an image",
+    )
+    run.add_argument(
+        "--boots",
+        type=int,
+        metavar="N",
+        help="of each kernel, with --against (default: 5; counting instructions: 2)",
+    )
+    run.add_argument(
+        "--samples-only",
+        action="store_true",
+        help="measure and store; `vmabench report` makes the rest",
+    )
+    run.add_argument("--budget", metavar="TIME", help="at most this long, as in 90s or 15m")
+    # for `make check-counters` and for tests, not for users
+    run.add_argument("--no-counters", action="store_true", help=argparse.SUPPRESS)
+    run.add_argument("--seed", type=int, help="of the data and of the order of the cases")
+    # for check-sensitivity; what comes of it is never reported
+    run.add_argument("--inject", action="append", default=[], help=argparse.SUPPRESS)
+
+    report = commands.add_parser("report", help="a report from the stored data alone")
+    report.add_argument(
+        "directory",
+        metavar="DIR",
+        nargs="+",
+        help="with several: one report of all, and how far an emulated one is distorted",
+    )
+    report.add_argument(
+        "--format",
+        choices=["text", "html", *_LETTERS, "model", "constants", "ucx", "openmpi"],
+        default="text",
+        help="model: costs of a call, an entry, a KiB; the last three: constants for MPI stacks",
+    )
+    report.add_argument("--base", metavar="COMMIT", help="of the measured kernel, for a letter")
+    report.add_argument("-o", "--output", metavar="FILE", help="a new file (default: the terminal)")
+
+    _add_compare(commands.add_parser("compare", help="two results, a verdict for each case"))
+
+    export = commands.add_parser("export", help="the data for other programs")
+    export.add_argument("directory", metavar="DIR")
+    export.add_argument("--format", choices=["csv", "pyperf"], required=True)
+    export.add_argument(
+        "--by",
+        choices=["mechanism"],
+        help="pyperf: one file a mechanism, with the mechanism left out of the names",
+    )
+    export.add_argument("-o", "--output", metavar="PATH", help="a new file; a folder with --by")
+
+    _add_results(commands)
+
+    tune = commands.add_parser(
+        "tune", help="settings of memory management that disturb: shown, applied, given back"
+    )
+    either = tune.add_mutually_exclusive_group()
+    either.add_argument("--apply", action="store_true", help="set them; what was is saved first")
+    either.add_argument("--restore", action="store_true", help="give back all that is borrowed")
+
+    _add_guest(commands.add_parser("guest", help="the patched kernel: build it, run in it"))
+
+    pyperf = commands.add_parser(
+        "pyperf", help="one case under pyperf.Runner: vmabench pyperf -- OPTIONS", add_help=False
+    )
+    pyperf.add_argument("options", nargs=argparse.REMAINDER)
+    return parser
+
+
+def _add_compare(compare: argparse.ArgumentParser) -> None:
+    compare.add_argument("a", metavar="A", help="a result directory: the baseline")
+    compare.add_argument("b", metavar="B", help="the one that is faster or slower than it")
+    compare.add_argument("--format", choices=["text", "robot", "json", *_LETTERS], default="text")
+    compare.add_argument("--base", metavar="COMMIT", help="of A's kernel, for a letter")
+    compare.add_argument("--patched", metavar="COMMIT", help="of B's kernel, for a letter")
+    compare.add_argument(
+        "--appendix",
+        action="store_true",
+        help="below a cover letter, every case as the robot has it",
+    )
+    compare.add_argument(
+        "--vmlinux", nargs=2, metavar=("A", "B"), help="for a cover letter: the size of both images"
+    )
+    compare.add_argument(
+        "--paths",
+        nargs=2,
+        metavar=("A", "B"),
+        help="of both kernels by the instruction clock: theories for a letter",
+    )
+    compare.add_argument(
+        "--force", action="store_true", help="compare what is not comparable, and mark it"
+    )
+    compare.add_argument(
+        "--partial", action="store_true", help="use what is whole of a result that is damaged"
+    )
+
+
+def _add_results(commands: "argparse._SubParsersAction[_Parser]") -> None:
+    """What is done with results that are there."""
+    claims = commands.add_parser("claims", help="published results: confirmed here, or not")
+    claims.add_argument(
+        "directory", metavar="DIR", nargs="+", help="of several, the first that can tell answers"
+    )
+    claims.add_argument("--json", action="store_true", help="for programs")
+
+    publish = commands.add_parser("publish", help="a copy of a result that strangers may see")
+    publish.add_argument("directory", metavar="DIR")
+    publish.add_argument("-o", "--output", metavar="DIR", help="new (default: DIR-published)")
+    publish.add_argument(
+        "--check", action="store_true", help="only say whether all that is below DIR may be seen"
+    )
+
+
+def _add_guest(guest: argparse.ArgumentParser) -> None:
+    actions = guest.add_subparsers(dest="action", metavar="ACTION", required=True)
+    build = actions.add_parser("build", help="build the patched kernel, or find it in the cache")
+    run = actions.add_parser("run", help="run a command in it: vmabench guest run -- COMMAND")
+    test = actions.add_parser("test", help="run the selftests of the call, and judge the log")
+    shell = actions.add_parser("shell", help="a shell in it, on this terminal")
+    bench = actions.add_parser(
+        "bench", help="the plan of a result in the guest too, and one report of both"
+    )
+    bench.add_argument("directory", metavar="DIR", help="a result of the running kernel")
+    bench.add_argument("--accel", choices=_ACCELS, default="auto", help=_ACCEL_HELP)
+    bench.set_defaults(output=None, budget=None, seed=None, memory=None, cpus=None, append="")
+    bench.set_defaults(**{axis: [] for axis in (*SWEEP_AXES, *AXES)})
+    _add_audit(actions.add_parser("audit", help="the questions of the review, put to it"))
+    _add_mutants(actions.add_parser("mutants", help="does the audit catch deliberate faults?"))
+    for action in (build, run, test, shell):
+        action.add_argument(
+            "--flavour",
+            default="bench",
+            help="bench (to measure, the default) or debug (to check)",
+        )
+    for action in (run, shell):
+        _add_machine(action)
+        action.add_argument(
+            "--swap", choices=["zram", "file"], default="", help="a swap device of the guest's own"
+        )
+        action.add_argument("--swap-size", metavar="SIZE", default="1G", help="default: 1G")
+        action.add_argument(
+            "--share",
+            action="append",
+            default=[],
+            metavar="DIR",
+            help="a directory that the guest may write to; all else is read only",
+        )
+    test.add_argument("--accel", choices=_ACCELS, default="auto", help=_ACCEL_HELP)
+    for action in (run, test):
+        action.add_argument("--timeout", metavar="TIME", default="30m", help="default: 30m")
+    run.add_argument("words", nargs=argparse.REMAINDER, metavar="-- COMMAND")
+
+
+def _add_audit(audit: argparse.ArgumentParser) -> None:
+    audit.add_argument("names", metavar="PROGRAM", nargs="*", help="only these of audit.toml")
+    audit.add_argument("--flavour", default="debug", help="default: debug")
+    audit.add_argument("--minutes", type=float, default=6.0, help="of soaking (default: 6)")
+    audit.add_argument("--short", action="store_true", help="what fits into a CI run")
+    audit.add_argument("--seed", type=int, help="of the programs that go by chance")
+    audit.add_argument("--accel", choices=_ACCELS, default="auto", help=_ACCEL_HELP)
+    audit.add_argument("--verbose", action="store_true", help="all that the programs print")
+    audit.add_argument("-o", "--output", metavar="FILE", help="a table in Markdown")
+
+
+def _add_mutants(mutants: argparse.ArgumentParser) -> None:
+    mutants.add_argument("names", metavar="MUTANT", nargs="*", help="only these")
+    mutants.add_argument("--flavour", default="debug", help="default: debug")
+    mutants.add_argument("-o", "--output", metavar="FILE", help="a table in Markdown")
+    mutants.add_argument("--accel", choices=_ACCELS, default="auto", help=_ACCEL_HELP)
+
+
+#: text for a mail to the list
+_LETTERS = ("cover-letter", "commit-message")
+
+
+def _add_doctor(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "plan", nargs="?", help="try what this plan needs; status 2 if any of it is blocked"
+    )
+    parser.add_argument("--json", action="store_true", help="for programs")
+    parser.add_argument(
+        "--no-noise", action="store_true", help="leave out the two seconds of measuring noise"
+    )
+
+
+_ACCELS = ("auto", "tcg", "kvm")
+_ACCEL_HELP = "auto tries KVM for a moment and else emulates (default: auto)"
+
+
+def _add_machine(parser: argparse.ArgumentParser) -> None:
+    """What a guest is made of, for the commands that start one."""
+    parser.add_argument("--memory", metavar="SIZE", help="of the guest (default: 2G)")
+    parser.add_argument("--cpus", type=int, help="of the guest (default: 2)")
+    parser.add_argument("--append", default="", metavar="ARGS", help="arguments for its kernel")
+    parser.add_argument("--accel", choices=_ACCELS, default="auto", help=_ACCEL_HELP)
+    parser.add_argument(
+        "--clock",
+        choices=["time", "instructions"],
+        default="time",
+        help="instructions: the guest's clock counts them, one to the nanosecond",
+    )
+
+
+def _run(args: argparse.Namespace) -> int:
+    from vmabench.commands.run import run
+
+    return run(args)
+
+
+def _show(args: argparse.Namespace) -> int:
+    from vmabench.commands import show
+
+    return show.list_names(args)
+
+
+def _doctor(args: argparse.Namespace) -> int:
+    from vmabench.commands.doctor import doctor
+
+    return doctor(args)
+
+
+def _derive(args: argparse.Namespace) -> int:
+    from vmabench.commands import derive
+
+    return derive.report(args) if args.command == "report" else derive.export(args)
+
+
+def _compare(args: argparse.Namespace) -> int:
+    from vmabench.commands.compare import compare
+
+    return compare(args)
+
+
+def _claims(args: argparse.Namespace) -> int:
+    from vmabench.commands.claims import claims
+
+    return claims(args)
+
+
+def _publish(args: argparse.Namespace) -> int:
+    from vmabench.commands.publish import publish
+
+    return publish(args)
+
+
+def _tune(args: argparse.Namespace) -> int:
+    from vmabench.commands.tune import tune
+
+    return tune(args)
+
+
+def _guest(args: argparse.Namespace) -> int:
+    if args.action in {"audit", "mutants"}:
+        from vmabench.commands import audit
+
+        return audit.audit(args) if args.action == "audit" else audit.mutants(args)
+    from vmabench.commands import guest
+
+    return guest.ACTIONS[args.action](args)
+
+
+def _pyperf(args: argparse.Namespace) -> int:
+    options = args.options[1:] if args.options[:1] == ["--"] else args.options
+    # A process of its own: pyperf starts its workers from the command line that it finds.
+    os.execv(sys.executable, [sys.executable, "-m", "vmabench.pyperf", *options])  # noqa: S606
+
+
+_COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
+    "doctor": _doctor,
+    "list": _show,
+    "run": _run,
+    "report": _derive,
+    "compare": _compare,
+    "export": _derive,
+    "guest": _guest,
+    "publish": _publish,
+    "claims": _claims,
+    "tune": _tune,
+    "pyperf": _pyperf,
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    suit_terminal()
+    try:
+        args = build_parser().parse_args(arguments)
+        status = _COMMANDS[args.command](args)
+        sys.stdout.flush()
+    except VmabenchError as error:
+        print(f"vmabench: {error}", file=sys.stderr)
+        if isinstance(error, LostGuest) and error.log_tail:
+            print("the end of its log:", error.log_tail, sep="\n", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("vmabench: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; nothing more can be written there.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,237 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What can run here and what can't: found by trying it in a real pair of processes."""
+
+import errno
+import os
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+from vmabench.errors import MachineError
+from vmabench.machine.cgroup import MemoryGroups
+from vmabench.machine.facts import MachineFacts
+from vmabench.machine.gates import Gate, gate_of, page_gate
+from vmabench.machine.metrics import Metric
+from vmabench.machine.pages import (
+    SHARED_WORDS,
+    BorrowedPages,
+    Page,
+    free_in_pool,
+    why_not_under,
+)
+from vmabench.machine.swap import KINDS, SwapDevices
+from vmabench.matrix.case import Case
+from vmabench.matrix.rules import GROUP, Blocked, pool_bytes, why_not_in_pool
+from vmabench.mechanisms import MECHANISMS, self_readv_errno, why_no_cpu_counters
+from vmabench.runner.process import Worker, WorkerLostError
+from vmabench.runner.protocol import Block, CaseJob, Job, Message
+from vmabench.runner.rounds import choose_cpus
+
+PROBE_LIMIT_S = 30.0
+
+#: of a swap device that is made to see whether it can be
+_SMALL_BYTES = 1 << 20
+
+#: what brings base pages whatever the source has
+BASE_PAGES_ONLY = {"uffd-copy": "UFFDIO_COPY fills memory with base pages, whatever the source has"}
+
+#: why there are no folios between base page and PMD, where it is known
+NO_MULTI_SIZE = {
+    "uffd-move": "UFFDIO_MOVE splits folios that entries of base pages map",
+    "sysv": "the kernel gives System V memory base pages or PMD-sized ones, no sizes between",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One mechanism on one page size: ``ok``, or ``blocked`` by a gate.
+
+    ``thp`` is the setting of THP under which it was tried, empty for the machine's own.
+    """
+
+    mechanism: str
+    page: str
+    state: str
+    gate: Gate | None = None
+    thp: str = ""
+
+    @property
+    def reason(self) -> str:
+        return "" if self.gate is None else str(self.gate)
+
+
+def examine(
+    facts: MachineFacts,
+    mechanisms: Sequence[str],
+    pages: Sequence[str],
+    borrowed: BorrowedPages,
+    settings: Sequence[str] = ("",),
+) -> list[Finding]:
+    """Tries each mechanism on each page, at the smallest size there is.
+
+    ``settings`` are those of THP to try it under, the empty one being the machine's own; where one
+    gives no such pages, the rules of the matrix say so and nothing is tried.
+    """
+    cases = [
+        _smallest(name, page, thp)
+        for thp in settings
+        for page in pages
+        if not thp or not why_not_under(thp, Page(page), facts)
+        for name in mechanisms
+    ]
+    pools = raise_pools(cases, borrowed)
+    no_pool = {
+        str(case): Gate(why_not_in_pool(case, pools), "")
+        for case in cases
+        if why_not_in_pool(case, pools)
+    }
+    messages = _try([case for case in cases if str(case) not in no_pool], facts)
+    self_error = self_readv_errno()
+    return [
+        Finding(case.mechanism, case.page, "blocked", no_pool[str(case)], case.thp)
+        if str(case) in no_pool
+        else _judge(case, messages[str(case)], facts, self_error)
+        for case in cases
+    ]
+
+
+def examine_memory(
+    swap: SwapDevices, groups: MemoryGroups, wanted: Collection[str]
+) -> list[Finding]:
+    """Whether swap devices and a memory cgroup can be made: made, and removed again.
+
+    ``wanted`` are names as ``matrix.rules.needs`` has them.
+    """
+    findings = []
+    tries: list[tuple[str, Callable[[], object]]] = [
+        *(
+            (f"swap-{kind}", partial(swap.make, kind, _SMALL_BYTES))
+            for kind in KINDS
+            if kind in wanted
+        )
+    ]
+    if GROUP in wanted:
+        tries.append(("memory-cgroup", groups.make))
+    for name, make in tries:
+        try:
+            make()
+            findings.append(Finding(name, "", "ok"))
+        except MachineError as error:
+            findings.append(Finding(name, "", "blocked", Gate(str(error), "")))
+    swap.restore()
+    groups.restore()
+    return findings
+
+
+def cpu_counters(cpu: int) -> Metric:
+    """Whether cycles and misses of the TLB are counted, by counting them on one CPU."""
+    name, why = "cycles, TLB misses", why_no_cpu_counters(cpu)
+    if not why:
+        return Metric(name, "ok")
+    if "ermi" in why or "not permitted" in why:
+        return Metric(name, "blocked", why, "run as root, or with CAP_PERFMON")
+    return Metric(name, "blocked", f"{why}: the machine has no such counters", "")
+
+
+def raise_pools(cases: Sequence[Case], borrowed: BorrowedPages) -> dict[str, int]:
+    """Page of a pool -> bytes that are free in it, raised to what the largest case takes."""
+    wanted: dict[str, int] = {}
+    for case in cases:
+        if Page(case.page).hugetlb:
+            wanted[case.page] = max(wanted.get(case.page, 0), pool_bytes(case))
+    pools = {}
+    for page in sorted(wanted, key=lambda name: -Page(name).size_bytes):  # 1G while there is room
+        try:
+            pools[page] = borrowed.raise_pool(Page(page), wanted[page])
+        except MachineError:
+            pools[page] = free_in_pool(Page(page))
+    return pools
+
+
+def blocked(findings: Sequence[Finding]) -> Blocked:
+    """The reasons, in the form that the rules of the matrix take."""
+    return {(f.mechanism, f.page, f.thp): f.reason for f in findings if f.state == "blocked"}
+
+
+def _smallest(mechanism: str, page: str, thp: str) -> Case:
+    case = Case(mechanism, "deliver", page, 1)
+    return Case(mechanism, "deliver", page, case.page_bytes, "read", 100, thp=thp)
+
+
+def _try(cases: Sequence[Case], facts: MachineFacts) -> dict[str, Message]:
+    """The outcome of each case: verified only, nothing is timed."""
+    messages: dict[str, Message] = {}
+    source_cpu, receiver_cpu = choose_cpus(facts.cpus)
+    while left := [case for case in cases if str(case) not in messages]:
+        blocks = _blocks(left)
+        current = blocks[0].cases[0].case
+        with Worker(Job(os.getpid(), 1, 1, source_cpu, receiver_cpu, blocks)) as worker:
+            try:
+                for message in worker.messages(lambda _last: PROBE_LIMIT_S):
+                    if message["kind"] == "begin":
+                        current = message["case"]
+                    elif message["kind"] == "case":
+                        messages[message["case"]] = message
+            except WorkerLostError as error:
+                messages[current] = {"outcome": "failed", "reason": str(error)}
+    return messages
+
+
+def _blocks(cases: Sequence[Case]) -> tuple[Block, ...]:
+    """The cases by source, one for each kind of memory and page: a page of 1G takes seconds."""
+    jobs: dict[tuple[str, str, int, str], list[CaseJob]] = {}
+    for case in cases:
+        key = MECHANISMS[case.mechanism].memory, case.page, case.size_bytes, case.thp
+        jobs.setdefault(key, []).append(CaseJob(str(case), values=0))
+    return tuple(
+        Block(memory, page, size_bytes, tuple(members), thp)
+        for (memory, page, size_bytes, thp), members in jobs.items()
+    )
+
+
+def _judge(
+    case: Case, message: Mapping[str, object], facts: MachineFacts, self_error: int
+) -> Finding:
+    if message["outcome"] == "ok":
+        return Finding(case.mechanism, case.page, "ok", thp=case.thp)
+    gate = _gate(case, message, _under(case.thp, facts), self_error)
+    return Finding(case.mechanism, case.page, "blocked", gate, case.thp)
+
+
+def _under(thp: str, facts: MachineFacts) -> MachineFacts:
+    return replace(facts, thp=thp, thp_shmem=SHARED_WORDS[thp]) if thp else facts
+
+
+def _gate(case: Case, message: Mapping[str, object], facts: MachineFacts, self_error: int) -> Gate:
+    detail, error = str(message["reason"]), message.get("errno", 0)
+    assert isinstance(error, int)
+    page = Page(case.page)
+    if message.get("setting"):
+        return Gate(detail, "")
+    if message.get("backing"):
+        return _backing_gate(case, message, facts)
+    if page.transparent(facts) and detail.startswith("madvise"):
+        return page_gate(facts, "anon", 0.0)
+    if page.hugetlb and case.mechanism == "clone" and error == errno.EINVAL:
+        return Gate("process_vm_mmap: EINVAL, memory of a hugetlb pool can't be cloned", "")
+    return gate_of(error, detail, facts, self_error)
+
+
+def _backing_gate(case: Case, message: Mapping[str, object], facts: MachineFacts) -> Gate:
+    detail, proof = str(message["reason"]), message["proof"]
+    assert isinstance(proof, dict)
+    page = Page(case.page)
+    if case.mechanism in BASE_PAGES_ONLY and "destination" in detail and not page.hugetlb:
+        return Gate(BASE_PAGES_ONLY[case.mechanism], "")
+    if page.multi_size(facts) and case.mechanism in NO_MULTI_SIZE:
+        return Gate(NO_MULTI_SIZE[case.mechanism], "")
+    if page.multi_size(facts):
+        return Gate(detail, "echo 1 > /proc/sys/vm/compact_memory, if memory is fragmented")
+    backed_pct = min(proof["src_backed_pct"], proof["dst_backed_pct"])
+    return page_gate(facts, MECHANISMS[case.mechanism].memory, backed_pct)
+
+
+def explain(facts: MachineFacts) -> Callable[[int, str], str]:
+    """For errors that only a larger size meets: number and sentence to a reason."""
+    self_error = self_readv_errno()
+    return lambda error, detail: str(gate_of(error, detail, facts, self_error))

@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The patched kernel in a virtual machine: build it, run in it, test it, look around in it.
+
+``build`` gives a Kernel; ``run``, ``selftests`` and ``shell`` take one.
+"""
+
+from vmabench.errors import LostGuest
+from vmabench.guest.boot import Outcome, choose, run, shell
+from vmabench.guest.cache import Kernel
+from vmabench.guest.kbuild import build, cached
+from vmabench.guest.kselftest import Selftests
+from vmabench.guest.kselftest import run as selftests
+from vmabench.guest.qemu import Machine
+
+__all__ = [
+    "Kernel",
+    "LostGuest",
+    "Machine",
+    "Outcome",
+    "Selftests",
+    "build",
+    "cached",
+    "choose",
+    "run",
+    "selftests",
+    "shell",
+]

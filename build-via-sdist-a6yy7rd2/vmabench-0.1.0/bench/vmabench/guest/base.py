@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The sources that the series applies to, and the packages that building and booting need."""
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import tarfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from vmabench.errors import KernelBuildError, MachineError
+
+VERSION = (6, 12)
+PACKAGE = "linux-source-6.12"
+PACKAGED = Path("/usr/src/linux-source-6.12.tar.xz")
+# command -> Debian's package; init.sh runs the last six in the guest, which sees the host's files
+TOOLS = {
+    "gcc": "gcc",
+    "make": "make",
+    "flex": "flex",
+    "bison": "bison",
+    "bc": "bc",
+    "patch": "patch",
+    "xz": "xz-utils",
+    "cpio": "cpio",
+    "qemu-system-x86_64": "qemu-system-x86",
+    "ip": "iproute2",
+    "mkfs.ext4": "e2fsprogs",
+    "mkswap": "util-linux",
+    "setsid": "util-linux",
+    "mount": "mount",
+    "swapon": "mount",
+}
+# header -> Debian's package; the kernel build links objtool with libelf
+HEADERS = {"libelf.h": "libelf-dev", "stdio.h": "libc6-dev"}
+UNPACKED_GB = 1.6
+OBJECTS_GB = {"bench": 0.6, "debug": 3.0}
+#: an ordinary user's PATH has no directory for the tools of root
+_SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
+# the lines of apt-get that name a cause; its last line often gives advice only
+_CAUSE = re.compile(
+    r"No space left|Temporary failure resolving|Could not resolve|Could not connect"
+    r"|Unable to connect|Connection failed|Could not get lock|Unable to locate package"
+    r"|no installation candidate|Proxy|\b40[37]\b"
+)
+
+
+#: Install packages; return why that failed, else None.
+Install = Callable[[list[str]], str | None]
+
+
+@dataclass(frozen=True)
+class Base:
+    """A tarball of the sources, or a tree, which is only read."""
+
+    path: Path
+    identity: str  # changes when the sources do
+
+
+def prepare(ksrc: str | None = None, install: Install | None = None) -> Base:
+    """Return the base, once all that a build and a guest need is installed.
+
+    ``install`` is called once, with all missing packages. Raise KernelBuildError if ``ksrc`` (or
+    $KSRC) is no Linux 6.12, before anything is installed, and MachineError that names the packages
+    that are still missing.
+    """
+    ksrc = ksrc or os.environ.get("KSRC")
+    if ksrc:
+        find(ksrc)
+    missing, why = missing_packages(ksrc), None
+    if missing and install is not None:
+        why = install(missing)
+        missing = missing_packages(ksrc)
+    if missing:
+        raise MachineError(
+            f"the guest needs packages that are not installed:"
+            f" run 'apt-get install {' '.join(missing)}'{_because(why)}"
+        )
+    return find(ksrc)
+
+
+def find(ksrc: str | None = None) -> Base:
+    """Return the base to build from: ``ksrc``, $KSRC, or Debian's package."""
+    ksrc = ksrc or os.environ.get("KSRC")
+    if ksrc:
+        path = Path(ksrc).expanduser().resolve()
+        if not path.exists():
+            raise KernelBuildError(f"KSRC={ksrc} does not exist")
+        return _judge(path)
+    if not PACKAGED.exists():
+        raise MachineError(
+            f"no kernel sources: run 'apt-get install {PACKAGE}',"
+            f" or set KSRC= to a tree or tarball of Linux 6.12"
+        )
+    return _judge(PACKAGED)
+
+
+def missing_packages(ksrc: str | None = None) -> list[str]:
+    """Return the packages to install for a build from ``ksrc``, or from Debian's package."""
+    path = f"{os.environ.get('PATH', os.defpath)}:{_SBIN}"
+    packages = {package for tool, package in TOOLS.items() if not shutil.which(tool, path=path)}
+    packages |= {package for header, package in HEADERS.items() if not _has_header(header)}
+    if not ksrc and not PACKAGED.exists():
+        packages.add(PACKAGE)
+    return sorted(packages)
+
+
+def _has_header(name: str) -> bool:
+    if not shutil.which("gcc"):
+        return False
+    done = subprocess.run(
+        ["gcc", "-E", "-xc", "-"],
+        input=f"#include <{name}>\n",
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+    return done.returncode == 0
+
+
+def apt_install(packages: list[str]) -> str | None:
+    """Install packages where that needs no password; return why it failed, else None."""
+    if not shutil.which("apt-get"):
+        return "there is no apt-get"
+    as_root = [] if os.geteuid() == 0 else ["sudo", "-n"]
+    if as_root and not shutil.which("sudo"):
+        return "only root may"
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C"}
+    wanted = ["install", "-y", "-qq", "--no-install-recommends", *packages]
+    output = ""
+    for command in (["update", "-qq"], wanted):
+        done = subprocess.run(
+            [*as_root, "apt-get", "-o", "DPkg::Lock::Timeout=300", *command],
+            env=environment,
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+        output += done.stderr
+    return None if done.returncode == 0 else f"apt-get failed: {apt_reason(output)}"
+
+
+def apt_reason(output: str) -> str:
+    """Return the line of apt-get that names the cause: the first such one, else the last line."""
+    lines = [line for line in output.splitlines() if _CAUSE.search(line)]
+    return lines[0].strip() if lines else _last_line(output)
+
+
+def _because(why: str | None) -> str:
+    return f" ({why})" if why else ""
+
+
+def check_space(directory: Path, flavour: str) -> None:
+    """Raise MachineError if a build does not fit on the disk."""
+    need_gb = UNPACKED_GB + OBJECTS_GB.get(flavour, 1.0)
+    free_gb = shutil.disk_usage(directory).free / 1e9
+    if free_gb < need_gb:
+        raise MachineError(
+            f"a {flavour} kernel needs {need_gb:.1f} GB in {directory}, {free_gb:.1f} GB are free"
+        )
+
+
+def unpack(base: Base, target: Path) -> None:
+    """Unpack or copy the sources into ``target``, which appears only when it is complete."""
+    partial = target.with_name(target.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    if base.path.is_dir():
+        ignore = shutil.ignore_patterns(".git", "*.o", "*.cmd")
+        shutil.copytree(base.path, partial, symlinks=True, ignore=ignore)
+        if (partial / ".config").exists():
+            raise KernelBuildError(f"{base.path} was built in place: run 'make mrproper' there")
+    else:
+        partial.mkdir(parents=True)
+        command = ["tar", "-xf", str(base.path), "-C", str(partial), "--strip-components=1"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise KernelBuildError(f"cannot unpack {base.path}: {_last_line(done.stderr)}")
+    partial.rename(target)
+
+
+def _judge(path: Path) -> Base:
+    text = _makefile(path)
+    version = tuple(
+        int(match[1]) if (match := re.search(rf"^{name} = (\d+)$", text, re.MULTILINE)) else -1
+        for name in ("VERSION", "PATCHLEVEL", "SUBLEVEL")
+    )
+    if version[:2] != VERSION:
+        found = ".".join(map(str, version[:2])) if version[0] >= 0 else "no kernel"
+        raise KernelBuildError(f"{path} is {found}: the series is for Linux 6.12")
+    stat = path.stat()
+    seed = f"{path}:{stat.st_size}:{stat.st_mtime_ns}:{version}"
+    return Base(path, hashlib.sha256(seed.encode()).hexdigest()[:16])
+
+
+def _makefile(path: Path) -> str:
+    if path.is_dir():
+        makefile = path / "Makefile"
+        return makefile.read_text(errors="replace") if makefile.is_file() else ""
+    try:
+        with tarfile.open(path) as archive:
+            # Makefile is among the first of thousands: stop reading there.
+            for member in archive:
+                if member.isfile() and re.fullmatch(r"[^/]+/Makefile", member.name):
+                    file = archive.extractfile(member)
+                    return file.read().decode(errors="replace") if file else ""
+    except (tarfile.TarError, OSError, EOFError) as error:
+        raise KernelBuildError(f"{path} is no tarball: {error}") from error
+    return ""
+
+
+def _last_line(text: str) -> str:
+    lines = text.strip().splitlines()
+    return lines[-1] if lines else "no reason given"

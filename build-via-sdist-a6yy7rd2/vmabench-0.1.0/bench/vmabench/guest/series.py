@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Put the series into a source tree, and later another version of it.
+
+A changed series must not cost a whole build. So only files whose text really differs are
+written, and the rest keep the time that make compares. The pristine text of each file that
+was ever patched is kept beside the tree, and a new version of the series starts from there.
+"""
+
+import re
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from vmabench.errors import KernelBuildError
+
+_OPTION = re.compile(r"^\+config (\w+)$", re.MULTILINE)
+_TOUCHED = re.compile(r"^(?:---|\+\+\+) [ab]/(\S+)", re.MULTILINE)
+
+
+def patches(directory: Path) -> list[Path]:
+    """The patches in order, without the cover letter."""
+    found = sorted(directory.glob("[0-9][0-9][0-9][0-9]-*.patch"))
+    found = [path for path in found if not path.name.startswith("0000-")]
+    if not found:
+        raise KernelBuildError(f"there is no patch in {directory}")
+    return found
+
+
+def touched(series: list[Path]) -> set[str]:
+    """The files that a series changes, adds or removes."""
+    return {name for path in series for name in _TOUCHED.findall(path.read_text())}
+
+
+def options(series: list[Path]) -> set[str]:
+    """The options that the patches of a series add, as ``CONFIG_NAME``."""
+    return {f"CONFIG_{name}" for path in series for name in _OPTION.findall(path.read_text())}
+
+
+def apply(series: list[Path], tree: Path, pristine: Path) -> int:
+    """Make ``tree`` what the series makes of the base; the number of files written.
+
+    Nothing in ``tree`` changes if a hunk fails.
+    """
+    names = touched(series) | _known(pristine)
+    for name in names:
+        _keep_pristine(name, tree, pristine)
+    with tempfile.TemporaryDirectory(dir=pristine.parent) as scratch_name:
+        scratch = Path(scratch_name)
+        for name in names:
+            _copy(pristine / "files" / name, scratch / name)
+        for path in series:
+            _patch(path, scratch)
+        return sum(_sync(scratch / name, tree / name) for name in sorted(names))
+
+
+def _known(pristine: Path) -> set[str]:
+    index = pristine / "index"
+    return set(index.read_text().splitlines()) if index.exists() else set()
+
+
+def _keep_pristine(name: str, tree: Path, pristine: Path) -> None:
+    if name in _known(pristine):
+        return
+    _copy(tree / name, pristine / "files" / name)
+    # the index comes last, so that what it names is there
+    with (pristine / "index").open("a") as index:
+        index.write(name + "\n")
+
+
+def _copy(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if source.exists():
+        shutil.copy2(source, target)
+
+
+def _patch(path: Path, directory: Path) -> None:
+    command = ["patch", "-p1", "--fuzz=0", "--batch", "--forward", "--no-backup-if-mismatch"]
+    with path.open() as text:
+        done = subprocess.run(
+            command, cwd=directory, stdin=text, capture_output=True, text=True, check=False
+        )
+    if done.returncode != 0 or "with fuzz" in done.stdout:
+        raise KernelBuildError(f"{path.name} does not apply: {failed_hunk(done.stdout)}")
+
+
+def failed_hunk(output: str) -> str:
+    """The file and the hunk that ``patch`` complains of, such as ``mm/vma.c: Hunk #2 FAILED``."""
+    file = "?"
+    for line in output.splitlines():
+        if match := re.match(r"(?:checking|patching) file '?([^' ]+)", line):
+            file = match[1]
+        elif "FAILED" in line or "with fuzz" in line or "can't find file" in line:
+            return f"{file}: {line.strip()}"
+    return output.strip().splitlines()[-1] if output.strip() else "patch gave no reason"
+
+
+def _sync(source: Path, target: Path) -> bool:
+    if not source.exists():
+        existed = target.exists()
+        target.unlink(missing_ok=True)
+        return existed
+    if target.exists() and target.read_bytes() == source.read_bytes():
+        return False
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, target)
+    shutil.copymode(source, target)
+    return True

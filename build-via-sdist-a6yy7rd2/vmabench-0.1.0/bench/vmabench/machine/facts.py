@@ -1,0 +1,254 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What this machine is: read-only, without a judgement on it."""
+
+import gzip
+import hashlib
+import json
+import os
+import platform
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vmabench.units import format_size
+
+#: the directory of THP's settings below a root of the file system
+THP = "sys/kernel/mm/transparent_hugepage"
+
+#: what costs time on the paths that are measured here
+DEBUG_OPTIONS = ("KASAN", "KCSAN", "PROVE_LOCKING", "DEBUG_VM", "PAGE_TABLE_CHECK_ENFORCED")
+
+#: the option that the series adds: the kernel to compare it with can't have it
+OWN_OPTION = "CONFIG_PROCESS_VM_MMAP"
+
+#: what a guest of ours is told of itself, by guest/boot.py
+GUEST = "run/vmabench/machine.json"
+
+
+@dataclass(frozen=True, slots=True)
+class MachineFacts:
+    """Facts that decide what can run here, or that a reader of the results needs.
+
+    ``mthp_bytes`` are the sizes between base page and PMD that anonymous memory may have,
+    ``hugetlb_bytes`` those of which there may be pools.
+    ``thp_bytes`` is None on a kernel without THP; ``thp`` and ``thp_shmem`` are then ``absent``.
+    ``dev_shm_huge`` is the mount option of /dev/shm, for which ``thp_shmem`` does not count.
+    ``kernel_config_sha256`` is None where the kernel does not show its configuration; the option of
+    the call itself is not part of it.
+    ``kernel_debug`` has the options that make its figures those of a debug kernel.
+    ``overcommit`` is vm.overcommit_memory, ``pipe_max_bytes`` fs.pipe-max-size.
+    ``yama`` is None on a kernel without it. ``cpus`` are those that this process may use.
+    ``guest`` is None outside of a guest of ours; else how it was made: ``accel``, ``clock``,
+    ``qemu`` and the facts of its kernel.
+    """
+
+    cpu_model: str
+    cpus: tuple[int, ...]
+    smt: str
+    memory_bytes: int
+    available_bytes: int
+    numa_nodes: int
+    base_page_bytes: int
+    thp: str
+    thp_shmem: str
+    dev_shm_huge: str
+    thp_bytes: int | None
+    mthp_bytes: tuple[int, ...]
+    hugetlb_bytes: tuple[int, ...]
+    kernel: str
+    kernel_version: str
+    kernel_config_sha256: str | None
+    arch: str
+    virt: str
+    yama: int | None
+    seccomp: int
+    ptrace_capable: bool
+    overcommit: int = 0
+    pipe_max_bytes: int = 1 << 20
+    kernel_debug: tuple[str, ...] = ()
+    guest: dict[str, Any] | None = None
+
+    @property
+    def clock(self) -> str:
+        """What a nanosecond of this machine is: ``raw`` time, or one of its ``instructions``."""
+        return "instructions" if (self.guest or {}).get("clock") == "instructions" else "raw"
+
+    @property
+    def pages(self) -> tuple[str, str]:
+        """The names of the base page and of the page that one PMD entry maps.
+
+        The latter is known without THP as well: a table of 8-byte entries fills a base page.
+        """
+        pmd_bytes = self.thp_bytes or self.base_page_bytes**2 // 8
+        return format_size(self.base_page_bytes), format_size(pmd_bytes)
+
+    @property
+    def all_pages(self) -> tuple[str, ...]:
+        """The names of all kinds of pages that this kernel knows, the two of ``pages`` first."""
+        mthp = (format_size(size) for size in self.mthp_bytes)
+        hugetlb = (f"hugetlb-{format_size(size)}" for size in self.hugetlb_bytes)
+        return (*self.pages, *mthp, *hugetlb)
+
+    @property
+    def slug(self) -> str:
+        """A directory name for machines of this kind; never the host's name."""
+        model = re.sub(r"\((r|tm)\)|processor|cpu|@.*", " ", self.cpu_model.lower())
+        words = re.findall(r"[a-z0-9.]+", model)
+        gib = max(1, round(self.memory_bytes / (1 << 30)))
+        return "-".join([*words, f"{len(self.cpus)}cpu", f"{gib}g"])
+
+
+def read_facts(root: Path = Path("/")) -> MachineFacts:
+    """The facts below ``root``, which tests point at a tree of their own."""
+    status = _fields(_read(root, "proc/self/status"))
+    memory = _fields(_read(root, "proc/meminfo"))
+    cpuinfo = _fields(_read(root, "proc/cpuinfo"))
+    return MachineFacts(
+        cpu_model=cpuinfo.get("model name", platform.processor() or platform.machine()),
+        cpus=tuple(sorted(os.sched_getaffinity(0))),
+        smt=_read(root, "sys/devices/system/cpu/smt/control") or "unknown",
+        memory_bytes=_kib(memory.get("MemTotal")),
+        available_bytes=_available_bytes(root, _kib(memory.get("MemAvailable"))),
+        numa_nodes=len(list((root / "sys/devices/system/node").glob("node[0-9]*"))) or 1,
+        base_page_bytes=os.sysconf("SC_PAGE_SIZE"),
+        thp=_chosen(_read(root, f"{THP}/enabled")),
+        thp_shmem=_chosen(_read(root, f"{THP}/shmem_enabled")),
+        dev_shm_huge=_dev_shm_huge(root),
+        thp_bytes=int(_read(root, f"{THP}/hpage_pmd_size") or 0) or None,
+        mthp_bytes=_mthp_sizes(root),
+        hugetlb_bytes=_sizes(root / "sys/kernel/mm/hugepages"),
+        kernel=platform.release(),
+        kernel_version=platform.version(),
+        kernel_config_sha256=_config_hash(root),
+        arch=platform.machine(),
+        virt=_virt(root, cpuinfo.get("flags", "")),
+        yama=_number(_read(root, "proc/sys/kernel/yama/ptrace_scope")),
+        seccomp=_number(status.get("Seccomp", "0")) or 0,
+        ptrace_capable=bool(int(status.get("CapEff", "0"), 16) >> 19 & 1),
+        overcommit=_number(_read(root, "proc/sys/vm/overcommit_memory")) or 0,
+        pipe_max_bytes=_number(_read(root, "proc/sys/fs/pipe-max-size")) or 1 << 20,
+        kernel_debug=_debug_options(root),
+        guest=_guest(root),
+    )
+
+
+def _read(root: Path, name: str) -> str:
+    """The text of a file, empty where there is none or it may not be read."""
+    try:
+        return (root / name).read_text().strip()
+    except OSError:
+        return ""
+
+
+def _fields(text: str) -> dict[str, str]:
+    """The first value of each ``name: value`` line."""
+    fields: dict[str, str] = {}
+    for line in text.splitlines():
+        name, colon, value = line.partition(":")
+        if colon:
+            fields.setdefault(name.strip(), value.strip())
+    return fields
+
+
+def _kib(value: str | None) -> int:
+    return int(value.split()[0]) * 1024 if value else 0
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isdigit() else None
+
+
+def _chosen(setting: str) -> str:
+    """The word in brackets, as in ``always [madvise] never``."""
+    match = re.search(r"\[([^]]+)\]", setting)
+    return match[1] if match else "absent"
+
+
+def _sizes(directory: Path, file: str = "") -> tuple[int, ...]:
+    """The sizes of the directories ``hugepages-2048kB``, in bytes, those that have the file."""
+    found = (
+        re.fullmatch(r"hugepages-(\d+)kB", entry.name)
+        for entry in directory.glob("hugepages-*kB")
+        if (entry / file).exists()
+    )
+    return tuple(sorted(int(match[1]) << 10 for match in found if match))
+
+
+def _mthp_sizes(root: Path) -> tuple[int, ...]:
+    pmd_bytes = int(_read(root, f"{THP}/hpage_pmd_size") or 0)
+    return tuple(size for size in _sizes(root / THP, "enabled") if size < pmd_bytes)
+
+
+def _dev_shm_huge(root: Path) -> str:
+    """The option of the mount that is on top; the kernel leaves out its default, never."""
+    options = ""
+    for line in _read(root, "proc/self/mounts").splitlines():
+        _, place, kind, mounted_with, *_ = line.split()
+        if place == "/dev/shm" and kind == "tmpfs":
+            options = mounted_with
+    match = re.search(r"\bhuge=(\w+)", options)
+    return match[1] if match else "never"
+
+
+def _available_bytes(root: Path, available: int) -> int:
+    """What may still be allocated: the machine's free memory, or less under a cgroup's limit."""
+    for line in _read(root, "proc/self/cgroup").splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controllers == "":
+            files = ("memory.max", "memory.current")
+            base = root / "sys/fs/cgroup" / path.lstrip("/")
+        elif "memory" in controllers.split(","):
+            files = ("memory.limit_in_bytes", "memory.usage_in_bytes")
+            base = root / "sys/fs/cgroup/memory" / path.lstrip("/")
+        else:
+            continue
+        limit, used = (_number(_read(base, name)) for name in files)
+        if limit is not None and used is not None:
+            available = min(available, max(0, limit - used))
+    return available
+
+
+def _config_lines(root: Path) -> list[str]:
+    """The lines that set something, sorted; empty where the kernel does not show them."""
+    try:
+        text = gzip.decompress((root / "proc/config.gz").read_bytes()).decode()
+    except OSError:
+        text = _read(root, f"boot/config-{platform.release()}")
+    return sorted(line for line in text.splitlines() if line.startswith("CONFIG_"))
+
+
+def _config_hash(root: Path) -> str | None:
+    """Two equal configurations have one hash, and so have a kernel with the call and without it."""
+    lines = [line for line in _config_lines(root) if not line.startswith(f"{OWN_OPTION}=")]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest() if lines else None
+
+
+def _debug_options(root: Path) -> tuple[str, ...]:
+    on = {line.removesuffix("=y") for line in _config_lines(root)}
+    return tuple(name for name in DEBUG_OPTIONS if f"CONFIG_{name}" in on)
+
+
+def _guest(root: Path) -> dict[str, Any] | None:
+    try:
+        told = json.loads(_read(root, GUEST))
+    except ValueError:
+        return None
+    return told if isinstance(told, dict) else None
+
+
+def _virt(root: Path, cpu_flags: str) -> str:
+    """``none``, ``container``-less machine kinds as far as they show: the hypervisor's name.
+
+    ``emulated`` marks QEMU without hardware support: its CPU names itself so.
+    """
+    model = _fields(_read(root, "proc/cpuinfo")).get("model name", "")
+    if "TCG" in model:
+        return "emulated"
+    if "hypervisor" not in cpu_flags.split():
+        return "none"
+    product = " ".join(
+        _read(root, f"sys/class/dmi/id/{name}") for name in ("sys_vendor", "product_name")
+    ).lower()
+    known = ("qemu", "kvm", "firecracker", "vmware", "xen", "microsoft", "amazon", "google")
+    return next((name for name in known if name in product), "vm")

@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Which gate of the machine is behind an error, and the command that would open it."""
+
+import errno
+import os
+from dataclasses import dataclass
+
+from vmabench.machine.facts import THP, MachineFacts
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """``name`` says what is in the way, ``mend`` the command or step that would open it."""
+
+    name: str
+    mend: str
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.mend})" if self.mend else self.name
+
+
+#: calls that no permission on another process is asked for
+_UNASKED = ("userfaultfd", "vmsplice", "pipe2", "socketpair", "memfd_create", "shmget", "shmat")
+
+#: what a pipe is asked for, as in mech_stream.c
+PIPE_BYTES = 1 << 20
+
+_NO_DEVICE = (errno.ENOENT, errno.ENODEV, errno.ENXIO)
+
+#: for calls with a limit, or a way of failing, of their own: how the core's sentence begins,
+#: the error numbers, then the gate, in which {what} is the call as that sentence has it
+_SPECIAL = (
+    (
+        "pipe2",
+        (errno.ENFILE,),
+        "fs.pipe-user-pages-hard or fs.file-max forbids {what}",
+        "sysctl fs.pipe-user-pages-hard=0, or close pipes",
+    ),
+    (
+        "shmget",
+        (errno.EPERM,),
+        "the group vm.hugetlb_shm_group, or CAP_IPC_LOCK, is missing: without it no pool is"
+        " open to {what}",
+        "sysctl vm.hugetlb_shm_group=$(id -g)",
+    ),
+    (
+        "shmget",
+        (errno.EINVAL,),
+        "kernel.shmmax forbids {what}",
+        "sysctl kernel.shmmax=18446744073692774399",
+    ),
+    (
+        "shmget",
+        (errno.ENOSPC,),
+        "kernel.shmall or kernel.shmmni forbids {what}",
+        "sysctl kernel.shmall=18446744073692774399",
+    ),
+    (
+        "open /dev/xpmem",
+        _NO_DEVICE,
+        "there is no /dev/xpmem: the module is not loaded",
+        "modprobe xpmem",
+    ),
+    (
+        "open /dev/xpmem",
+        (errno.EACCES, errno.EPERM),
+        "/dev/xpmem may not be opened",
+        "chmod 666 /dev/xpmem",
+    ),
+    ("UFFDIO_MOVE", (errno.ENOSYS,), "the kernel lacks UFFDIO_MOVE", "needs Linux 6.8"),
+    (
+        "userfaultfd",
+        (errno.ENOSYS,),
+        "the kernel lacks userfaultfd",
+        "needs CONFIG_USERFAULTFD=y",
+    ),
+    (
+        "userfaultfd",
+        (errno.EPERM,),
+        "vm.unprivileged_userfaultfd is 0 and CAP_SYS_PTRACE is missing",
+        "sysctl vm.unprivileged_userfaultfd=1",
+    ),
+)
+
+
+def gate_of(error: int, detail: str, facts: MachineFacts, self_error: int) -> Gate:
+    """The gate behind an error of the core: its number, and its sentence, which names the call.
+
+    ``self_error`` is as in ``permission_gate``.
+    """
+    what = detail.partition(":")[0]
+    special = _pipe_gate(error, what, facts) or _special_gate(error, what, facts)
+    if special:
+        return special
+    if error in (errno.EPERM, errno.EACCES, errno.ENOSYS):
+        return permission_gate(error, facts, self_error, what)
+    return other_gate(error, detail)
+
+
+def _pipe_gate(error: int, what: str, facts: MachineFacts) -> Gate | None:
+    """The kernel says EPERM to a larger pipe for two reasons."""
+    if error != errno.EPERM or not what.startswith("fcntl(F_SETPIPE_SZ"):
+        return None
+    if facts.pipe_max_bytes < PIPE_BYTES:
+        return Gate(
+            "fs.pipe-max-size is below the 1M of the pipe and CAP_SYS_RESOURCE is missing",
+            f"sysctl fs.pipe-max-size={PIPE_BYTES}",
+        )
+    return Gate(
+        "fs.pipe-user-pages-soft or -hard leaves this user no pipe of 1M",
+        "sysctl fs.pipe-user-pages-soft=16384 fs.pipe-user-pages-hard=0, or close pipes",
+    )
+
+
+def _special_gate(error: int, what: str, facts: MachineFacts) -> Gate | None:
+    if what in _UNASKED and error in (errno.EPERM, errno.ENOSYS) and facts.seccomp == 2:
+        return Gate(
+            f"a seccomp filter refuses {what} ({errno.errorcode[error]})",
+            "run outside the sandbox, or allow the call in its seccomp profile",
+        )
+    if error == errno.ENOMEM and facts.overcommit == 2:
+        return Gate(
+            f"vm.overcommit_memory is 2 and its limit is reached: {what}",
+            "sysctl vm.overcommit_memory=0, or raise vm.overcommit_ratio",
+        )
+    for call, errors, name, mend in _SPECIAL:
+        if what.startswith(call) and error in errors:
+            return Gate(name.format(what=what), mend)
+    return None
+
+
+def permission_gate(error: int, facts: MachineFacts, self_error: int, what: str) -> Gate:
+    """The gate behind a call on another process that was refused or is not there.
+
+    ``self_error`` is what process_vm_readv() of the caller itself gave: no permission rule
+    forbids that, so if it fails too, the call is missing or a filter takes it away.
+    """
+    if self_error and facts.seccomp == 2:
+        gate = Gate(
+            f"a seccomp filter refuses {what} ({errno.errorcode.get(self_error)})",
+            "run outside the sandbox, or allow the call in its seccomp profile",
+        )
+    elif self_error == errno.ENOSYS:
+        gate = Gate(f"{what}: ENOSYS, this kernel lacks it", "needs CONFIG_CROSS_MEMORY_ATTACH=y")
+    elif error == errno.ENOSYS:
+        gate = Gate(f"{what}: ENOSYS, this kernel does not have the call", "")
+    elif facts.yama == 3:
+        gate = Gate("yama: kernel.yama.ptrace_scope is 3", "reboot: 3 can't be lowered")
+    elif facts.yama == 2 and not facts.ptrace_capable:
+        gate = Gate(
+            "yama: kernel.yama.ptrace_scope is 2 and CAP_SYS_PTRACE is missing",
+            "sysctl kernel.yama.ptrace_scope=1, or run with CAP_SYS_PTRACE",
+        )
+    elif facts.seccomp == 2 and what != "process_vm_readv":
+        gate = Gate(
+            f"{what} gives {errno.errorcode.get(error, error)}: a seccomp filter refuses it, or the"
+            " other process belongs to another user or is not dumpable",
+            "run outside the sandbox, or allow the call in its seccomp profile",
+        )
+    else:
+        gate = Gate(
+            f"ptrace access: {what} gives {errno.errorcode.get(error, error)}; the other process "
+            "belongs to another user or is not dumpable",
+            "run as the user of the source process, or with CAP_SYS_PTRACE",
+        )
+    return gate
+
+
+def page_gate(facts: MachineFacts, memory: str, backed_pct: float) -> Gate:
+    """Why memory of that kind, a name as in the core, is not huge as it was to be."""
+    if facts.thp_bytes is None:
+        return Gate("the kernel has no THP", "needs CONFIG_TRANSPARENT_HUGEPAGE=y")
+    if memory == "shm" and facts.dev_shm_huge in ("never", "deny"):
+        return Gate(
+            f"/dev/shm is mounted with huge={facts.dev_shm_huge}",
+            "mount -o remount,huge=advise /dev/shm",
+        )
+    if memory in ("memfd", "sealed", "sysv") and facts.thp_shmem in ("never", "deny"):
+        return Gate(
+            f"shared memory: shmem_enabled is {facts.thp_shmem}",
+            f"echo advise > /{THP}/shmem_enabled",
+        )
+    if memory == "anon" and facts.thp == "never":
+        return Gate("THP is set to never", f"echo madvise > /{THP}/enabled")
+    return Gate(
+        f"only {backed_pct:.1f} % of the memory is backed by huge pages: memory is fragmented, "
+        "or THP is off for this process",
+        "echo 1 > /proc/sys/vm/compact_memory",
+    )
+
+
+def other_gate(error: int, detail: str) -> Gate:
+    """For errors that name themselves."""
+    mends = {
+        errno.ENOMEM: "free memory, or raise the limits (ulimit -v, memory cgroup)",
+        errno.EMFILE: "raise ulimit -n",
+        errno.ENOSPC: "free space in /dev/shm",
+    }
+    return Gate(detail or os.strerror(error), mends.get(error, ""))

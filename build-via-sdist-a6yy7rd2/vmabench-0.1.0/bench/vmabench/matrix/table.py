@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What Python says of each mechanism, once: the order of lists and legends, its way, its needs.
+
+Results of other machines and other versions are read without the C core, so these rows can't ask
+it. A test holds them against the table in C; a name that is not here is a stranger and comes last.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+#: ``clone`` copies page-table entries, ``copy`` moves bytes from one process to another, ``share``
+#: uses the source's pages where they are, ``own`` is what a process can do with mappings of its
+#: own, ``baseline`` is no way from one process to another
+Way = Literal["clone", "copy", "share", "own", "baseline"]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """``buffers`` of the case's size exist at once, the source's own included, before a write.
+
+    ``pool_buffers`` of it are taken from a pool at once, where what no case needs is given back:
+    those of the pair's source and destination, and one more of who works within the receiver.
+    ``unrenewed``: there is no source whose memory could be made anew in its place, or paged out.
+    ``in_object``: its data is in a shared object, which is dirty again when it is looked at.
+    ``unscattered`` is why there is no scenario ``scatter`` of it; empty where there is one.
+    """
+
+    name: str
+    way: Way
+    buffers: int
+    proxy: bool = False
+    pool_buffers: int = 2
+    unrenewed: bool = False
+    in_object: bool = False
+    unscattered: str = ""
+
+
+ROWS = (
+    Row("clone", "clone", 1),
+    Row("fork", "clone", 1, proxy=True, unscattered="fork() takes all mappings there are"),
+    Row("readv", "copy", 2),
+    Row("writev", "copy", 2),
+    Row("procmem-read", "copy", 2),
+    Row("procmem-write", "copy", 2),
+    Row(
+        "uffd-copy", "copy", 2,
+        unscattered="UFFDIO_COPY fills fresh memory alone, and scatter reuses its own",
+    ),
+    Row("pipe", "copy", 2),
+    Row("vmsplice", "copy", 2),
+    Row("vmsplice-gift", "copy", 2),
+    Row("socket", "copy", 2),
+    Row("socket-seqpacket", "copy", 2),
+    Row("memfd", "copy", 2, in_object=True),
+    Row("memfd-inplace", "share", 1, in_object=True),
+    # while new data is made, the object before it is still used
+    Row("memfd-private", "share", 2, pool_buffers=3, unrenewed=True),
+    Row(
+        "memfd-getfd", "share", 1, in_object=True,
+        unscattered="once the file is taken its mappings are those of memfd-inplace",
+    ),
+    Row("shm", "copy", 2, in_object=True),
+    Row("sysv", "copy", 2, unrenewed=True),
+    Row("xpmem", "share", 1, unrenewed=True),
+    Row("mremap", "own", 2, proxy=True, pool_buffers=3, unrenewed=True),
+    Row("mremap-dup", "own", 1, proxy=True, unrenewed=True, in_object=True),
+    Row("uffd-move", "own", 2, proxy=True, pool_buffers=3, unrenewed=True),
+    Row("memcpy", "baseline", 3, pool_buffers=3, unrenewed=True),
+    Row("null", "baseline", 1),
+)  # fmt: skip
+
+TABLE = {row.name: row for row in ROWS}
+
+
+def names_of(way: Way) -> tuple[str, ...]:
+    return tuple(row.name for row in ROWS if row.way == way)

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* What the two processes need to talk: a futex and a way to hand over a file. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "control.h"
+
+/* Set by the program of the source; in the receiver they stay empty. */
+struct vmb_control *vmb_control;
+struct vmb_region vmb_source_region = { .fd = -1, .remote_fd = -1, .shmid = -1 };
+
+/* Returns when the word changed, was woken, or ms have passed: the caller looks again. */
+void vmb_futex_wait(uint32_t *word, uint32_t while_value, unsigned int ms)
+{
+	struct timespec limit = { .tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000 };
+
+	syscall(SYS_futex, word, FUTEX_WAIT, while_value, &limit, NULL, 0);
+}
+
+void vmb_futex_wake(uint32_t *word)
+{
+	syscall(SYS_futex, word, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+}
+
+union fd_message {
+	char buffer[CMSG_SPACE(sizeof(int))];
+	struct cmsghdr align;
+};
+
+int vmb_fd_send(int socket, int fd)
+{
+	char byte = 0;
+	struct iovec data = { .iov_base = &byte, .iov_len = 1 };
+	union fd_message control = { .buffer = { 0 } };
+	struct msghdr message = {
+		.msg_iov = &data,
+		.msg_iovlen = 1,
+		.msg_control = control.buffer,
+		.msg_controllen = sizeof(control.buffer),
+	};
+	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+
+	header->cmsg_level = SOL_SOCKET;
+	header->cmsg_type = SCM_RIGHTS;
+	header->cmsg_len = CMSG_LEN(sizeof(fd));
+	memcpy(CMSG_DATA(header), &fd, sizeof(fd));
+	if (sendmsg(socket, &message, MSG_NOSIGNAL) != 1)
+		return vmb_fail(-errno, "sending the shared object");
+	return 0;
+}
+
+int vmb_fd_receive(int socket, int *ret)
+{
+	char byte;
+	struct iovec data = { .iov_base = &byte, .iov_len = 1 };
+	union fd_message control;
+	struct msghdr message = {
+		.msg_iov = &data,
+		.msg_iovlen = 1,
+		.msg_control = control.buffer,
+		.msg_controllen = sizeof(control.buffer),
+	};
+	struct cmsghdr *header;
+
+	/* Sent before the answer was: it is there or it never comes. */
+	if (recvmsg(socket, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT) != 1)
+		return vmb_fail(-errno, "receiving the shared object");
+	header = CMSG_FIRSTHDR(&message);
+	if (!header || header->cmsg_type != SCM_RIGHTS)
+		return vmb_fail(-EPROTO, "receiving the shared object");
+	memcpy(ret, CMSG_DATA(header), sizeof(*ret));
+	return 0;
+}

@@ -1,0 +1,420 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* The receiver's side of the pair: starts the source process and commands it. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "control.h"
+
+#define SLICE_MS	  50 /* how often a waiting receiver looks whether the source lives */
+#define FIRST_PATIENCE_MS 4000
+
+struct vmb_pair {
+	pid_t pid; /* 0 once it is known to be dead */
+	int death; /* its wait status then */
+	int socket;
+	unsigned int patience_ms;
+	uint32_t number; /* of the last request */
+	char *program;
+	int one_cpu; /* both sides have to take turns */
+	struct vmb_control *control;
+	struct vmb_region source;      /* addr is an address in the source process */
+	struct vmb_region destination; /* populated, shared by the transfer cases */
+	struct vmb_region local;       /* the source's bytes for the local baselines */
+};
+
+struct vmb_request *vmb_pair_request(struct vmb_pair *pair)
+{
+	return &pair->control->request;
+}
+
+const struct vmb_answer *vmb_pair_answer(const struct vmb_pair *pair)
+{
+	return &pair->control->answer;
+}
+
+const struct vmb_region *vmb_pair_source(const struct vmb_pair *pair)
+{
+	return &pair->source;
+}
+
+struct vmb_control *vmb_pair_control(struct vmb_pair *pair)
+{
+	return pair->control;
+}
+
+const char *vmb_pair_program(const struct vmb_pair *pair)
+{
+	return pair->program;
+}
+
+int vmb_pair_on_one_cpu(const struct vmb_pair *pair)
+{
+	return pair->one_cpu;
+}
+
+/* Counts on the two CPUs of the pair; in a receiver with CPUs of its own that is not to be. */
+int vmb_pair_watch_cpus(const struct vmb_pair *pair)
+{
+	const struct vmb_request *request = &pair->control->request;
+	const int cpus[] = { request->receiver_cpu, request->cpu };
+
+	return vmb_perf_watch(cpus, pair->one_cpu ? 1 : 2);
+}
+
+pid_t vmb_pair_pid(const struct vmb_pair *pair)
+{
+	return pair->pid;
+}
+
+/* How long a command may take before the source counts as hung. */
+void vmb_pair_set_patience(struct vmb_pair *pair, unsigned int ms)
+{
+	pair->patience_ms = ms;
+}
+
+uint64_t vmb_pair_patience_ns(const struct vmb_pair *pair)
+{
+	return pair->patience_ms * 1000000ull;
+}
+
+/* -ESRCH once the source process is dead, each time with how it died. */
+int vmb_pair_check(struct vmb_pair *pair)
+{
+	int status = pair->death;
+
+	if (pair->pid && waitpid(pair->pid, &status, WNOHANG) != pair->pid)
+		return 0;
+	pair->pid = 0;
+	pair->death = status;
+	if (WIFSIGNALED(status))
+		return vmb_fail(-ESRCH, "the source process was killed by signal %d (%s)",
+				WTERMSIG(status), strsignal(WTERMSIG(status)));
+	return vmb_fail(-ESRCH, "the source process ended with status %d", WEXITSTATUS(status));
+}
+
+static int wait_for_answer(struct vmb_pair *pair, uint32_t number)
+{
+	uint32_t *answers = &pair->control->answers, seen;
+	uint64_t give_up_ns = vmb_now_ns() + pair->patience_ms * 1000000ull;
+	int err;
+
+	while ((seen = __atomic_load_n(answers, __ATOMIC_ACQUIRE)) != number) {
+		vmb_futex_wait(answers, seen, SLICE_MS);
+		if (__atomic_load_n(answers, __ATOMIC_ACQUIRE) == number)
+			return 0;
+		err = vmb_pair_check(pair);
+		if (err)
+			return err;
+		if (vmb_now_ns() > give_up_ns) {
+			kill(pair->pid, SIGKILL);
+			return vmb_fail(-ETIMEDOUT, "the source process did not answer in %u ms",
+					pair->patience_ms);
+		}
+	}
+	return 0;
+}
+
+/* The request must be filled in. Each start needs its finish. */
+int vmb_pair_start(struct vmb_pair *pair, enum vmb_command command)
+{
+	struct vmb_control *control = pair->control;
+	int err;
+
+	err = vmb_pair_check(pair);
+	if (err)
+		return err;
+	control->request.command = command;
+	pair->number = __atomic_add_fetch(&control->requests, 1, __ATOMIC_RELEASE);
+	vmb_futex_wake(&control->requests);
+	return 0;
+}
+
+/* Waits for what was started; the answer holds what the source found. */
+int vmb_pair_finish(struct vmb_pair *pair)
+{
+	struct vmb_control *control = pair->control;
+	int err;
+
+	err = wait_for_answer(pair, pair->number);
+	if (err)
+		return err;
+	if (control->answer.err) /* the source's sentence has the reason already */
+		vmb_fail(0, "%s", control->answer.detail);
+	return control->answer.err;
+}
+
+/* Losing the other side, which is no reason of one's own. ECONNRESET: with messages waiting. */
+static int hung_up(int err)
+{
+	return err == -EPIPE || err == -ECONNRESET;
+}
+
+/*
+ * vmb_pair_finish() where both sides act at once and this one's part has ended
+ * with err. Where both failed, the one that did not merely lose the other has the
+ * reason.
+ */
+int vmb_pair_settle(struct vmb_pair *pair, int err)
+{
+	char reason[VMB_DETAIL_SIZE];
+	int source_err;
+
+	memcpy(reason, vmb_detail(), sizeof(reason));
+	source_err = vmb_pair_finish(pair);
+	if (!err || (hung_up(err) && source_err && !hung_up(source_err)))
+		return source_err;
+	vmb_fail(0, "%s", reason);
+	return err;
+}
+
+int vmb_pair_call(struct vmb_pair *pair, enum vmb_command command)
+{
+	int err = vmb_pair_start(pair, command);
+
+	return err ? err : vmb_pair_finish(pair);
+}
+
+uint64_t vmb_pair_started_ns(const struct vmb_pair *pair)
+{
+	return pair->control->started_ns;
+}
+
+/* For the hook setup; the source takes it with vmb_take_channel(). */
+int vmb_pair_send_fd(struct vmb_pair *pair, int fd)
+{
+	return vmb_fd_send(pair->socket, fd);
+}
+
+static int spawn(struct vmb_pair *pair, const char *program, int control_fd, int socket_fd)
+{
+	char *const argv[] = { (char *)program, NULL };
+	char *const envp[] = { NULL };
+	posix_spawn_file_actions_t actions;
+	int err;
+
+	posix_spawn_file_actions_init(&actions);
+	posix_spawn_file_actions_adddup2(&actions, control_fd, VMB_CONTROL_FD);
+	posix_spawn_file_actions_adddup2(&actions, socket_fd, VMB_SOCKET_FD);
+	err = posix_spawn(&pair->pid, program, &actions, NULL, argv, envp);
+	posix_spawn_file_actions_destroy(&actions);
+	if (err) {
+		pair->pid = 0;
+		return vmb_fail(-err, "starting %s", program);
+	}
+	return 0;
+}
+
+/* Moves fd out of the way of the numbers that the source expects. */
+static int raise_fd(int fd)
+{
+	int raised = fcntl(fd, F_DUPFD_CLOEXEC, VMB_SOCKET_FD + 1);
+
+	close(fd);
+	return raised;
+}
+
+static int connect_source(struct vmb_pair *pair, const char *program)
+{
+	int control_fd, sockets[2], err;
+
+	control_fd = raise_fd(memfd_create("vmabench-control", MFD_CLOEXEC));
+	if (control_fd < 0 || ftruncate(control_fd, sizeof(*pair->control)))
+		return vmb_fail(-errno, "making the control page");
+	pair->control = mmap(NULL, sizeof(*pair->control), PROT_READ | PROT_WRITE, MAP_SHARED,
+			     control_fd, 0);
+	if (pair->control == MAP_FAILED) {
+		pair->control = NULL;
+		return vmb_fail(-errno, "mapping the control page");
+	}
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets))
+		return vmb_fail(-errno, "making the socket pair");
+	pair->socket = raise_fd(sockets[0]);
+	sockets[1] = raise_fd(sockets[1]);
+	err = spawn(pair, program, control_fd, sockets[1]);
+	close(sockets[1]);
+	close(control_fd);
+	return err;
+}
+
+/* A worker must not outlive the run that it belongs to. */
+int vmb_follow_parent(int parent)
+{
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL))
+		return vmb_fail(-errno, "prctl(PR_SET_PDEATHSIG)");
+	if (getppid() != parent) /* it died before */
+		return vmb_fail(-ESRCH, "the parent of this process is gone");
+	return 0;
+}
+
+/* What this process might run on before it was pinned; forked children inherit it. */
+static cpu_set_t allowed;
+
+static void note_allowed(void)
+{
+	if (!CPU_COUNT(&allowed) && sched_getaffinity(0, sizeof(allowed), &allowed))
+		CPU_SET(0, &allowed);
+}
+
+/* The CPUs in turn, from the first again behind the last. */
+int vmb_cpu_at(unsigned int index)
+{
+	int cpu = 0;
+
+	note_allowed();
+	index %= (unsigned int)CPU_COUNT(&allowed);
+	for (;; cpu++)
+		if (CPU_ISSET((size_t)cpu, &allowed) && !index--)
+			return cpu;
+}
+
+unsigned int vmb_cpu_count(void)
+{
+	note_allowed();
+	return (unsigned int)CPU_COUNT(&allowed);
+}
+
+int vmb_pin(int cpu)
+{
+	cpu_set_t set;
+
+	note_allowed();
+	CPU_ZERO(&set);
+	CPU_SET((size_t)cpu, &set);
+	if (sched_setaffinity(0, sizeof(set), &set))
+		return vmb_fail(-errno, "pinning to CPU %d", cpu);
+	return 0;
+}
+
+/* NULL and a detail on failure. Each side pins itself to the CPU it is given. */
+struct vmb_pair *vmb_pair_open(const char *program, int source_cpu, int receiver_cpu)
+{
+	struct vmb_pair *pair = calloc(1, sizeof(*pair));
+
+	if (!pair)
+		return NULL;
+	pair->socket = -1;
+	pair->source = pair->destination = pair->local = VMB_NO_REGION;
+	pair->patience_ms = FIRST_PATIENCE_MS;
+	pair->one_cpu = source_cpu == receiver_cpu;
+	pair->program = strdup(program);
+	if (vmb_pin(receiver_cpu) || connect_source(pair, program))
+		goto fail;
+	/* yama 1 lets descendants of the tracer be read: the source needs our word. */
+	prctl(PR_SET_PTRACER, pair->pid, 0, 0, 0);
+	pair->control->request.cpu = source_cpu;
+	pair->control->request.receiver_cpu = receiver_cpu;
+	pair->control->request.receiver = getpid();
+	if (vmb_pair_call(pair, VMB_CMD_START))
+		goto fail;
+	return pair;
+fail:
+	vmb_pair_close(pair);
+	return NULL;
+}
+
+/* Ends the source whatever state it is in. */
+void vmb_pair_close(struct vmb_pair *pair)
+{
+	if (!pair)
+		return;
+	vmb_region_unmap(&pair->destination);
+	vmb_region_unmap(&pair->local);
+	if (pair->source.fd >= 0)
+		close(pair->source.fd);
+	if (pair->pid && !vmb_pair_check(pair)) {
+		kill(pair->pid, SIGKILL);
+		waitpid(pair->pid, NULL, 0);
+	}
+	if (pair->socket >= 0)
+		close(pair->socket);
+	if (pair->control)
+		munmap(pair->control, sizeof(*pair->control));
+	free(pair->program);
+	free(pair);
+}
+
+/*
+ * Makes and populates the memory that the cases of this pair transfer: of wanted
+ * count memory, page, hugetlb, unadvised and size. The receiver's own memory is
+ * advised as the source's is.
+ */
+int vmb_pair_source_make(struct vmb_pair *pair, const struct vmb_region *wanted,
+			 struct vmb_proof *ret)
+{
+	struct vmb_request *request = &pair->control->request;
+	int err;
+
+	request->memory = wanted->memory;
+	request->page = wanted->page;
+	request->hugetlb = (uint32_t)wanted->hugetlb;
+	request->unadvised = (uint32_t)wanted->unadvised;
+	request->size = wanted->size;
+	vmb_advise(wanted->unadvised);
+	err = vmb_pair_call(pair, VMB_CMD_MAP);
+	if (err)
+		return err;
+	pair->source = *wanted;
+	pair->source.addr = (char *)(uintptr_t)pair->control->answer.addr;
+	pair->source.fd = -1;
+	pair->source.remote_fd = pair->control->answer.fd;
+	pair->source.shmid = pair->control->answer.shmid;
+	*ret = pair->control->answer.proof;
+	return vmb_pair_renew_object(pair);
+}
+
+/* Takes the shared object of the source that comes with new memory or new data. */
+int vmb_pair_renew_object(struct vmb_pair *pair)
+{
+	if (pair->control->answer.fd < 0)
+		return 0;
+	if (pair->source.fd >= 0)
+		close(pair->source.fd);
+	pair->source.fd = -1;
+	pair->source.remote_fd = pair->control->answer.fd;
+	return vmb_fd_receive(pair->socket, &pair->source.fd);
+}
+
+static struct vmb_region *populated(struct vmb_pair *pair, struct vmb_region *region)
+{
+	struct vmb_region wanted = pair->source;
+
+	if (region->addr)
+		return region;
+	wanted.memory = VMB_ANON;
+	if (vmb_region_map(&wanted, region))
+		return NULL;
+	vmb_pattern_fill(region->addr, region->size, 0, 0);
+	return region;
+}
+
+/* Made when the first case needs it; NULL and a detail when that fails. */
+struct vmb_region *vmb_pair_destination(struct vmb_pair *pair)
+{
+	return populated(pair, &pair->destination);
+}
+
+struct vmb_region *vmb_pair_local(struct vmb_pair *pair)
+{
+	return populated(pair, &pair->local);
+}
+
+void vmb_pair_drop_destination(struct vmb_pair *pair)
+{
+	vmb_region_unmap(&pair->destination);
+}
+
+void vmb_pair_drop_local(struct vmb_pair *pair)
+{
+	vmb_region_unmap(&pair->local);
+}

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""One report of several results: a machine, a guest on it, and the guest's path lengths."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from vmabench.analysis import levels
+from vmabench.analysis.distortion import BASELINE, distortion
+from vmabench.analysis.frame import tidy
+from vmabench.atomic import replacing
+from vmabench.report.build import TEXT, Report, make_folder, quiet_matplotlib
+from vmabench.report.claims import claims_report
+from vmabench.report.layout import layout
+from vmabench.report.words import label, three_digits
+from vmabench.store.format import Result
+from vmabench.units import format_size
+
+CLAIMS, OVERVIEW = "claims.txt", "overview.svg"
+
+_RULE = "=" * 72
+
+_NOTES = """\
+real | emulated: how long the mechanism takes as a share of readv, on the machine itself and in
+the emulated guest; the figure after it is the second over the first. Where it is far from 1, what
+the guest says of that mechanism against readv holds in direction at best."""
+
+
+def joint_report(results: Sequence[Result]) -> str:
+    """The reports one after the other, and how far emulation distorts what it shows."""
+    return f"\n{_RULE}\n\n".join(joint_parts(results))
+
+
+def write_joint(results: Sequence[Result], directory: Path | str) -> list[Path]:
+    """Write what several results say together: the text, the claims, and the overview of times.
+
+    Returns the paths. The same results give the same bytes. Raises MachineError, and UsageError
+    where no result has what the overview shows.
+    """
+    base = make_folder(Path(directory))
+    timed = [one for one in results if one.header.get("clock") != "instructions"]
+    for name, text in ((TEXT, joint_report(results)), (CLAIMS, claims_report(timed))):
+        with replacing(base / name) as unfinished:
+            unfinished.write_text(text, encoding="utf-8")
+    with quiet_matplotlib():
+        from vmabench.report.canvas import save  # half a second
+        from vmabench.report.overview import overview_figure
+
+        save(overview_figure(timed), base / OVERVIEW)
+    return [base / name for name in (TEXT, CLAIMS, OVERVIEW)]
+
+
+def joint_parts(results: Sequence[Result]) -> list[str]:
+    """The report of each result, and then what they say together."""
+    parts = [Report(result).text(brief=True) for result in results]
+    timed = [result for result in results if result.header.get("clock") != "instructions"]
+    real = [result for result in timed if result.header.get("virt") != "emulated"]
+    emulated = [result for result in timed if result.header.get("virt") == "emulated"]
+    if real and emulated:
+        parts.append(distortion_text(distortion(tidy(real[0]), tidy(emulated[0]))))
+    return parts
+
+
+def distortion_text(found: pd.DataFrame) -> str:
+    """The table of both ratios, for the bare operation, and the range of their quotient."""
+    bare = found[(found["scenario"] == "transfer") & (found["phase"] == "total")]
+    title = "How far emulation distorts: stock mechanisms, on this machine and in the guest"
+    if bare.empty:
+        return f"{title}\n\nNo case was measured on both.\n"
+    quotient = bare["distortion"].to_numpy(dtype=float)
+    low, middle, high = np.percentile(quotient, [10, 50, 90])
+    summary = (
+        f"{len(bare)} ratios to {BASELINE}: the middle one is {three_digits(middle)} times the"
+        f" real one, four of five lie\nbetween {three_digits(low)} and {three_digits(high)} times."
+    )
+    return "\n\n".join([title, summary, *_tables(bare), _NOTES]) + "\n"
+
+
+def _tables(bare: pd.DataFrame) -> Iterator[str]:
+    for page, rows in bare.groupby("page", observed=True):
+        present = set(rows["mechanism"].astype(str))
+        names = [name for name in levels.MECHANISMS if name in present]
+        cells = {
+            (size, str(name)): f"{three_digits(real)} | {three_digits(there)} ({quotient:.2f})"
+            for size, name, real, there, quotient in zip(
+                rows["size_bytes"],
+                rows["mechanism"],
+                rows["real"],
+                rows["emulated"],
+                rows["distortion"],
+                strict=True,
+            )
+        }
+        lines = [
+            [format_size(int(size)), *(cells.get((size, name), "-") for name in names)]
+            for size in sorted(rows["size_bytes"].unique())
+        ]
+        head = f"transfer, {page} pages: real | emulated (quotient)"
+        yield f"{head}\n{layout(['size', *map(label, names)], lines)}"

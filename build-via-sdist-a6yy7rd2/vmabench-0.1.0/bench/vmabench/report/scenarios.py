@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Tables of the scenarios whose answer is more than the time of one operation."""
+
+import math
+from collections.abc import Iterator
+from typing import Any, cast
+
+import pandas as pd
+
+from vmabench.analysis import latency, levels
+from vmabench.analysis.contention import scaling
+from vmabench.analysis.snapshots import stalls
+from vmabench.report.layout import layout
+from vmabench.report.words import label, three_digits
+from vmabench.store.format import Result
+from vmabench.units import format_size, format_time
+
+#: they are left out of the tables of times
+OWN_TABLES = ("pingpong", "contention", "snapshot")
+
+Row = dict[str, Any]
+
+#: name in the text -> column
+PERCENTILES = {"p50": "p50_ns", "p99": "p99_ns", "p99.9": "p999_ns", "max": "max_ns"}
+
+_OF_GAPS = """\
+taken: until the receiver had it. gap: from the end of one write of the source to that of the next.
+copies: what its writes took beyond plain ones, all together. torn: pages that are not of one
+moment; a case whose pages may not be has failed."""
+
+
+def scenario_tables(result: Result, frame: pd.DataFrame) -> Iterator[str]:
+    yield from pingpong_tables(result)
+    yield from contention_tables(frame)
+    yield from snapshot_tables(result, frame)
+
+
+def pingpong_tables(result: Result) -> Iterator[str]:
+    """A table for each size: mechanism and way to wait down, percentiles of round trips across."""
+    summary = latency.summarise(result)
+    if summary.empty:
+        return
+    for key, rows in of_scenario(summary, "pingpong").groupby(["page", "size_bytes"]):
+        page, size = cast(tuple[str, int], key)
+        lines = [
+            [row_words(row), *(_time(row[column]) for column in PERCENTILES.values())]
+            for row in _dicts(rows)
+        ]
+        count = int(rows["count"].min())
+        head = (
+            f"pingpong, {page} pages, {format_size(int(size))} there and back: {count} round trips"
+            " or more; median of the rounds, max of all"
+        )
+        yield f"{head}\n{layout(['mechanism', *PERCENTILES], lines)}"
+
+
+def contention_tables(frame: pd.DataFrame) -> Iterator[str]:
+    """A table for each size: mechanisms down, who works at once across."""
+    summary = scaling(frame)
+    if summary.empty:
+        return
+    for key, rows in summary.groupby(["page", "size_bytes"], observed=True):
+        page, size = cast(tuple[str, int], key)
+        cells = {(row["mechanism"], _crowd(row)): _together(row) for row in _dicts(rows)}
+        crowds = sorted({crowd for _, crowd in cells}, key=_crowd_order)
+        names = levels.with_strangers(levels.MECHANISMS, {name for name, _ in cells})
+        lines = [
+            [label(name), *(cells.get((name, crowd), "-") for crowd in crowds)]
+            for name in names
+            if any((name, crowd) in cells for crowd in crowds)
+        ]
+        head = (
+            f"contention, {page} pages, {format_size(int(size))}: GB/s of all together, times what"
+            " one alone reaches (slowest of them)"
+        )
+        yield f"{head}\n{layout(['mechanism', *crowds], lines)}"
+
+
+def snapshot_tables(result: Result, frame: pd.DataFrame) -> Iterator[str]:
+    """A table for each size and rate of writing."""
+    summary = stalls(result, frame)
+    if summary.empty:
+        return
+    header = [
+        "mechanism",
+        "taken",
+        "longest gap",
+        "gap p50",
+        "gap p99.9",
+        "copies",
+        "faults",
+        "torn",
+    ]
+    groups = summary.groupby(["page", "size_bytes", "rate"], observed=True)
+    for key, rows in groups:
+        page, size, rate = cast(tuple[str, int, str], key)
+        lines = [
+            [
+                label(str(row["mechanism"])),
+                *(_time(row[name]) for name in ("time_ns", "stall_ns", "p50_ns", "p999_ns")),
+                _time(row["cow_ns"]),
+                f"{row['writer_faults']:.0f}",
+                "-" if math.isnan(row["torn_pct"]) else f"{row['torn_pct']:.1f} %",
+            ]
+            for row in _dicts(rows.sort_values("mechanism"))
+        ]
+        head = f"snapshot, {page} pages, {format_size(int(size))}, the source writes {rate} pages/s"
+        yield f"{head}\n{layout(header, lines)}\n{_OF_GAPS}"
+
+
+def of_scenario(summary: pd.DataFrame, scenario: str) -> pd.DataFrame:
+    """Its rows of ``analysis.latency.summarise``, in the order of the levels."""
+    rows = summary[summary["scenario"] == scenario].copy()
+    for name, order in (("mechanism", levels.MECHANISMS), ("wait", levels.WAITS)):
+        known = levels.with_strangers(order, rows[name])
+        rows[name] = pd.Categorical(rows[name], categories=known, ordered=True)
+    return rows.sort_values(["page", "size_bytes", "mechanism", "wait"])
+
+
+def row_words(row: dict[Any, Any]) -> str:
+    """A mechanism, and how its sides wait: ``readv, futex``."""
+    return f"{label(str(row['mechanism']))}, {row['wait']}"
+
+
+def _crowd(row: Row) -> str:
+    for kind in ("receivers", "pairs"):
+        if row[kind] > 1:
+            return f"{row[kind]} {kind}"
+    return "alone"
+
+
+def _crowd_order(crowd: str) -> tuple[str, int]:
+    count, _, kind = crowd.partition(" ")
+    return ("", 0) if crowd == "alone" else ({"receivers": "a"}.get(kind, "b"), int(count))
+
+
+def _together(row: Row) -> str:
+    if "bytes_per_s" not in row or math.isnan(row["bytes_per_s"]):
+        return "-"
+    text = three_digits(row["bytes_per_s"] / 1e9)
+    if _crowd(row) == "alone":
+        return text
+    times = "" if math.isnan(row["speedup"]) else f" x{row['speedup']:.2f}"
+    waited = row["lock_wait_ns"]
+    waits = "" if math.isnan(waited) else f", {_time(waited)} in locks"
+    return f"{text}{times} ({three_digits(row['slowest_bytes_per_s'] / 1e9)}{waits})"
+
+
+def _time(time_ns: float) -> str:
+    return "-" if math.isnan(time_ns) else format_time(time_ns).replace(" ", "")
+
+
+def _dicts(rows: pd.DataFrame) -> list[Row]:
+    return cast(list[Row], rows.to_dict("records"))

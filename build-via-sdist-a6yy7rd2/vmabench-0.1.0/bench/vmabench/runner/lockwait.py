@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What the receivers of ``contention`` wait for the mmap_lock: traced, so not in a timed value."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import asdict
+from functools import cache
+from pathlib import Path
+
+from vmabench.errors import NativeError
+from vmabench.machine.ledger import Undoing
+from vmabench.machine.tracing import LockTrace, has_events, mounted, remove_stale
+from vmabench.mechanisms import OpenCase, open_tracefs
+
+
+@cache
+def tracefs() -> Path | None:
+    """Its root: where it is mounted, or else a mount of this process's own; None without it."""
+    root = mounted()
+    if root is None:
+        with contextlib.suppress(NativeError):
+            own = Path(f"/proc/self/fd/{open_tracefs()}")
+            root = own if has_events(own) else None
+    return root
+
+
+class TraceInstances(Undoing):
+    """What was traced with; a context manager that removes what runs that are gone have left."""
+
+    def restore(self) -> list[str]:
+        root = tracefs()
+        return remove_stale(root) if root else []
+
+
+def lock_wait(opened: OpenCase, source_pid: int) -> dict[str, int]:
+    """``acquires``, ``wait_ns`` and ``longest_ns`` of one operation; empty where not permitted."""
+    root = tracefs()
+    receivers = [pid for pid in _family(os.getpid()) if pid not in (os.getpid(), source_pid)]
+    if root is None or not receivers:
+        return {}
+    try:
+        with LockTrace(root, os.getpid(), receivers) as trace:
+            opened.run(1, 1.0)
+            return asdict(trace.read())
+    except OSError:
+        return {}
+
+
+def _family(pid: int) -> Iterator[int]:
+    yield pid
+    with contextlib.suppress(OSError):
+        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+            yield from _family(int(child))

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What passes between the runner and its worker: one job in, one message a line out."""
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+Message = dict[str, Any]
+
+#: ``loops`` of a case that is to be calibrated
+CALIBRATE = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CaseJob:
+    """A case and how often it is measured: ``values`` values of ``loops`` operations each.
+
+    ``op_ns`` is what one operation takes, roughly (0: not known yet). Without values the case
+    is only verified.
+    """
+
+    case: str
+    values: int
+    loops: int = CALIBRATE
+    op_ns: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Cases that share one source: the same kind of memory, page, size and setting of THP.
+
+    The rivals of one comparison run next to each other, on the same pages. ``apart`` is the
+    scenario, where its cases share nothing with others; ``swap`` the device that is on meanwhile.
+    """
+
+    memory: str
+    page: str
+    size_bytes: int
+    cases: tuple[CaseJob, ...]
+    thp: str = ""
+    apart: str = ""
+    swap: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """All that a worker does in its life: one round.
+
+    ``group`` is the memory cgroup of the run, empty where there is none, of ``group_version``.
+    Without ``counters`` none is read beside the values.
+    ``delays_ns``: a case and what is injected into each of its operations, to test the tool.
+    """
+
+    parent: int
+    seed: int
+    generation: int
+    source_cpu: int
+    receiver_cpu: int
+    blocks: tuple[Block, ...]
+    delays_ns: tuple[tuple[str, int], ...] = ()
+    group: str = ""
+    group_version: int = 0
+    counters: bool = True
+
+    def delay_ns(self, case: str) -> int:
+        return dict(self.delays_ns).get(case, 0)
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        data = json.loads(text)
+        blocks = [
+            Block(**{**block, "cases": tuple(CaseJob(**case) for case in block["cases"])})
+            for block in data.pop("blocks")
+        ]
+        delays = tuple((case, ns) for case, ns in data.pop("delays_ns"))
+        return cls(**data, blocks=tuple(blocks), delays_ns=delays)

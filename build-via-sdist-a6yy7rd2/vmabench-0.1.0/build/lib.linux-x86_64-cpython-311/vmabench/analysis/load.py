@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""``vmabench.load``: results as a frame, for notebooks."""
+
+from pathlib import Path
+
+import pandas as pd
+from pandas.api.types import union_categoricals
+
+from vmabench.analysis import levels
+from vmabench.analysis.frame import COLUMNS, tidy
+from vmabench.analysis.stats import judged, with_unstable
+from vmabench.errors import UsageError
+from vmabench.store.reader import read, refuse_injected
+
+
+def load(*directories: Path | str) -> pd.DataFrame:
+    """The tidy frame of one or more result directories: a row for each value and phase.
+
+    The columns are those of ``vmabench export --format csv``, with their types: sizes, shares and
+    counts are integers that may be missing, times are floats, names are categories in the order of
+    the reports. A case that could not run is a row with its reason and no time. Values of cases
+    that are unstable have that outcome.
+
+    >>> import vmabench
+    >>> frame = vmabench.load(directory)  # as in vmabench.load("results/latest")
+    >>> frame[["size_bytes", "time_ns", "outcome"]].dtypes.astype(str).to_dict()
+    {'size_bytes': 'Int64', 'time_ns': 'Float64', 'outcome': 'category'}
+
+    How long one operation of each mechanism takes at 1M, in microseconds, the median over rounds:
+
+    >>> bare = frame.query("scenario == 'transfer' and page == '4K' and size_bytes == 1048576")
+    >>> rounds = bare.groupby(["mechanism", "process"], observed=True)["time_ns"].median()
+    >>> (rounds.groupby("mechanism", observed=True).median() / 1000).round(-1)
+    mechanism
+    fork      30.0
+    readv    140.0
+    Name: time_ns, dtype: Float64
+
+    What could not run, and why:
+
+    >>> lost = frame[frame["outcome"] == "skipped"]
+    >>> lost[["mechanism", "reason"]].drop_duplicates().to_dict("records")
+    [{'mechanism': 'clone', 'reason': 'the kernel has no clone (ENOSYS)'}]
+
+    The statistics of the reports take the same frame:
+
+    >>> from vmabench.analysis.stats import summarize
+    >>> summary = summarize(frame)
+    >>> bool((summary["lo_ns"] <= summary["median_ns"]).sum() > 10)
+    True
+
+    Several results are one frame; the columns ``kernel`` and ``virt`` keep them apart:
+
+    >>> len(vmabench.load(directory, directory)) == 2 * len(frame)
+    True
+
+    Raises UsageError where a directory holds no result, and for times beside counts of
+    instructions.
+    """
+    if not directories:
+        raise UsageError("no directory: load takes result directories, as results/latest")
+    frames = [_one(directory) for directory in directories]
+    if len({bool(frame["instructions"].notna().any()) for frame in frames}) > 1:
+        raise UsageError("times and counts of instructions do not go into one frame")
+    return frames[0] if len(frames) == 1 else _together(frames)
+
+
+def _one(directory: Path | str) -> pd.DataFrame:
+    result = read(directory)
+    refuse_injected(result)
+    counted = result.header.get("clock") == "instructions"
+    return tidy(result) if counted else with_unstable(*judged(result))
+
+
+def _together(frames: list[pd.DataFrame]) -> pd.DataFrame:
+    """The frames one below the other; categories have the levels of all, in their order."""
+    columns: dict[str, object] = {}
+    for name, dtype in COLUMNS.items():
+        parts = [frame[name] for frame in frames]
+        if dtype != "category":
+            columns[name] = pd.concat(parts, ignore_index=True)
+            continue
+        ordered = bool(parts[0].cat.ordered)
+        merged = union_categoricals([part.cat.as_unordered() for part in parts])
+        if name == "page":
+            merged = merged.set_categories(levels.page_order(merged.categories))
+        columns[name] = merged.as_ordered() if ordered else merged
+    return pd.DataFrame(columns, columns=list(COLUMNS))

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What a mechanism costs, in three constants: a call, a page-table entry, a KiB.
+
+``time = call + entry * entries + kib * size``, all three not negative. On pages of one size the
+entries are proportional to the bytes and no fit could tell them apart, so the constants of a
+mechanism come from base pages and the pages that a PMD entry maps together; where only one of them
+was measured, ``entry_ns`` is not known and ``kib_ns`` holds the entries' share. That takes an entry
+for the same work on both levels; where it is not, the residuals show it. Relative errors
+are minimised, since times span six decades, with the weights of Huber, so that a size at which a
+cache ends bends the line but little. Where the residuals are large, there is no such line.
+"""
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import nnls
+
+from vmabench.analysis.intervals import Floats
+from vmabench.units import parse_size
+
+#: what is fitted together: all pages of one kind of operation
+GROUP = ("mechanism", "scenario", "touch_mode", "touch_pct", "touch_order", "phase")
+
+COLUMNS = (*GROUP, "call_ns", "entry_ns", "kib_ns", "points", "residual_pct", "worst_pct",
+           "worst_case")  # fmt: skip
+
+#: with fewer sizes three constants would fit anything
+FEWEST_POINTS = 5
+_ROUNDS = 30
+_HUBER = 1.345  # times the spread of the residuals: 95 % as good as least squares without outliers
+_SPREAD = 1.4826  # of a normal distribution, over its median absolute deviation
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """Constants in ns, and the relative residuals: what was measured over the line, less 1."""
+
+    call_ns: float
+    entry_ns: float
+    kib_ns: float
+    residuals: Floats
+
+
+def models(summary: pd.DataFrame) -> pd.DataFrame:
+    """One row for each group of the summary with enough sizes, in its order.
+
+    ``residual_pct`` is the median of the absolute residuals, ``worst_pct`` the largest one with
+    its sign, at ``worst_case``. Pages of pools and multi-size THP are left out: their entries are
+    of other kinds.
+    """
+    base = min((_plain_bytes(page) for page in summary["page"].dropna().unique()), default=0)
+    pages = {base, base**2 // 8} - {0}
+    timed = summary[(summary["median_ns"] > 0) & summary["page"].map(_plain_bytes).isin(pages)]
+    rows = []
+    for key, points in timed.groupby(list(GROUP), observed=True, dropna=False):
+        if len(points) < FEWEST_POINTS:
+            continue
+        sizes = points["size_bytes"].to_numpy(dtype=np.float64)
+        page_bytes = np.array([_plain_bytes(page) for page in points["page"]], dtype=np.float64)
+        found = fit(points["median_ns"].to_numpy(dtype=np.float64), sizes / page_bytes, sizes)
+        worst = int(np.argmax(np.abs(found.residuals)))
+        rows.append(
+            (
+                *key, found.call_ns, found.entry_ns, found.kib_ns, len(points),
+                100 * float(np.median(np.abs(found.residuals))),
+                100 * float(found.residuals[worst]), str(points["case_id"].iloc[worst]),
+            )
+        )  # fmt: skip
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def fit(times_ns: Floats, entries: Floats, sizes: Floats) -> Fit:
+    """The constants of one group; times are above 0."""
+    columns = [np.ones_like(times_ns), sizes / 1024]
+    page_sizes = np.unique(sizes / entries)
+    if len(page_sizes) > 1:
+        columns.append(entries)
+    design = np.column_stack(columns) / times_ns[:, np.newaxis]
+    weights = np.ones_like(times_ns)
+    constants = np.zeros(len(columns))
+    for _ in range(_ROUNDS):
+        root = np.sqrt(weights)
+        constants, _ = nnls(design * root[:, np.newaxis], root)
+        residuals = 1 - design @ constants
+        scale = max(_SPREAD * float(np.median(np.abs(residuals))), 1e-12)
+        weights = np.minimum(1, _HUBER * scale / np.maximum(np.abs(residuals), 1e-15))
+    entry_ns = float(constants[2]) if len(columns) > 2 else float("nan")
+    line = np.maximum(1 - residuals, 1e-12)
+    return Fit(float(constants[0]), entry_ns, float(constants[1]), 1 / line - 1)
+
+
+def _plain_bytes(page: str) -> int:
+    """The size of a page that is no pool's; 0 for one of a pool."""
+    return parse_size(page) if re.fullmatch(r"\d+[KMGT]?", page) else 0

@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""From values to medians with intervals. The process (round) is the sample.
+
+The values of one process are dependent, so they are summarised first, by their median; then the
+processes are compared. An interval is the 95 % interval of the median over processes, between
+order statistics (see intervals.py); with fewer than 5 processes there is none.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from vmabench.analysis.frame import AXES, CONDITIONS, tidy
+from vmabench.analysis.intervals import Floats, median_interval
+from vmabench.store.format import Result
+
+#: Where the interval is wider than this share of its median, the case is unstable. 0.30 is
+#: 15 % on each side: enough to tell one mechanism from another that takes 1.5 times as long,
+#: which is what the tables are read for, and within reach of 5 rounds on a shared machine.
+#: A plan that hunts for 2 % asks for less.
+TARGET_WIDTH = 0.30
+
+#: nothing is moved by it, so it has no throughput
+_MOVES_NOTHING = ("null",)
+
+SUMMARY_COLUMNS = (
+    "case_id", *AXES, "phase", "median_ns", "lo_ns", "hi_ns", "spread", "processes", "values",
+    "outcome", "reason", "note", "bytes_per_s", "lo_bytes_per_s", "hi_bytes_per_s",
+)  # fmt: skip
+
+#: what two mechanisms must have in common to be compared
+CELL = (*CONDITIONS, "size_bytes", "phase")
+
+_SORT = (*CONDITIONS, "size_bytes", "mechanism", "phase")
+
+
+class Judged(NamedTuple):
+    """The tidy frame of a result and the summary of it."""
+
+    frame: pd.DataFrame
+    summary: pd.DataFrame
+
+
+def judged(result: Result) -> Judged:
+    """Frame and summary of a result, judged by the target of its own plan."""
+    # 0 in a plan: too short for that judgement
+    target_width = float(result.plan.get("target_width", TARGET_WIDTH)) or math.inf
+    frame = tidy(result)
+    return Judged(frame, summarize(frame, target_width=target_width))
+
+
+def summarize(frame: pd.DataFrame, *, target_width: float = TARGET_WIDTH) -> pd.DataFrame:
+    """One row for each case and phase, in the fixed order of the levels, nothing dropped.
+
+    ``median_ns``, ``lo_ns`` and ``hi_ns`` are of one operation; ``lo`` and ``hi`` are NaN with
+    fewer than 5 processes. ``spread`` is the width of the interval over the median. ``outcome`` is
+    ``ok`` where at least one process is (``note`` says what became of the others), ``unstable``
+    where the spread is above ``target_width``, and else ``failed`` or ``skipped``. ``bytes_per_s``
+    is the size over the median, for the phases ``total`` and ``transfer``.
+    Raises ValueError for counts of instructions, which are not times.
+    """
+    if frame["instructions"].notna().any():
+        raise ValueError("instructions are no times: see analysis.instructions")
+    numbered = frame.assign(case=_case_numbers(frame))
+    summary = _numbers(numbered).join(_fates(numbered), how="outer")
+    summary["phase"] = summary["phase"].fillna("total")  # a case without values is one row
+    axes = numbered.drop_duplicates("case").set_index("case")[["case_id", *AXES]]
+    summary = summary.join(axes)
+    _judge(summary, target_width)
+    _add_rates(summary)
+    summary["phase"] = summary["phase"].astype(frame["phase"].dtype)
+    summary["outcome"] = summary["outcome"].astype(frame["outcome"].dtype)
+    summary = summary.sort_values(list(_SORT), kind="stable")
+    return summary[list(SUMMARY_COLUMNS)].reset_index(drop=True)
+
+
+def with_unstable(frame: pd.DataFrame, summary: pd.DataFrame) -> pd.DataFrame:
+    """The tidy frame with the summary's ``unstable`` as outcome and reason of the values."""
+    unstable = summary.loc[summary["outcome"] == "unstable", ["case_id", "phase", "reason"]]
+    reasons = unstable.set_index(["case_id", "phase"])["reason"]
+    rows = pd.MultiIndex.from_frame(frame[["case_id", "phase"]])
+    found = pd.Series(reasons.reindex(rows).to_numpy(), index=frame.index)
+    marked = frame.copy()
+    marked.loc[found.notna(), "outcome"] = "unstable"
+    marked.loc[found.notna(), "reason"] = found[found.notna()]
+    return marked
+
+
+def paired_ratio(frame: pd.DataFrame, mechanism: str, baseline: str) -> pd.DataFrame:
+    """How long ``mechanism`` takes as a share of ``baseline``: below 1 it is the faster one.
+
+    One row for each cell (scenario, page, touch, size, phase) that the frame has for any
+    mechanism, in the order of the levels. ``ratio`` is the median over processes of the ratio
+    within the process, ``lo`` and ``hi`` its interval, all NaN where no process has both; lo and
+    hi are NaN where fewer than 5 have. The inverse comparison gives exactly the inverse numbers.
+    """
+    logs = paired_logs(frame, mechanism, baseline)
+    median, lo, hi = median_interval(logs.to_numpy())
+    ratios = {"ratio": np.exp(median), "lo": np.exp(lo), "hi": np.exp(hi)}
+    counted = pd.DataFrame(ratios, logs.index).assign(processes=logs.notna().sum(axis=1))
+    return counted.reset_index()
+
+
+def paired_logs(frame: pd.DataFrame, mechanism: str, baseline: str) -> pd.DataFrame:
+    """The log of the time ratio within each process: rows by CELL, columns by process.
+
+    NaN where a process lacks one of the two, or one of them took no time. Logs, so that the
+    inverse comparison is the exact inverse.
+    """
+    samples = process_samples(frame)
+    logs: pd.DataFrame = samples.where(samples > 0).apply(np.log)
+    cells = pd.MultiIndex.from_frame(frame[list(CELL)].drop_duplicates().sort_values(list(CELL)))
+    left, right = (
+        _of_mechanism(logs, name).reindex(index=cells, columns=logs.columns)
+        for name in (mechanism, baseline)
+    )
+    return left - right
+
+
+def ratio_of_cases(
+    frame: pd.DataFrame, case_id: str, baseline_id: str, *, phase: str = "total"
+) -> tuple[float, float, float]:
+    """Ratio of two cases of one frame, lower and upper bound: as paired_ratio, across pages.
+
+    NaN where no process has both; the bounds are NaN where fewer than 5 have.
+    """
+    rows = frame[(frame["phase"] == phase) & frame["case_id"].isin([case_id, baseline_id])]
+    samples = _medians(rows, ["case_id"]).reindex([case_id, baseline_id])
+    both = np.log(samples.to_numpy(dtype=np.float64))
+    median, lo, hi = (float(np.exp(number[0])) for number in median_interval(both[:1] - both[1:]))
+    return median, lo, hi
+
+
+def process_samples(frame: pd.DataFrame) -> pd.DataFrame:
+    """The samples, as ns: a row for each mechanism and cell, a column for each process.
+
+    NaN where a process has no value. The frame must be of one kernel; raises
+    ValueError for a mixture, whose processes are not pairs.
+    """
+    for name in ("kernel", "virt"):
+        if frame[name].nunique() > 1:
+            raise ValueError(f"the frame holds several values of {name}: take one at a time")
+    return _medians(frame, ["mechanism", *CELL])
+
+
+def case_samples(frame: pd.DataFrame) -> tuple[list[str], Floats]:
+    """The cases of a frame of one phase, and for each a row of its samples in ns, NaN = none."""
+    medians = _medians(frame, ["case_id"])
+    return [str(name) for name in medians.index], medians.to_numpy(dtype=np.float64)
+
+
+def _of_mechanism(samples: pd.DataFrame, mechanism: str) -> pd.DataFrame:
+    mine = samples.index.get_level_values("mechanism") == mechanism
+    return samples[mine].droplevel("mechanism")
+
+
+def _medians(frame: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    """Medians of the values of each process: rows by ``keys``, columns by process."""
+    valued = frame.loc[frame["time_ns"].notna(), [*keys, "process", "time_ns"]]
+    valued = valued.astype({"time_ns": "float64"})
+    medians = valued.groupby([*keys, "process"], observed=True)["time_ns"].median()
+    return medians.unstack("process")
+
+
+def _case_numbers(frame: pd.DataFrame) -> pd.Series:
+    """The same number for all rows of a case, also where results of several runs are together."""
+    keys = ["kernel", "virt", "thp", "case_id"]
+    return frame.groupby(keys, observed=True, dropna=False).ngroup()
+
+
+def _numbers(numbered: pd.DataFrame) -> pd.DataFrame:
+    """Median, interval and counts of each case and phase with values; the index is the case."""
+    samples = _medians(numbered, ["case", "phase"])
+    median, lo, hi = median_interval(samples.to_numpy())
+    numbers = pd.DataFrame({"median_ns": median, "lo_ns": lo, "hi_ns": hi}, samples.index)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        numbers["spread"] = (hi - lo) / np.where(median > 0, median, np.nan)
+    numbers["processes"] = samples.notna().sum(axis=1)
+    valued = numbered[numbered["time_ns"].notna()]
+    numbers["values"] = valued.groupby(["case", "phase"], observed=True).size()
+    return numbers.reset_index("phase").astype({"phase": "object"})
+
+
+def _fates(numbered: pd.DataFrame) -> pd.DataFrame:
+    """What became of each case: the worst outcome but ok, its reason and in how many rounds."""
+    rows = []
+    for case, tries in numbered[numbered["time_ns"].isna()].groupby("case"):
+        outcome = "failed" if (tries["outcome"] == "failed").any() else "skipped"
+        reasons = tries.loc[tries["outcome"] == outcome, "reason"].value_counts()
+        rows.append((case, outcome, reasons.index[0], int(reasons.sum())))
+    fates = pd.DataFrame(rows, columns=["case", "bad_outcome", "bad_reason", "bad_rounds"])
+    rounds = numbered.groupby("case")["process"].nunique().rename("rounds")
+    return fates.set_index("case").join(rounds, how="outer")
+
+
+def _judge(summary: pd.DataFrame, target_width: float) -> None:
+    """Add ``outcome``, ``reason`` and ``note``."""
+    measured = summary["processes"].fillna(0) > 0
+    unstable = measured & (summary["spread"] > target_width)
+    summary["outcome"] = summary["bad_outcome"].where(~measured, "ok").mask(unstable, "unstable")
+    # astype: an empty column, of a run without values, would stay one of numbers
+    width = (summary["spread"] * 100).map("{:.0f}".format).astype("string")
+    too_wide = "the interval is " + width + f" % of the median, above {target_width * 100:.0f} %"
+    reason = summary["bad_reason"].astype("object").where(~measured)
+    summary["reason"] = reason.mask(unstable, too_wide).astype("string")
+    fates = zip(measured, summary["bad_rounds"], summary["rounds"], strict=True)
+    of_rounds = [
+        f"{bad:.0f} of {rounds:.0f} rounds " if ok and bad > 0 else pd.NA
+        for ok, bad, rounds in fates
+    ]
+    what = summary["bad_outcome"].astype("string") + ": " + summary["bad_reason"].astype("string")
+    summary["note"] = pd.Series(of_rounds, index=summary.index, dtype="string") + what
+    for name in ("processes", "values"):
+        summary[name] = summary[name].fillna(0).astype("Int64")
+
+
+def _add_rates(summary: pd.DataFrame) -> None:
+    """Add the columns of bytes_per_s; NaN where no bytes are moved, or in no time."""
+    moves = summary["phase"].isin(["total", "transfer"])
+    moves &= ~summary["mechanism"].isin(_MOVES_NOTHING)
+    size = summary["size_bytes"].astype("float64")
+    for name, time in (
+        ("bytes_per_s", "median"),
+        ("lo_bytes_per_s", "hi"),
+        ("hi_bytes_per_s", "lo"),
+    ):
+        time_ns = summary[f"{time}_ns"]
+        summary[name] = size / time_ns.where(moves & (time_ns > 0)) * 1e9

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""``vmabench report`` and ``vmabench export``: from the stored data alone."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from vmabench.commands.output import say
+from vmabench.errors import MachineError, UsageError
+from vmabench.store.format import Result
+from vmabench.store.reader import machine_facts, read, refuse_injected
+
+
+def report(args: argparse.Namespace) -> int:
+    results = [read(Path(directory)) for directory in args.directory]
+    text = _composed(results, args)
+    if args.output:
+        path = _new(Path(args.output))
+        try:
+            path.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise MachineError(f"can't write {path}: {error.strerror}") from error
+    else:
+        say(text.rstrip("\n"))
+    return 0
+
+
+def _composed(results: Sequence[Result], args: argparse.Namespace) -> str:
+    from vmabench.report.build import Report
+    from vmabench.report.joint import joint_report
+    from vmabench.report.letter import LETTERS, letter, side
+
+    if args.base and args.format not in LETTERS:
+        raise UsageError("--base goes with --format cover-letter and commit-message only")
+    if len(results) > 1:
+        if args.format != "text":
+            raise UsageError(f"--format {args.format} is of one result: give one directory")
+        return joint_report(results)
+    if args.format in LETTERS:
+        return letter(args.format, [side(results[0], args.base)])
+    if args.format in _MODELLED:
+        return _modelled(results[0], args.format)
+    made = Report(results[0])
+    return made.html() if args.format == "html" else made.text()
+
+
+_MODELLED = ("model", "constants", "ucx", "openmpi")
+
+
+def _modelled(result: Result, form: str) -> str:
+    """The model of a result, or what MPI stacks take of it."""
+    from vmabench.analysis.model import models
+    from vmabench.analysis.stats import judged
+    from vmabench.report.model import constants, model_text, open_mpi_text, ucx_text
+
+    refuse_injected(result)
+    if result.header.get("clock") == "instructions":
+        raise UsageError(f"--format {form} is of times, and this result counts instructions")
+    found = models(judged(result).summary)
+    if form == "model":
+        return model_text(found)
+    facts = machine_facts(result)
+    known = constants(found, int(facts.get("base_page_bytes", 4096)))
+    if form == "constants":
+        of = {name: facts.get(name) for name in ("cpu_model", "kernel", "virt")}
+        return json.dumps(of | known, indent=1) + "\n"
+    emulated = "# EMULATED: no setting for a real machine\n"
+    text = ucx_text(known) if form == "ucx" else open_mpi_text(known)
+    return (emulated if result.header.get("virt") == "emulated" else "") + text
+
+
+def export(args: argparse.Namespace) -> int:
+    if args.format == "csv":
+        return _export_csv(args)
+    return _export_pyperf(args)
+
+
+def _export_csv(args: argparse.Namespace) -> int:
+    from vmabench.analysis.frame import tidy, write_csv
+    from vmabench.analysis.stats import judged, with_unstable
+
+    if args.by:
+        raise UsageError("--by goes with --format pyperf only")
+    result = read(Path(args.directory))
+    refuse_injected(result)
+    counted = result.header.get("clock") == "instructions"
+    frame = tidy(result) if counted else with_unstable(*judged(result))
+    write_csv(frame, _new(Path(args.output)) if args.output else sys.stdout)
+    return 0
+
+
+def _export_pyperf(args: argparse.Namespace) -> int:
+    from vmabench.store.suite import build_suite, mechanisms_with_values, write_suite
+
+    result = read(Path(args.directory))
+    refuse_injected(result)
+    if args.by is None:
+        path = _new(Path(args.output or "vmabench.json.gz"))
+        write_suite(build_suite(result), path)
+        say(str(path))
+        return 0
+    folder = Path(args.output or ".")
+    for mechanism in mechanisms_with_values(result):
+        path = _new(folder / f"{mechanism}.json.gz")
+        folder.mkdir(parents=True, exist_ok=True)
+        write_suite(build_suite(result, by_mechanism=mechanism), path)
+        say(str(path))
+    return 0
+
+
+def _new(path: Path) -> Path:
+    if path.exists():
+        raise UsageError(f"{path} exists already: name another file with -o")
+    return path

@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Run the programs of the audit in guests, and say of each what it and the kernel's log said.
+
+A guest that is lost takes the program that ran in it with it, and nobody else: the rest goes on
+in a new one.
+"""
+
+import math
+import random
+import re
+import shlex
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from vmabench.errors import LostGuest
+from vmabench.guest import boot, cache, programs, tap
+from vmabench.guest.plan import Plan, Program, guests
+from vmabench.guest.splats import Splat, find
+
+BOOT_S = 300.0  # a debug kernel under emulation, on a busy machine
+_MARK = "vmabench-audit: program "
+_SPLIT = re.compile(rf"^.*{re.escape(_MARK)}(\S+)\n?", re.MULTILINE)
+_DONE = re.compile(r"^vmabench-audit: done (\d+) after (\d+) s\n?", re.MULTILINE)
+Report = Callable[["Verdict"], None]
+
+
+@dataclass(frozen=True)
+class Options:
+    """How much is run: ``minutes`` of soaking in all, None for the short form."""
+
+    names: tuple[str, ...] = ()
+    minutes: float | None = None
+    seed: int | None = None
+    accel: str = "auto"
+    most_s: float = math.inf  # no program runs longer, whatever its limit
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came of one program; ``lost`` says why its guest is, if it is."""
+
+    program: Program
+    report: tap.Report
+    splats: tuple[Splat, ...] = ()
+    seconds: float = 0.0
+    seed: int = 0
+    lost: str = ""
+    output: str = field(default="", repr=False)
+
+    @property
+    def good(self) -> bool:
+        """Whether it ran to its end, nothing failed, and the kernel said nothing."""
+        return self.report.good and not self.splats and not self.lost
+
+
+def run(kernel: cache.Kernel, plan: Plan, options: Options, say: Report) -> list[Verdict]:
+    """Run what is chosen of the plan; ``say`` is called with each verdict as it is known."""
+    chosen = plan.chosen(options.names, short=options.minutes is None)
+    seed = random.SystemRandom().randrange(1, 2**31) if options.seed is None else options.seed
+    verdicts: list[Verdict] = []
+    with tempfile.TemporaryDirectory(prefix="vmabench-audit-") as directory:
+        paths = programs.build(chosen, kernel, Path(directory))
+        for _, group in guests(chosen):
+            waiting = group
+            while waiting:
+                found = _one_guest(kernel, plan, waiting, paths, options, seed)
+                for verdict in found:
+                    say(verdict)
+                verdicts += found
+                waiting = waiting[len(found) :]
+    return verdicts
+
+
+def _one_guest(  # noqa: PLR0913, PLR0917 - what a guest is started with
+    kernel: cache.Kernel,
+    plan: Plan,
+    group: Sequence[Program],
+    paths: dict[str, Path],
+    options: Options,
+    seed: int,
+) -> list[Verdict]:
+    """The verdicts of a guest: of all of the group, or of those up to the one that killed it."""
+    limits = [
+        min(p.limit_s + plan.soak_s(p, options.minutes) * bool(p.minutes), options.most_s)
+        for p in group
+    ]
+    script = "".join(
+        _step(program, paths[program.name], limit, seed, plan.soak_s(program, options.minutes))
+        for program, limit in zip(group, limits, strict=True)
+    )
+    try:
+        outcome = boot.run(
+            ["sh", "-c", script],
+            kernel,
+            machine=plan.machines[group[0].machine],
+            accel=options.accel,
+            timeout=BOOT_S + sum(limits),
+        )
+    except LostGuest as lost:
+        return judge(group, lost.stdout, lost.log, seed, str(lost), lost.log_tail)
+    return judge(group, outcome.stdout, outcome.log, seed)
+
+
+def _step(program: Program, path: Path, limit_s: float, seed: int, soak_s: float) -> str:
+    """Shell: say in both logs what comes, run it, say that it has ended."""
+    line = shlex.join(program.command(path, seed, soak_s))
+    mark = shlex.quote(_MARK + program.name)
+    return (
+        f"echo {mark}; echo {mark} seed {seed} >/dev/kmsg; t=$(date +%s)\n"
+        f"timeout -k 10 {limit_s:.0f} {line} 2>&1; s=$?\n"
+        f'echo; echo "vmabench-audit: done $s after $(($(date +%s) - t)) s"\n'
+    )
+
+
+def judge(  # noqa: PLR0913, PLR0917 - all that a guest leaves
+    group: Sequence[Program],
+    stdout: str,
+    log: str,
+    seed: int,
+    lost: str = "",
+    log_tail: str = "",
+) -> list[Verdict]:
+    """A verdict for each program that was begun, or for the first one if none was."""
+    outputs, logs = _split(stdout), _split(log)
+    verdicts = []
+    for program in group:
+        output = outputs.get(program.name, "")
+        done = _DONE.search(output)
+        here = lost if not done else ""
+        verdicts.append(
+            Verdict(
+                program,
+                tap.parse(output),
+                tuple(find(logs.get(program.name, ""))),
+                float(done[2]) if done else 0.0,
+                seed,
+                f"{here}\n{log_tail}" if here else "",
+                output,
+            )
+        )
+        if here:
+            break
+    return verdicts
+
+
+def _split(text: str) -> dict[str, str]:
+    """Program -> what was printed while it ran; what came before the first belongs to it too."""
+    parts = _SPLIT.split(text)
+    found = dict(zip(parts[1::2], parts[2::2], strict=True))
+    if len(parts) > 1:
+        found[parts[1]] = parts[0] + found[parts[1]]
+    return found

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The programs that run in a guest: built out of tree, with the sources of its kernel at hand."""
+
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from vmabench.errors import KernelBuildError
+from vmabench.guest import cache, kbuild
+from vmabench.guest.plan import Program
+
+
+def compile_all(source: Path, names: Sequence[str], directory: Path) -> dict[str, Path]:
+    """``make`` the programs of a directory of kernel/; name -> path."""
+    trees = [tree for tree in cache.root().glob("tree-*") if tree.suffix != ".partial"]
+    if not trees:
+        raise KernelBuildError("no unpacked sources in the cache: build a kernel first")
+    paths = {name: directory / name for name in names}
+    command = ["make", "-C", str(source), f"KSRC={trees[0]}", f"OUTPUT={directory}"]
+    done = subprocess.run(
+        [*command, *map(str, paths.values())], capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        reason = kbuild.first_error(done.stdout + done.stderr)
+        raise KernelBuildError(f"the programs of {source.name}: {reason}")
+    return paths
+
+
+def build(wanted: Sequence[Program], kernel: cache.Kernel, directory: Path) -> dict[str, Path]:
+    """All programs of an audit in ``directory``, which the guest sees too; name -> path.
+
+    The debugger's types of the kernel lie beside them as ``types.o``.
+    """
+    found: dict[str, Path] = {}
+    for origin in ("selftests", "audit"):
+        source = kbuild.project_kernel() / origin
+        names = [program.name for program in wanted if program.origin == origin]
+        scripts = [name for name in names if (source / f"{name}.py").exists()]
+        for name in scripts:
+            found[name] = Path(shutil.copy(source / f"{name}.py", directory))
+        used = {name for program in wanted if program.origin == origin for name in program.uses}
+        compiled = sorted((set(names) | used) - set(scripts))
+        if compiled:
+            found |= compile_all(source, compiled, directory)
+    if kernel.types.exists():
+        shutil.copyfile(kernel.types, directory / "types.o")
+    return found

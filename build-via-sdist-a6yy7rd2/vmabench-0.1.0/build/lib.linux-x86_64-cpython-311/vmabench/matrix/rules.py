@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Why a case can't run here: pure, from facts and from what was tried."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from vmabench.machine.facts import MachineFacts
+from vmabench.machine.pages import Page, why_not_under, why_pool_is_small
+from vmabench.matrix.case import Case
+from vmabench.matrix.scenarios import Traits, why_no_part
+from vmabench.matrix.table import TABLE
+from vmabench.units import format_size
+
+#: of a mechanism that has no row: it may keep one of each kind
+_STRANGE_BUFFERS = 4
+
+#: From this size on a worker gives each buffer back that its case does not need, as it does for
+#: pages of a pool; below, the rivals of a block find them populated. As in core.h.
+LARGE_BYTES = 512 << 20
+
+#: what a worker keeps below that: a destination and the local source of the baselines
+KEPT_BUFFERS = 2
+
+#: of each buffer: the entries that map base pages
+_TABLES = 1 / 512
+
+#: by these a server hands out shares to several processes
+SERVED = (
+    "clone", "fork", "readv", "writev", "procmem-read", "memfd", "memfd-inplace", "shm",
+)  # fmt: skip
+_SERVED_LIST = ", ".join(SERVED)
+
+#: what a case with a limit needs beside a swap device
+GROUP = "memory cgroup"
+
+#: What is left to the rest of the machine.
+RESERVE_BYTES = 256 << 20
+
+#: what was tried in vain: mechanism, page, setting of THP (empty: the machine's) -> the reason
+Blocked = Mapping[tuple[str, str, str], str]
+
+
+def peak_bytes(case: Case) -> int:
+    """The most memory that the processes of a case take together, measured alone.
+
+    A written page of memory that is shared until then is one more.
+    """
+    row = TABLE.get(case.mechanism)
+    buffers = float(row.buffers if row else _STRANGE_BUFFERS)
+    if row and row.way == "clone" and case.touch_mode == "write":
+        buffers += case.touch_pct / 100
+    return int(buffers * case.region_bytes * max(case.receivers, case.pairs) * (1 + _TABLES))
+
+
+def needed_bytes(case: Case) -> int:
+    """What has to be available: the case's own peak, and what the rivals before it have left."""
+    kept = KEPT_BUFFERS * case.region_bytes if case.size_bytes < LARGE_BYTES else 0
+    return peak_bytes(case) + kept + RESERVE_BYTES
+
+
+def why_not(  # noqa: PLR0913, PLR0917 - each is another way not to run
+    case: Case,
+    facts: MachineFacts,
+    blocked: Blocked,
+    traits: Mapping[str, Traits] = MappingProxyType({}),
+    pools: Mapping[str, int] = MappingProxyType({}),
+    lacking: Mapping[str, str] = MappingProxyType({}),
+) -> str | None:
+    """The reason for which a case is skipped, or None.
+
+    ``traits`` has what is true of each mechanism, see ``matrix.scenarios``. ``pools`` has the
+    bytes that there are of each page of a pool. ``lacking`` has the reason for each kind of swap
+    device, and for the memory cgroup (``GROUP``), that could not be made.
+    """
+    base_page = facts.pages[0]
+    reason = why_no_part(case, traits.get(case.mechanism, ()), len(facts.cpus), base_page)
+    if reason:
+        return reason
+    if case.region_bytes % case.page_bytes:
+        return f"{format_size(case.size_bytes)} is no multiple of the page size {case.page}"
+    return (
+        _why_not_scattered(case)
+        or _why_unfit(case, facts)
+        or next((lacking[need] for need in needs(case) if need in lacking), None)
+        or (case.thp and why_not_under(case.thp, Page(case.page), facts))
+        or why_not_in_pool(case, pools)
+        or why_too_large(case, facts)
+        or blocked.get((case.mechanism, case.page, case.thp))
+    )
+
+
+def _why_not_scattered(case: Case) -> str:
+    """Empty where the case has its segments, or no need of any."""
+    if case.scenario != "scatter":
+        return ""
+    if case.size_bytes % (case.segments * case.page_bytes):
+        return f"{format_size(case.size_bytes)} has no {case.segments} segments of whole pages"
+    row = TABLE.get(case.mechanism)
+    return row.unscattered if row else ""
+
+
+def needs(case: Case) -> list[str]:
+    """The kinds of swap devices that a case takes, and GROUP for one that has a limit."""
+    found = [case.swap_device] if case.swap_device else []
+    return found + ([GROUP] if case.limit_bytes else [])
+
+
+def swap_bytes(case: Case) -> int:
+    """The size of its swap device: over half full, the kernel gives up copies that are clean."""
+    return 4 * case.size_bytes + (64 << 20)
+
+
+def _why_unfit(case: Case, facts: MachineFacts) -> str | None:
+    """Of the scenarios that not every mechanism or page has."""
+    if case.scenario == "swapped" and case.page != facts.pages[0]:
+        return "swapped takes base pages: others come back from the device as such"
+    row = TABLE.get(case.mechanism)
+    if row and row.in_object and case.swapped_pct and case.swap_device == "file":
+        return "what a shared object has on a disk stays in the swap cache: nothing would be read"
+    if row and row.unrenewed and case.scenario in ("swapped", "handoff"):
+        return f"{case.mechanism} has no source whose memory could be made anew or paged out"
+    return _why_not_served(case) if case.scenario == "pageserver" else None
+
+
+def _why_not_served(case: Case) -> str | None:
+    if case.mechanism not in SERVED:
+        return f"{case.mechanism} serves one receiver at a time: pageserver takes {_SERVED_LIST}"
+    if case.size_bytes % (case.receivers * case.page_bytes):
+        return f"{format_size(case.size_bytes)} are no whole pages for {case.receivers} receivers"
+    return None
+
+
+def pool_bytes(case: Case) -> int:
+    """What a case takes of a pool: there, a buffer that no case needs is given back at once."""
+    row = TABLE.get(case.mechanism)
+    buffers = row.pool_buffers if row else _STRANGE_BUFFERS
+    return buffers * case.region_bytes * max(case.receivers, case.pairs)
+
+
+def why_not_in_pool(case: Case, pools: Mapping[str, int]) -> str:
+    """Empty where the case fits, or needs no pool."""
+    if case.page not in pools or pool_bytes(case) <= pools[case.page]:
+        return ""
+    return why_pool_is_small(Page(case.page), pool_bytes(case), pools[case.page])
+
+
+def why_too_large(case: Case, facts: MachineFacts) -> str | None:
+    needed = needed_bytes(case)
+    if needed <= facts.available_bytes:
+        return None
+    return (
+        f"size {format_size(case.size_bytes)} needs about {needed / (1 << 30):.1f} GiB of memory, "
+        f"{facts.available_bytes / (1 << 30):.1f} GiB are available"
+    )

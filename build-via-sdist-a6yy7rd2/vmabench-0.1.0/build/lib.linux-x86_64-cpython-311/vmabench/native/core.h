@@ -1,0 +1,530 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The measuring core, as its own files see it. What Python sees of it stands in
+ * core.cdef.h.
+ *
+ * Two processes: the receiver is the worker that Python drives, the source is
+ * vmabench-source, a program of its own with a small address space. The same
+ * table of mechanisms is linked into both, because some mechanisms act in the
+ * source (writev, fork).
+ *
+ * Every function that can fail returns 0 or -errno, leaves one sentence in
+ * vmb_detail() and hands its result out through a last parameter named ret.
+ */
+#ifndef VMB_CORE_H
+#define VMB_CORE_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+#include <time.h>
+
+#include "latency.h"
+
+#define VMB_DETAIL_SIZE	   192
+#define VMB_MOST_RECEIVERS 64
+
+/* What the source's memory is made of. */
+enum vmb_memory {
+	VMB_ANON,
+	VMB_MEMFD,
+	VMB_SHM,    /* POSIX */
+	VMB_SYSV,   /* System V */
+	VMB_SEALED, /* a memfd that nobody can write to any more; new data is a new one */
+};
+
+enum vmb_scenario {
+	VMB_TRANSFER,	/* both sides populated, buffers reused: the bare operation */
+	VMB_SCATTER,	/* like transfer, in segments that lie in another order afterwards */
+	VMB_DELIVER,	/* the receiver's memory is fresh each time, phases timed apart */
+	VMB_PINGPONG,	/* a small message there and back, each of them timed */
+	VMB_CONTENTION, /* several receivers of one source, or several pairs, at once */
+	VMB_SNAPSHOT,	/* the source goes on writing meanwhile */
+	VMB_SWAPPED,	/* deliver, of a source that is paged out in part before */
+	VMB_HANDOFF,	/* the source fills its memory, hands it over and unmaps it */
+	VMB_PAGESERVER, /* the source hands each of several processes its share */
+	VMB_NR_SCENARIOS,
+};
+
+/* How a side learns that a message is there. */
+enum vmb_wait {
+	VMB_WAIT_CHANNEL, /* the message itself tells: of a pipe, of a socket */
+	VMB_WAIT_FUTEX,
+	VMB_WAIT_EVENTFD,
+	VMB_WAIT_BUSY,
+};
+
+enum vmb_touch { VMB_TOUCH_NONE, VMB_TOUCH_READ, VMB_TOUCH_WRITE };
+
+enum vmb_phase {
+	VMB_PHASE_ATTACH,
+	VMB_PHASE_TRANSFER,
+	VMB_PHASE_TOUCH,
+	VMB_PHASE_RELEASE,
+	VMB_PHASE_TOTAL,
+	/* of some scenarios alone; vmb_phase_name() has the names of all */
+	VMB_PHASE_FILL,	 /* the source fills its memory */
+	VMB_PHASE_UNMAP, /* the source unmaps it */
+	VMB_PHASE_FIRST, /* the receiver uses one page */
+	VMB_PHASE_READY, /* until every receiver has its share */
+	VMB_PHASE_WORK,	 /* until every receiver has used it */
+	VMB_NR_PHASES,
+};
+
+#define VMB_MOST_SEGMENTS 1024 /* IOV_MAX: what one call takes */
+
+/* What holds between the two sides after the operation; vmb_case_verify() tests it. */
+enum vmb_isolation {
+	VMB_MOVES_NOTHING, /* the baseline without an operation */
+	VMB_COPIES,	   /* the receiver has bytes of its own */
+	VMB_COW,	   /* pages are shared until one side writes */
+	VMB_SHARES,	   /* each side sees the other's writes */
+};
+
+#define VMB_SOURCE_ACTS 0x1u  /* transfer() or run() is called in the source process */
+#define VMB_IN_PLACE	0x2u  /* no bytes move: the receiver uses them where they lie */
+#define VMB_PROXY	0x4u  /* stands in for clone on kernels that lack it */
+#define VMB_LOCAL	0x8u  /* one process only: a baseline, or a proxy for a move */
+#define VMB_BOTH_ACT	0x10u /* send() in the source and transfer() in the receiver, at once */
+#define VMB_FRESH_ONLY	0x20u /* needs memory that is not populated: no scenario transfer */
+#define VMB_PINS	0x40u /* pins pages of the source, which makes later copies of it dearer */
+#define VMB_TALKS	0x80u /* carries messages both ways: scenario pingpong */
+
+/*
+ * From this size on a buffer that a case does not need is given back before it;
+ * below, the cases of a block find what the ones before them have populated.
+ */
+#define VMB_LARGE_BYTES (512ul << 20)
+
+/* Folios are counted by the power of two of base pages that they have: up to 1G of 4K. */
+#define VMB_NR_ORDERS 19
+
+/*
+ * What a range is made of: how much is populated, how much huge pages map, and
+ * the bytes of each size of folio. The latter take the right to see page frames;
+ * folios_known says whether it was there. A folio that is mapped in part only
+ * counts in partial_bytes, whatever its size; aligned_bytes are those of whole
+ * folios of more than one page whose address is a multiple of their size.
+ */
+struct vmb_proof {
+	uint64_t size_bytes;
+	uint64_t present_bytes;
+	uint64_t huge_bytes;
+	uint64_t folio_bytes[VMB_NR_ORDERS];
+	uint64_t partial_bytes;
+	uint64_t aligned_bytes;
+	uint32_t folios_known;
+	uint32_t vmas;
+};
+
+/* Memory in use by processes, by /proc/PID/smaps_rollup: the whole of each. */
+struct vmb_use {
+	uint32_t known, missing; /* how many processes are in it, and how many are not */
+	uint64_t rss_bytes, pss_bytes, anon_huge_bytes;
+};
+
+struct vmb_evidence {
+	struct vmb_proof src;	   /* after the check, as the timed part will find it */
+	struct vmb_proof dst;	   /* at the receiver, after one operation */
+	uint64_t page_table_bytes; /* VmPTE of both processes while the data is delivered */
+	uint64_t channel_bytes;	   /* the buffer of a pipe or socket, 0 where there is none */
+	struct vmb_use use;	   /* of all processes while the data is delivered */
+	uint64_t moved_bytes;	   /* of all receivers, where that is more than dst has */
+};
+
+/* What is counted beside the time; vmb_counter_name() has the names. */
+enum vmb_counter {
+	VMB_MINOR_FAULTS, /* of both processes and the children they waited for */
+	VMB_MAJOR_FAULTS,
+	VMB_SWITCHES,	 /* of both processes, voluntary */
+	VMB_PREEMPTIONS, /* involuntary */
+	VMB_SWAP_IN,	 /* bytes, of the machine */
+	VMB_SWAP_OUT,
+	VMB_STEAL,	 /* nanoseconds, of all CPUs, in ticks of USER_HZ */
+	VMB_DEVICE_READ, /* bytes of the block device that the suite's own swap lies on */
+	VMB_DEVICE_WRITTEN,
+	/* of scenarios that look between the phases: swap of attach and transfer, and of use */
+	VMB_CALL_SWAP_IN,
+	VMB_CALL_SWAP_OUT,
+	VMB_USE_SWAP_IN,
+	VMB_USE_SWAP_OUT,
+	VMB_CYCLES,	/* of the CPUs that the case is pinned to, by whomever */
+	VMB_TLB_MISSES, /* of reads of data */
+	VMB_NR_COUNTERS,
+};
+
+struct vmb_counts {
+	uint64_t known; /* a bit for each counter that the machine has */
+	uint64_t count[VMB_NR_COUNTERS];
+};
+
+/* What the writing source of a snapshot went through while the snapshots were there. */
+struct vmb_writer {
+	uint64_t writes;
+	uint64_t write_ns;	/* in them */
+	uint64_t faults;	/* minor ones */
+	uint64_t plain_writes;	/* of the same source, before there was a snapshot */
+	uint64_t plain_ns;	/* in them */
+	uint64_t longest_ns;	/* the longest time between the ends of two writes */
+	uint64_t checked_pages; /* of the snapshots */
+	uint64_t torn_pages;	/* that are not of the snapshot's moment */
+};
+
+/* How the peak of a value is known. */
+enum vmb_peak {
+	VMB_PEAK_UNKNOWN,
+	VMB_PEAK_GROUP,	  /* of the memory cgroup, by the kernel */
+	VMB_PEAK_SAMPLED, /* the most of the PSS at the borders of phases */
+};
+
+/* Sums over all loops; the peak is that of all of them. */
+struct vmb_sample {
+	uint64_t loops;
+	uint64_t time_ns[VMB_NR_PHASES];
+	struct vmb_counts counts;
+	uint32_t receivers; /* of contention, with the time of each */
+	uint64_t receiver_ns[VMB_MOST_RECEIVERS];
+	struct vmb_writer writer;
+	uint32_t peak_how; /* enum vmb_peak */
+	uint64_t peak_bytes;
+};
+
+/* Everything that defines a case, apart from the mechanism. */
+struct vmb_params {
+	uint32_t scenario;     /* enum vmb_scenario */
+	uint32_t touch;	       /* enum vmb_touch */
+	uint32_t touch_pct;    /* of the base pages, where the receiver's memory is fresh */
+	uint32_t touch_random; /* in an order that no prefetcher knows */
+	uint32_t segments;     /* of scatter, up to VMB_MOST_SEGMENTS; else 1 */
+	uint32_t seed;
+	uint32_t delay_ns;	/* put into the operation on purpose; 0: none */
+	uint32_t message_bytes; /* pingpong */
+	uint32_t wait;		/* pingpong: enum vmb_wait */
+	uint32_t receivers;	/* of one source */
+	uint32_t pairs;		/* contention: side by side */
+	uint64_t rate;		/* snapshot: pages a second that the source writes; 0: all it can */
+	uint32_t swapped_pct;	/* of the source, before each operation */
+	uint64_t held_bytes;	/* pageserver: by all of them together */
+};
+
+struct vmb_region {
+	char *addr;
+	size_t size;
+	size_t page;   /* the page size asked for: the base page, or a larger one */
+	int hugetlb;   /* of a pool, not transparent */
+	int unadvised; /* nobody tells the kernel what pages it is to have */
+	enum vmb_memory memory;
+	int fd;	       /* of the shared object, or -1 */
+	int remote_fd; /* receiver: its number in the source, or -1 */
+	int shmid;     /* of a System V segment, or -1 */
+};
+
+#define VMB_NO_REGION ((struct vmb_region){ .fd = -1, .remote_fd = -1, .shmid = -1 })
+
+struct vmb_pair;
+
+/*
+ * One case, in one of the two processes. The fields that only one side has are
+ * marked; the others hold on both.
+ */
+struct vmb_ctx {
+	const struct vmb_mech *mech;
+	struct vmb_params params;
+	struct vmb_pair *pair; /* receiver: the handle of the source process */
+	pid_t other;	       /* the process at the other end */
+	size_t size;
+	size_t page; /* as in struct vmb_region */
+	int hugetlb;
+	size_t base_page;     /* the step of a touch */
+	char *src;	      /* the source's bytes where this process can address them, or NULL */
+	uintptr_t remote_src; /* receiver: where they lie in the source */
+	uintptr_t remote_dst; /* source: where they have to go in the receiver */
+	char *dst;	      /* receiver: where this case's bytes arrive */
+	char *view;	      /* receiver: where it finds them afterwards: dst, or src in place */
+	char *slot;	      /* receiver: free address range, 1G aligned, for fresh memory */
+	char *src_slot;	      /* receiver: another one, for the shared object */
+	int pads;	      /* receiver: small mappings beside the slot */
+	int fd;		      /* the shared object, or -1 */
+	int remote_fd;	      /* receiver: its number in the source, or -1 */
+	int shmid;	      /* the System V segment, or -1 */
+	int channel;	      /* a file of the mechanism's own, closed at the end; or -1 */
+	uint64_t channel_bytes;	 /* its buffer, where it has one */
+	uint64_t token;		 /* a handle that the source gave out or the receiver got */
+	int opened;		 /* receiver: the source knows of the case */
+	int moved;		 /* receiver: the data is at slot, not where it was */
+	struct vmb_region local; /* receiver: the source's bytes of a local baseline */
+	int reply;		 /* pingpong: the channel of the other way, or -1: the same one */
+	int events[2];		 /* pingpong: eventfds, to the source and back; or -1 */
+	void *scene;		 /* of the scenario's own */
+};
+
+#define VMB_NO_CTX ((struct vmb_ctx){ .channel = -1, .reply = -1, .events = { -1, -1 } })
+
+/*
+ * A mechanism: one row of the table in mech_table.c, one file mech_*.c.
+ * mech_null.c is the commented skeleton to copy. NULL means "nothing to do".
+ */
+struct vmb_mech {
+	const char *name;
+	const char *description;
+	unsigned int flags;
+	enum vmb_memory memory;
+	enum vmb_isolation isolation;
+	int (*probe)(void);			  /* 0, or -errno that says what the kernel lacks */
+	int (*setup)(struct vmb_ctx *ctx);	  /* receiver, before anything is timed */
+	int (*source_setup)(struct vmb_ctx *ctx); /* source, after setup */
+	int (*connect)(struct vmb_ctx *ctx);	  /* receiver, after source_setup */
+	int (*transfer)(struct vmb_ctx *ctx);	  /* timed: the bare operation */
+	int (*send)(struct vmb_ctx *ctx);	  /* timed: the source's half of it */
+	int (*scatter)(struct vmb_ctx *ctx);	  /* timed, scatter: instead of transfer */
+	int (*gather)(struct vmb_ctx *ctx);	  /* timed, scatter: instead of send */
+	int (*attach)(struct vmb_ctx *ctx);  /* timed, deliver: get fresh memory or the mapping */
+	int (*deliver)(struct vmb_ctx *ctx); /* timed, deliver: make the bytes arrive in it */
+	int (*release)(struct vmb_ctx *ctx); /* timed, deliver: give it back */
+	int (*rearm)(struct vmb_ctx *ctx);   /* not timed: make the source whole again */
+	int (*reply)(struct vmb_ctx *ctx); /* both sides: what the way back takes; receiver first */
+	/* Where the common loops and the common check don't fit. */
+	int (*run)(struct vmb_ctx *ctx, uint64_t loops, struct vmb_sample *ret);
+	int (*verify)(struct vmb_ctx *ctx, uint64_t generation, struct vmb_evidence *ret);
+	void (*teardown)(struct vmb_ctx *ctx); /* receiver; safe after a failed setup */
+	void (*source_teardown)(struct vmb_ctx *ctx);
+};
+
+/* The hooks of a delivery, chosen before the loop: none of them is NULL but the last. */
+struct vmb_steps {
+	int (*attach)(struct vmb_ctx *ctx);
+	int (*deliver)(struct vmb_ctx *ctx);
+	int (*release)(struct vmb_ctx *ctx);
+	/* instead of deliver, where the source acts: gives out the time itself */
+	int (*deliver_timed)(struct vmb_ctx *ctx, uint64_t *ret);
+};
+
+/*
+ * A scenario of its own: one row of the table in scenes.c, one file scene_*.c.
+ * run, verify and prove are called in the receiver, in place of the common ones. run
+ * reads the clock itself; the counters are read around it, and what it leaves in
+ * the counts of its sample is added to them.
+ */
+struct vmb_scene {
+	unsigned int flags;
+	int (*open)(struct vmb_ctx *ctx);	 /* receiver, when the mechanism is set up */
+	int (*source_open)(struct vmb_ctx *ctx); /* source, after that */
+	int (*run)(struct vmb_ctx *ctx, uint64_t loops, struct vmb_sample *ret);
+	int (*source_run)(struct vmb_ctx *ctx, uint64_t loops, struct vmb_sample *ret);
+	int (*verify)(struct vmb_ctx *ctx, uint64_t generation, struct vmb_evidence *ret);
+	int (*prove)(struct vmb_ctx *ctx, struct vmb_evidence *ret);
+	int (*source_fill)(struct vmb_region *region, uint32_t seed, uint64_t generation);
+	void (*close)(struct vmb_ctx *ctx); /* receiver; safe after a failed open */
+	void (*source_close)(struct vmb_ctx *ctx);
+};
+
+#define VMB_REUSES  0x1u /* the receiver's memory is not fresh: transfer() is the operation */
+#define VMB_APART   0x4u /* the receivers are processes of their own */
+#define VMB_WRITTEN 0x8u /* the source's memory is not what it was, after the timed part */
+#define VMB_TWO_WAY 0x2u /* the receiver has a buffer of its own, whatever the mechanism */
+
+/* scenes.c */
+const struct vmb_scene *vmb_scene_of(const struct vmb_ctx *ctx);
+int vmb_delivers(const struct vmb_ctx *ctx);
+
+/* scene_contention.c */
+int vmb_shares_source(const struct vmb_ctx *ctx);
+
+/* mech_table.c */
+extern const struct vmb_mech *const vmb_mechs[];
+int vmb_mech_count(void);
+const struct vmb_mech *vmb_mech_at(int index);
+const struct vmb_mech *vmb_mech_find(const char *name);
+
+/* mech_vmrw.c */
+int vmb_readv_self(void);
+
+/* segments.c */
+typedef int (*vmb_part)(struct vmb_ctx *ctx, size_t to, size_t from, size_t size);
+size_t vmb_segment_bytes(const struct vmb_ctx *ctx);
+size_t vmb_segment_from(const struct vmb_ctx *ctx, size_t segment);
+size_t vmb_source_page(const struct vmb_ctx *ctx, size_t page);
+int vmb_each_segment(struct vmb_ctx *ctx, vmb_part part);
+int vmb_copy_segments(struct vmb_ctx *ctx);
+int vmb_check_segments(struct vmb_ctx *ctx, uint64_t generation);
+
+/* gather.c */
+typedef ssize_t (*vmb_gather_call)(int fd, const struct iovec *pieces, int count);
+int vmb_gather(struct vmb_ctx *ctx, vmb_gather_call call, const char *name, size_t most);
+
+/* detail.c */
+const char *vmb_detail(void);
+__attribute__((format(printf, 2, 3))) int vmb_fail(int err, const char *format, ...);
+
+/* region.c */
+size_t vmb_base_page(void);
+void vmb_advise(int unadvised);
+int vmb_slots_find(size_t size, int count, char **ret);
+int vmb_slots_settle(char *slot, int *ret);
+void vmb_slots_release(char *slot, int pads);
+int vmb_fresh_map(char *slot, size_t size, size_t page, int hugetlb);
+int vmb_shared_map(char *slot, size_t size, size_t page, int hugetlb, int fd);
+int vmb_map_over(const struct vmb_ctx *ctx, int flags, int fd);
+int vmb_map_part(const struct vmb_ctx *ctx, int flags, size_t to, size_t from, size_t size);
+int vmb_sysv_map(char *slot, size_t size, size_t page, int hugetlb, int shmid);
+void vmb_populate(char *addr, size_t size);
+int vmb_region_map(const struct vmb_region *wanted, struct vmb_region *ret);
+int vmb_region_fill(struct vmb_region *region, uint32_t seed, uint64_t generation);
+int vmb_region_remake(struct vmb_region *region, uint32_t seed, uint64_t generation);
+int vmb_region_seal(const struct vmb_region *region);
+int vmb_region_renew(const struct vmb_region *region, size_t offset);
+int vmb_region_produce(struct vmb_region *region, uint32_t seed, uint64_t generation,
+		       uint64_t *ret_ns);
+int vmb_region_disown(struct vmb_region *region);
+void vmb_region_unmap(struct vmb_region *region);
+
+/* pattern.c: the data is a function of seed, generation and page */
+void vmb_pattern_fill(char *addr, size_t size, uint32_t seed, uint64_t generation);
+int vmb_pattern_check(const char *addr, size_t size, uint32_t seed, uint64_t generation);
+int vmb_pattern_check_from(const char *addr, size_t size, uint32_t seed, uint64_t generation,
+			   size_t first);
+uint64_t vmb_pattern_word(uint32_t seed, uint64_t generation, size_t page, size_t word);
+
+/* touch.c */
+void vmb_touch_first(const struct vmb_ctx *ctx, char *addr);
+void vmb_touch(const struct vmb_ctx *ctx, char *addr);
+void vmb_read_all(const char *addr, size_t size);
+
+/* proof.c */
+int vmb_prove(const char *addr, size_t size, struct vmb_proof *ret);
+int vmb_prove_folios(const char *addr, size_t size, struct vmb_proof *ret);
+int vmb_prove_by_scan(const char *addr, size_t size, struct vmb_proof *ret);
+int vmb_prove_by_smaps(const char *addr, size_t size, struct vmb_proof *ret);
+int vmb_page_table_bytes(pid_t pid, uint64_t *ret);
+
+/* counters.c */
+const char *vmb_counter_name(int counter);
+int vmb_counts_begin(pid_t other, struct vmb_counts *ret);
+int vmb_counts_end(pid_t other, const struct vmb_counts *before, struct vmb_counts *ret);
+int vmb_counts_read_pair(pid_t other, struct vmb_counts *ret);
+void vmb_counts_since(const struct vmb_counts *before, struct vmb_counts *counts);
+
+void vmb_counters_enable(int on);
+void vmb_swap_device_set(const char *stat_path);
+int vmb_swap_read(struct vmb_counts *ret);
+void vmb_counts_add_swap(struct vmb_counts *sum, const struct vmb_counts *from,
+			 const struct vmb_counts *to, enum vmb_counter in);
+
+/* perf.c: what the CPUs count */
+enum vmb_event { VMB_EVENT_CYCLES, VMB_EVENT_TLB, VMB_NR_EVENTS };
+int vmb_perf_watch(const int *cpus, unsigned int count);
+void vmb_perf_forget(void);
+void vmb_perf_replace(int event, uint32_t type, uint64_t config);
+void vmb_perf_read(struct vmb_counts *counts);
+
+/* memory.c: how much of it is in use */
+void vmb_use_add(pid_t pid, struct vmb_use *use);
+void vmb_use_merge(const struct vmb_use *one, struct vmb_use *sum);
+int vmb_peak_watch(const char *path);
+void vmb_peak_begin(void);
+void vmb_peak_sample(const struct vmb_ctx *ctx);
+void vmb_peak_end(struct vmb_sample *ret);
+
+/* evict.c */
+int vmb_page_out(char *addr, size_t size, uint32_t pct);
+
+/* scene_pageserver.c, in the source */
+int vmb_serve(const struct vmb_ctx *ctx, uint64_t generation, struct vmb_evidence *check,
+	      struct vmb_sample *ret);
+
+/* hooks.c: hooks that several mechanisms share */
+int vmb_attach_fresh(struct vmb_ctx *ctx);
+int vmb_release_slot(struct vmb_ctx *ctx);
+int vmb_take_channel(struct vmb_ctx *ctx);
+typedef int (*vmb_move)(struct vmb_ctx *ctx, char *from, char *to);
+int vmb_swing(struct vmb_ctx *ctx, vmb_move move);
+int vmb_swing_home(struct vmb_ctx *ctx, vmb_move move);
+
+/* delay.c: what the timed loops call */
+typedef int (*vmb_hook)(struct vmb_ctx *ctx);
+vmb_hook vmb_timed_transfer(const struct vmb_ctx *ctx);
+vmb_hook vmb_timed_deliver(const struct vmb_ctx *ctx);
+int vmb_delay_check(const struct vmb_mech *mech, const struct vmb_params *params);
+/* tracefs.c */
+int vmb_tracefs_open(void);
+
+/* watch.c */
+int vmb_watch_start(void);
+void vmb_watch_stop(void);
+
+/* loops.c */
+const char *vmb_phase_name(int phase);
+struct vmb_steps vmb_steps_of(const struct vmb_ctx *ctx);
+int vmb_hand_over(struct vmb_ctx *ctx, const struct vmb_steps *steps, struct vmb_sample *ret,
+		  uint64_t *ret_now);
+void vmb_add_up(struct vmb_sample *sample);
+int vmb_stream(struct vmb_ctx *ctx, uint64_t loops, uint64_t *ret);
+int vmb_loop(struct vmb_ctx *ctx, uint64_t loops, struct vmb_sample *ret);
+uint64_t vmb_now(void);
+void vmb_mark_value(uint64_t number);
+
+/* pair.c: the receiver's side */
+int vmb_follow_parent(int parent);
+struct vmb_pair *vmb_pair_open(const char *program, int source_cpu, int receiver_cpu);
+void vmb_pair_close(struct vmb_pair *pair);
+pid_t vmb_pair_pid(const struct vmb_pair *pair);
+void vmb_pair_set_patience(struct vmb_pair *pair, unsigned int ms);
+int vmb_pair_check(struct vmb_pair *pair);
+int vmb_pair_source_make(struct vmb_pair *pair, const struct vmb_region *wanted,
+			 struct vmb_proof *ret);
+const struct vmb_region *vmb_pair_source(const struct vmb_pair *pair);
+int vmb_pair_send_fd(struct vmb_pair *pair, int fd);
+const char *vmb_pair_program(const struct vmb_pair *pair);
+int vmb_pair_on_one_cpu(const struct vmb_pair *pair);
+int vmb_pair_watch_cpus(const struct vmb_pair *pair);
+int vmb_pin(int cpu);
+int vmb_cpu_at(unsigned int index);
+unsigned int vmb_cpu_count(void);
+
+/* case.c: one case of a pair */
+int vmb_case_open(struct vmb_pair *pair, const struct vmb_mech *mech,
+		  const struct vmb_params *params, struct vmb_ctx **ret);
+int vmb_case_run(struct vmb_ctx *ctx, uint64_t loops, struct vmb_sample *ret);
+int vmb_case_run_uncounted(struct vmb_ctx *ctx, uint64_t loops, struct vmb_sample *ret);
+int vmb_case_join(const struct vmb_ctx *ctx, const struct vmb_params *params, struct vmb_ctx **ret);
+struct vmb_latency *vmb_case_latency(struct vmb_ctx *ctx);
+void vmb_case_close(struct vmb_ctx *ctx);
+
+/* verify.c */
+int vmb_judge_isolation(enum vmb_isolation isolation, int seen, const char *writer,
+			const char *reader);
+int vmb_fill_source(struct vmb_ctx *ctx, uint64_t generation);
+int vmb_look_at_source(struct vmb_ctx *ctx, uint64_t generation, size_t page);
+int vmb_read_page_tables(struct vmb_ctx *ctx, uint64_t *ret);
+int vmb_case_verify(struct vmb_ctx *ctx, uint64_t generation, struct vmb_evidence *ret);
+int vmb_case_prove(struct vmb_ctx *ctx, struct vmb_evidence *ret);
+int vmb_prove_destination(struct vmb_ctx *ctx, struct vmb_proof *ret);
+int vmb_verify_delivery(struct vmb_ctx *ctx, uint64_t generation, struct vmb_evidence *ret);
+int vmb_take_object(struct vmb_ctx *ctx);
+
+/* scenes.c's files */
+extern const struct vmb_scene vmb_scene_swapped;
+extern const struct vmb_scene vmb_scene_handoff;
+extern const struct vmb_scene vmb_scene_pageserver;
+
+/* What is timed, where the receiver's memory is not fresh: in one piece or in segments. */
+static inline vmb_hook vmb_operation(const struct vmb_ctx *ctx)
+{
+	return ctx->params.scenario == VMB_SCATTER ? ctx->mech->scatter : ctx->mech->transfer;
+}
+
+static inline uint64_t vmb_now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC_RAW, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static inline uint64_t *vmb_word(char *addr, size_t page, size_t base_page, size_t word)
+{
+	return (uint64_t *)(void *)(addr + page * base_page) + word;
+}
+
+#endif /* VMB_CORE_H */

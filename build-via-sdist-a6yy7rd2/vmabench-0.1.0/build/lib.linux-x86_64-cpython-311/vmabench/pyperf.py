@@ -1,0 +1,249 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""One case under ``pyperf.Runner``: ``python -m vmabench.pyperf --mechanism readv ...``.
+
+All of pyperf's own options work. pyperf's workers run this program again and pick their
+benchmark by position, so there is exactly one, whose name follows from the arguments that
+are handed on to them. What the case takes of the machine is made by the first process, which tries
+the case and removes everything at its end; workers find it as those of a run do.
+"""
+
+import argparse
+import os
+import random
+import sys
+from contextlib import ExitStack
+from typing import Any
+
+import pyperf
+
+from vmabench.doctor import explain, raise_pools
+from vmabench.errors import MachineError, NativeError, UsageError, VmabenchError
+from vmabench.machine.cgroup import MemoryGroups
+from vmabench.machine.facts import MachineFacts, read_facts
+from vmabench.machine.pages import BorrowedPages
+from vmabench.machine.swap import SwapDevices
+from vmabench.matrix.axes import AXES
+from vmabench.matrix.case import ALL_PHASES, SCENARIOS, Case
+from vmabench.matrix.plans import Vocabulary, unknown
+from vmabench.matrix.rules import swap_bytes, why_not
+from vmabench.mechanisms import MECHANISMS, SLOWEST_BYTES_PER_S, OpenCase
+from vmabench.runner.lock import only_run
+from vmabench.runner.process import Worker, WorkerLostError
+from vmabench.runner.protocol import CaseJob, Job, Message
+from vmabench.runner.rounds import FIRST_LIMIT_S, ONCE_LIMIT_S, blocks_of, choose_cpus
+from vmabench.runner.worker import (
+    WrongMemoryError,
+    check_backing,
+    enter_group,
+    limit,
+    make_pair,
+    switch_pages,
+    switch_swap,
+)
+from vmabench.units import parse_size
+
+#: what workers have to be told beside the axes
+_OPTIONS = ("mechanism", "scenario", "page", "size", "phase", "group", "group-version")
+
+#: where the first process keeps what it has made; pyperf's workers see little of the environment
+_ENVIRONMENT = ("XDG_STATE_HOME", "VMABENCH_SOURCE")
+
+
+def main() -> int:
+    runner = pyperf.Runner(program_args=("-m", "vmabench.pyperf"), add_cmdline_args=_hand_on)
+    _add_options(runner.argparser)
+    try:
+        args = runner.parse_args()
+        case = _case(args)
+        with ExitStack() as stack:
+            if not args.worker:
+                _prepare(stack, case, args)
+            timer = _Timer(case, args.phase, _job(case, args), stack)
+            name = str(case) if args.phase == "total" else f"{case}/phase:{args.phase}"
+            runner.metadata.update(_metadata(case, args.phase))
+            runner.bench_time_func(name, timer)
+    except VmabenchError as error:
+        sys.stderr.write(f"vmabench: {error}\n")
+        return 1
+    return 0
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("vmabench")
+    group.add_argument("--mechanism", required=True)
+    group.add_argument("--scenario", default="transfer")
+    group.add_argument("--page", default="base")
+    group.add_argument("--size", default="1M")
+    for name, axis in AXES.items():
+        group.add_argument(f"--{name}", help=f"where the scenario has it: {axis.help}")
+    group.add_argument("--phase", default="total", help="where it has several: the one reported")
+    # the memory cgroup of the first process, for its workers
+    group.add_argument("--group", default="", help=argparse.SUPPRESS)
+    group.add_argument("--group-version", default="0", help=argparse.SUPPRESS)
+
+
+def _hand_on(command: list[str], args: argparse.Namespace) -> None:
+    for option in (*_OPTIONS, *AXES):
+        value = getattr(args, option.replace("-", "_"))
+        if value:
+            command += [f"--{option}", value]
+
+
+def _case(args: argparse.Namespace) -> Case:
+    pages = read_facts().all_pages
+    aliases = Vocabulary(tuple(MECHANISMS), pages).page_aliases
+    page = next(iter(aliases.get(args.page, ())), args.page)
+    for kind, name, valid in (
+        ("mechanism", args.mechanism, tuple(MECHANISMS)),
+        ("scenario", args.scenario, tuple(SCENARIOS)),
+        ("page", page, pages),
+        ("phase", args.phase, ALL_PHASES),
+    ):
+        if name not in valid:
+            raise UsageError(unknown(kind, name, valid))
+    case = Case(args.mechanism, args.scenario, page, parse_size(args.size), **_options(args))
+    if args.phase not in case.phases:
+        there = ", ".join(case.phases)
+        raise UsageError(f"{args.scenario} has no phase {args.phase}: there is {there}")
+    if case.region_bytes % case.page_bytes:
+        raise UsageError(f"size {args.size} is no multiple of the page size {page}")
+    return case
+
+
+def _options(args: argparse.Namespace) -> dict[str, Any]:
+    """The fields of the axes that the scenario has, as given or as the first of its default."""
+    fields: dict[str, Any] = {}
+    axes = SCENARIOS[args.scenario].axes
+    for name, axis in AXES.items():
+        given = getattr(args, name)
+        if given and name not in axes:
+            raise UsageError(f"{args.scenario} has no --{name}")
+        if name in axes:
+            fields |= axis.parse(given or axes[name][0])
+    return fields
+
+
+def _prepare(stack: ExitStack, case: Case, args: argparse.Namespace) -> None:
+    """Makes what the case takes, for as long as the stack is open, and tries the case once."""
+    scenario, facts = SCENARIOS[case.scenario], read_facts()
+    stack.enter_context(only_run())
+    borrowed = stack.enter_context(BorrowedPages())
+    groups, swap = stack.enter_context(MemoryGroups()), stack.enter_context(SwapDevices())
+    pools = raise_pools([case], borrowed)
+    traits = {name: mechanism.traits for name, mechanism in MECHANISMS.items()}
+    if reason := why_not(case, facts, {}, traits, pools):
+        raise VmabenchError(f"{case}: {reason}")
+    if scenario.apart:
+        _make_group(groups, case, args)
+    if case.swap_device:
+        swap.make(case.swap_device, swap_bytes(case))
+    if not args.loops and scenario.most_ops:
+        args.loops = 1  # what surrounds an operation takes far longer than it
+    args.inherit_environ = [*(args.inherit_environ or ()), *_ENVIRONMENT]
+    message = _try(_job(case, args, values=0))
+    if message["outcome"] != "ok":
+        told = message["reason"] if message.get("setting") else _explained(message, facts)
+        raise VmabenchError(f"{case}: {told}")
+
+
+def _make_group(groups: MemoryGroups, case: Case, args: argparse.Namespace) -> None:
+    """Without one a peak is sampled; a limit takes one."""
+    try:
+        group = groups.make()
+    except MachineError:
+        if case.limit_bytes:
+            raise
+        return
+    args.group, args.group_version = str(group.path), str(group.version)
+
+
+def _job(case: Case, args: argparse.Namespace, values: int = 1) -> Job:
+    """As a run would hand it to its worker."""
+    source_cpu, receiver_cpu = choose_cpus(read_facts().cpus)
+    memories = {case.mechanism: MECHANISMS[case.mechanism].memory}
+    blocks = blocks_of([CaseJob(str(case), values)], memories, random.Random(0))  # noqa: S311
+    return Job(
+        parent=os.getpid(),
+        seed=1,
+        generation=1,
+        source_cpu=source_cpu,
+        receiver_cpu=receiver_cpu,
+        blocks=tuple(blocks),
+        group=args.group,
+        group_version=int(args.group_version),
+    )
+
+
+def _try(job: Job) -> Message:
+    """The outcome of the job's case, verified only. In a process of its own: it pins itself."""
+    found: Message = {"outcome": "failed", "reason": "the worker said nothing"}
+    with Worker(job) as worker:
+        try:
+            for message in worker.messages(lambda _last: FIRST_LIMIT_S + ONCE_LIMIT_S):
+                found = message if message["kind"] == "case" else found
+        except WorkerLostError as error:
+            return {"outcome": "failed", "reason": str(error)}
+    return found
+
+
+def _explained(message: Message, facts: MachineFacts) -> str:
+    reason = str(message["reason"])
+    why = explain(facts)(message["errno"], reason) if "errno" in message else reason
+    return why if why == reason else f"{reason} ({why})"
+
+
+def _metadata(case: Case, phase: str) -> dict[str, str | int]:
+    return {
+        "case_mechanism": case.mechanism,
+        "case_scenario": case.scenario,
+        "case_page": case.page,
+        "case_size_bytes": case.size_bytes,
+        "case_touch": case.touch,
+        "case_phase": phase,
+    }
+
+
+class _Timer:
+    """What pyperf calls: seconds of ``loops`` operations. The pair starts on the first call."""
+
+    def __init__(self, case: Case, phase: str, job: Job, stack: ExitStack) -> None:
+        self._case = case
+        self._phase = phase
+        self._job = job
+        self._stack = stack
+        self._opened: OpenCase | None = None
+        self._op_s = case.size_bytes / SLOWEST_BYTES_PER_S
+
+    def __call__(self, loops: int) -> float:
+        opened = self._opened or self.open()
+        try:
+            sample = opened.run(loops, loops * self._op_s)
+        except NativeError as error:
+            raise VmabenchError(f"{self._case}: {error.detail}") from error
+        self._op_s = sample.time_ns["total"] / loops / 1e9
+        seconds = sample.time_ns[self._phase] / 1e9
+        if seconds <= 0:
+            raise VmabenchError(f"{self._case}: nothing happens in the phase {self._phase}")
+        return seconds
+
+    def open(self) -> OpenCase:
+        """Sets the case up and verifies it, as a worker of a run does; raises VmabenchError."""
+        case, job, (block,) = self._case, self._job, self._job.blocks
+        not_set, _settings = switch_pages(block)
+        not_set = not_set or switch_swap(block) or enter_group(self._stack, job, block)
+        pair, blocked = (None, not_set) if not_set else make_pair(self._stack, job, block)
+        if pair is None:
+            raise VmabenchError(f"{case}: {blocked['reason']}")
+        try:
+            limit(pair, job, case)
+            self._opened = self._stack.enter_context(pair.open(case, job.seed))
+            check_backing(case, self._opened.verify(job.generation))
+        except NativeError as error:
+            raise VmabenchError(f"{case}: {error.detail}") from error
+        except WrongMemoryError as error:
+            raise VmabenchError(f"{case}: {error}") from error
+        return self._opened
+
+
+if __name__ == "__main__":
+    sys.exit(main())

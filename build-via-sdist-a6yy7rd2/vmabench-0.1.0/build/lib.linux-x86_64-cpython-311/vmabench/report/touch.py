@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The scenario ``touch`` in words and tables: break-evens, and who wins where."""
+
+import math
+from collections.abc import Iterator
+from typing import Any, cast
+
+import pandas as pd
+
+from vmabench.analysis.breakeven import BreakEven, break_evens
+from vmabench.analysis.frame import CONDITIONS
+from vmabench.analysis.winners import WAYS, winners
+from vmabench.report.layout import layout
+from vmabench.report.words import bracketed, condition_words, label, subject, three_digits
+from vmabench.units import format_size
+
+#: who defers the copying, and who does it at once
+PAIRS = (("clone", "readv"), ("fork", "readv"), ("memfd-private", "readv"))
+
+#: what may win: with a receiver that needs memory of its own, and with one that does not
+CONTESTS = {
+    "the receiver has memory of its own": ("cloning", "copying"),
+    "the source's memory may be shared": tuple(WAYS),
+}
+
+MAP_NOTE = """\
+Who is the fastest, and by what factor over the fastest of the other ways; ~: no difference shown.
+Cloning defers the copy, copying does it at once, sharing isolates nothing."""
+
+_DOING = {"read": "read", "write": "written"}
+
+
+def touch_findings(frame: pd.DataFrame) -> list[str]:
+    """A sentence for each pair, page, size and way of touching that was measured."""
+    found = []
+    for mechanism, baseline in PAIRS:
+        answers = break_evens(frame, mechanism, baseline)
+        found += [sentence(one) for one in answers if one.answer != "unmeasured"]
+    return found
+
+
+def sentence(found: BreakEven) -> str:
+    """What one answer says, with its interval, or that there is no break-even in range."""
+    who, rival = subject(found.mechanism), subject(found.baseline)
+    order = " at random" if found.touch_order == "random" else ""
+    doing = f"pages {_DOING[found.touch_mode]}{order} afterwards"
+    start = f"With {format_size(found.size_bytes)} of {found.conditions['page']} pages, "
+    if found.answer == "crossover":
+        side = "above" if found.faster_above else "below"
+        return f"{start}{who} beats {rival} {side} {share(found)} of the {doing}."
+    if found.answer == "undecided":
+        return f"{start}{who} and {rival} show no difference, whatever share of the {doing}."
+    winner, loser = (who, rival) if found.answer == "always" else (rival, who)
+    first, last = found.decided_pct or (math.nan, math.nan)
+    where = ", wherever a difference shows" if found.undecided else ""
+    return (
+        f"{start}{winner} beats {loser} from {first:.0f} to {last:.0f} % of the {doing}{where}: "
+        "no break-even in range."
+    )
+
+
+def share(found: BreakEven) -> str:
+    """``63 % [58..70]``; without the brackets where there is no interval."""
+    text = f"{found.touch_pct:.0f} %"
+    if math.isnan(found.lo_pct):
+        return text
+    return f"{text} {bracketed(f'{found.lo_pct:.0f}', f'{found.hi_pct:.0f}')}"
+
+
+def map_tables(frame: pd.DataFrame) -> Iterator[str]:
+    """The crossover map: sizes down, shares of touched pages across; one for each contest."""
+    for contest, ways in CONTESTS.items():
+        for key, rows in maps(winners(frame, ways)):
+            head = f"touch, {key['page']} pages{_way_of_touching(key)}: who wins where {contest}"
+            yield f"{head}\n{_map(rows)}"
+
+
+def maps(cells: pd.DataFrame) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
+    """What a map's cells have in common, and its rows; what touches nothing is in each mode's."""
+    common = [name for name in CONDITIONS if name != "touch_pct"]
+    untouched = cells[cells["touch_mode"] == "none"]
+    for key, rows in cells[cells["touch_mode"] != "none"].groupby(common, observed=True):
+        conditions = dict(zip(common, cast(tuple[Any, ...], key), strict=True))
+        fixed = [n for n in common if n not in ("touch_mode", "touch_order")]
+        same = (untouched[fixed].astype(object) == [conditions[n] for n in fixed]).all(axis=1)
+        yield conditions, pd.concat([untouched[same], rows])
+
+
+def _way_of_touching(conditions: dict[str, Any]) -> str:
+    order = " at random" if conditions["touch_order"] == "random" else ""
+    others = conditions | {"touch_mode": "none"}
+    return f", then {conditions['touch_mode']} a share{order}{condition_words(others)}"
+
+
+def _map(rows: pd.DataFrame) -> str:
+    shares = sorted(rows["touch_pct"].unique())
+    cells = {
+        (row["size_bytes"], row["touch_pct"]): _cell(row)
+        for row in cast(list[dict[str, Any]], rows.to_dict("records"))
+    }
+    lines = [
+        [format_size(int(size)), *(cells.get((size, pct), "-") for pct in shares)]
+        for size in sorted(rows["size_bytes"].unique())
+    ]
+    return layout(["size", *(f"{pct} %" for pct in shares)], lines)
+
+
+def _cell(row: dict[str, Any]) -> str:
+    if not row["decided"]:
+        return f"{label(row['mechanism'])} ~ {label(row['rival'])}"
+    return f"{label(row['mechanism'])} {three_digits(1 / row['ratio'])}"

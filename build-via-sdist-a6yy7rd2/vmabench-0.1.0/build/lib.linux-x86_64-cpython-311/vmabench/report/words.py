@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""How a report names mechanisms, sizes, ratios and the machine."""
+
+import math
+import textwrap
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any
+
+from vmabench.matrix.table import TABLE
+from vmabench.store.format import Result
+from vmabench.store.reader import machine_facts
+from vmabench.units import format_size
+
+WIDTH = 100
+
+#: what a mechanism does, as the subject of a sentence
+SUBJECTS = {
+    "clone": "cloning the mapping",
+    "fork": "forking the source (the stock proxy for clone)",
+}
+
+
+def label(mechanism: str) -> str:
+    """Its name; no reader may miss what stands in for clone or move on a stock kernel."""
+    row = TABLE.get(mechanism)
+    return f"{mechanism} (proxy)" if row and row.proxy else mechanism
+
+
+def subject(mechanism: str) -> str:
+    return SUBJECTS.get(mechanism, mechanism)
+
+
+def approximate_size(size_bytes: float) -> str:
+    """A size to three significant digits: 229435 gives ``224K``."""
+    for factor, unit in ((1 << 40, "T"), (1 << 30, "G"), (1 << 20, "M"), (1 << 10, "K")):
+        if size_bytes >= factor * 0.9995:
+            digits = three_digits(size_bytes / factor)
+            return f"{digits.rstrip('0').rstrip('.') if '.' in digits else digits}{unit}"
+    return f"{size_bytes:.0f}"
+
+
+def three_digits(value: float) -> str:
+    """Three significant digits without an exponent: ``0.0123``, ``1.23``, ``12.3``, ``1230``."""
+    if value == 0 or not math.isfinite(value):
+        return "0" if value == 0 else "?"
+    before = math.floor(math.log10(abs(value)))
+    rounded = round(value, 2 - before)
+    before = math.floor(math.log10(abs(rounded)))
+    return f"{rounded:.{max(0, 2 - before)}f}"
+
+
+def bracketed(lo: str, hi: str) -> str:
+    return f"[{lo}..{hi}]"
+
+
+#: column of CONDITIONS -> what a plain case has, and the words for anything else
+_WORDS: dict[str, tuple[Any, Callable[[Any], str]]] = {
+    "swapped_pct": (0, "{} % of it swapped out".format),
+    "swap_device": ("", "swap in {}".format),
+    "segments": (1, "{} segments".format),
+    "receivers": (1, "{} receivers".format),
+    "pairs": (1, "{} pairs".format),
+    "wait": ("none", "wait {}".format),
+    "rate": ("none", "writing {} pages/s".format),
+    "limit_bytes": (0, lambda size: f"limit {format_size(int(size))}"),
+}
+
+
+def condition_words(conditions: Mapping[str, Any], varying: Collection[str] = ()) -> str:
+    """What sets a case apart from a plain one, to go on with after its scenario and page.
+
+    ``, then read 10 %, 2 receivers``; empty for a plain one. ``conditions``: column of
+    ``analysis.frame.CONDITIONS`` -> value. THP's setting is named where it is ``varying``: the head
+    of a report has the machine's.
+    """
+    words = []
+    if conditions["touch_mode"] != "none":
+        order = " at random" if conditions["touch_order"] == "random" else ""
+        words.append(f"then {conditions['touch_mode']} {conditions['touch_pct']} %{order}")
+    if "thp" in varying:
+        words.append(f"THP {conditions['thp']}")
+    for column, (neutral, say) in _WORDS.items():
+        if conditions[column] != neutral:
+            words.append(say(conditions[column]))
+    return "".join(f", {word}" for word in words)
+
+
+def listed(names: Iterable[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def wrapped(text: str, indent: str = "  ") -> str:
+    """Lines of at most WIDTH, all but the first indented; a long name is never broken."""
+    return textwrap.fill(
+        text,
+        WIDTH,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def bulleted(title: str, sentences: Iterable[str]) -> str:
+    """A title and a line or more for each sentence."""
+    return "\n".join([title, *(wrapped(f"- {text}") for text in sentences)])
+
+
+def machine_line(result: Result) -> str:
+    """Processor, processors in use and memory, as far as they are known."""
+    facts = machine_facts(result)
+    parts = [str(facts.get("cpu_model") or "unknown processor")]
+    cpus = facts.get("cpus")
+    if isinstance(cpus, list | tuple):
+        parts.append(f"{len(cpus)} CPU{'s' if len(cpus) != 1 else ''}")
+    memory_bytes = facts.get("memory_bytes")
+    if isinstance(memory_bytes, int) and memory_bytes > 0:
+        gib = memory_bytes / (1 << 30)
+        parts.append(f"{gib:.0f}G memory" if gib >= 1 else f"{format_size(memory_bytes)} memory")
+    return ", ".join(parts)
+
+
+def kernel_line(result: Result) -> str:
+    """Kernel, architecture, THP setting and virtualisation; an emulated machine is marked."""
+    arch = machine_facts(result).get("arch")
+    virt = str(result.header.get("virt", "unknown"))
+    parts = [
+        f"{result.header.get('kernel', 'unknown')}" + (f" ({arch})" if arch else ""),
+        f"THP {result.header.get('thp', 'unknown')}",
+        "no virtualisation" if virt == "none" else f"virtualisation {virt}",
+    ]
+    if virt == "emulated":
+        counted = result.header.get("clock") == "instructions"
+        parts.append("clock: instructions" if counted else "EMULATED: no absolute time holds")
+    return ", ".join(parts)

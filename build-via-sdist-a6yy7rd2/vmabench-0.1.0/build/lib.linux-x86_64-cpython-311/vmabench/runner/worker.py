@@ -1,0 +1,366 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The worker: a fresh process that runs the cases of one round and ends.
+
+Started as ``python -m vmabench.runner.worker``, with a job on its standard input. It answers
+with one JSON object a line: ``begin`` before each case, then ``case`` with its outcome, and
+``block`` at the end of each block. It imports no more than it needs, to be measuring soon.
+"""
+
+import errno
+import gc
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+
+from vmabench.errors import MachineError, NativeError
+from vmabench.machine.cgroup import PAIR, SERVER, MemoryGroup
+from vmabench.machine.facts import MachineFacts, read_facts
+from vmabench.machine.pages import (
+    BorrowedPages,
+    Page,
+    changes,
+    free_in_pool,
+    is_advised,
+    pool_state,
+    settings_under,
+    thp_settings,
+    thp_state,
+    why_pool_is_small,
+)
+from vmabench.machine.swap import SwapDevices
+from vmabench.matrix.case import SCENARIOS, Case
+from vmabench.mechanisms import (
+    SLOWEST_BYTES_PER_S,
+    Evidence,
+    OpenCase,
+    Pair,
+    Proof,
+    base_page_bytes,
+    follow_parent,
+    mark_value,
+    now_ns,
+    read_counters,
+    watch_peak,
+    watch_swap_device,
+)
+from vmabench.runner.lockwait import lock_wait
+from vmabench.runner.protocol import CALIBRATE, Block, CaseJob, Job, Message
+from vmabench.units import format_size
+
+#: A calibration grows its loops until a value takes this long.
+CALIBRATION_NS = 2_000_000
+MOST_LOOPS = 1 << 22
+
+#: how a peak is known that no cgroup has told: by the PSS at the borders of phases
+SAMPLED = "sampled-pss"
+
+
+class WrongMemoryError(Exception):
+    """The memory is not what the case's name says."""
+
+    def __init__(self, side: str, what: str) -> None:
+        super().__init__(f"{side} is {what}")
+
+
+def main() -> None:
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())  # the runner started us with its own
+    job = Job.from_json(sys.stdin.read())
+    follow_parent(job.parent)
+    read_counters(job.counters)
+    gc.disable()  # the objects of a round are few, and a collection in a value is noise
+    for block in job.blocks:
+        run_block(job, block, send)
+
+
+def send(message: Message) -> None:
+    sys.stdout.write(json.dumps(message) + "\n")
+    sys.stdout.flush()
+
+
+def run_block(job: Job, block: Block, report: Callable[[Message], None]) -> None:
+    """Runs the block's cases on one source; a source that died is replaced."""
+    start_ns, cases_ns = now_ns(), 0
+    with ExitStack() as stack:
+        pair: Pair | None = None
+        not_set, settings = switch_pages(block)
+        not_set = not_set or switch_swap(block) or enter_group(stack, job, block)
+        for case_job in block.cases:
+            begin_ns = now_ns()
+            report({"kind": "begin", "case": case_job.case, "at_ns": begin_ns})
+            outcome = not_set
+            if not not_set and (pair is None or not pair.alive):
+                pair, outcome = make_pair(stack, job, block)
+                begin_ns = now_ns()
+            if pair is not None:
+                outcome = run_case(pair, job, case_job)
+            if changed := changes(settings):
+                outcome = {"outcome": "failed", "reason": f"meanwhile {changed[0]}"}
+            wall_ns = now_ns() - begin_ns
+            cases_ns += wall_ns
+            report({"kind": "case", "case": case_job.case, "wall_ns": wall_ns} | outcome)
+    report({"kind": "block", "wall_ns": now_ns() - start_ns, "cases_ns": cases_ns})
+
+
+def switch_pages(block: Block) -> tuple[Message, dict[Path, str]]:
+    """Lets the kernel give the block its pages; what was set, or else the outcome of its cases."""
+    page = Page(block.page)
+    plain = page.hugetlb or page.size_bytes == base_page_bytes()
+    facts = read_facts() if block.thp or not plain else None
+    try:
+        BorrowedPages().switch(_settings(block, page, facts) if facts else [])
+    except MachineError as error:
+        return _not_set(error), {}
+    return {}, thp_state(page, facts, block.thp) if facts else pool_state(page)
+
+
+def _settings(block: Block, page: Page, facts: MachineFacts) -> list[tuple[Path, str]]:
+    if block.thp:
+        return settings_under(block.thp, page, facts)
+    return thp_settings(page, block.memory, facts)
+
+
+def _not_set(error: MachineError | NativeError) -> Message:
+    outcome = {"outcome": "blocked", "reason": str(error), "errno": errno.EPERM}
+    return outcome | {"setting": True}
+
+
+def switch_swap(block: Block) -> Message:
+    """The swap device of the block and no other of the suite; empty, or why it is not on."""
+    try:
+        devices = SwapDevices()
+        watch_swap_device(devices.switch(block.swap) if block.swap or devices.any() else None)
+    except MachineError as error:
+        return _not_set(error)
+    return {}
+
+
+def _group_of(job: Job) -> MemoryGroup | None:
+    return MemoryGroup(job.group_version, Path(job.group)) if job.group else None
+
+
+def enter_group(stack: ExitStack, job: Job, block: Block) -> Message:
+    """Moves this process, and so the source that it starts, into the cgroup until the block ends.
+
+    A page server is in a group of its own, which has a limit: no interpreter comes there.
+    """
+    group = _group_of(job)
+    if group is None or not block.apart:
+        return {}
+    try:
+        if block.apart == "pageserver":
+            watch_peak(group.peak_file(SERVER))
+        else:
+            group.join(os.getpid(), PAIR)
+            stack.callback(group.leave, os.getpid())
+            watch_peak(group.peak_file())
+    except (MachineError, NativeError) as error:
+        return _not_set(error)
+    stack.callback(watch_peak, None)
+    return {}
+
+
+def make_pair(stack: ExitStack, job: Job, block: Block) -> tuple[Pair | None, Message]:
+    """A pair with the block's source; or None, and the outcome of a case that has none."""
+    try:
+        pair = stack.enter_context(Pair(job.source_cpu, job.receiver_cpu))
+        page = Page(block.page)
+        # what a page server holds is made by it, below its limit
+        size_bytes = page.size_bytes if block.apart == "pageserver" else block.size_bytes
+        advised = not block.thp or is_advised(block.thp, page, read_facts())
+        pair.make_source(
+            block.memory,
+            page.size_bytes,
+            size_bytes,
+            hugetlb=page.hugetlb,
+            advised=advised,
+        )
+    except NativeError as error:
+        return None, _not_set_up(error, Page(block.page), block.size_bytes)
+    return pair, {}
+
+
+def limit(pair: Pair, job: Job, case: Case) -> None:
+    """Puts the source of a case with a limit below it; raises MachineError."""
+    group = _group_of(job)
+    if case.limit_bytes and group:
+        group.set_limit(case.limit_bytes)
+        group.join(pair.source_pid, SERVER)
+
+
+def _not_set_up(error: NativeError, page: Page, size_bytes: int) -> Message:
+    """Of a case without its memory. What a pool lacks it did not lack when the run began."""
+    outcome = _error("blocked", error)
+    if not page.hugetlb or error.errno != errno.ENOMEM:
+        return outcome
+    why = why_pool_is_small(page, size_bytes, free_in_pool(page))
+    return outcome | {"reason": f"{error.detail}: {why}", "setting": True}
+
+
+def _error(outcome: str, error: NativeError) -> Message:
+    return {"outcome": outcome, "reason": error.detail, "errno": error.errno}
+
+
+def run_case(pair: Pair, job: Job, case_job: CaseJob) -> Message:
+    """The outcome of a case: ``ok``, ``blocked`` if it could not be set up, or ``failed``."""
+    case = Case.parse(case_job.case)
+    group = _group_of(job)
+    kills = group.oom_kills() if group else 0
+    with ExitStack() as stack:
+        try:
+            limit(pair, job, case)
+        except MachineError as error:
+            return {"outcome": "failed", "reason": str(error)}
+        try:
+            opened = stack.enter_context(pair.open(case, job.seed, job.delay_ns(case_job.case)))
+        except NativeError as error:
+            return _not_set_up(error, Page(case.page), case.region_bytes)
+        try:
+            return _run_opened(opened, case, job, case_job)
+        except NativeError as error:
+            failed = _error("failed", error)
+            if group and case.limit_bytes and not pair.alive:  # its receivers end after the server
+                group.wait_until_empty(SERVER)
+            if group and group.oom_kills() > kills:
+                size = format_size(case.limit_bytes)
+                failed["reason"] += f": the OOM killer acted at a limit of {size}"
+            return failed
+
+
+def _run_opened(opened: OpenCase, case: Case, job: Job, case_job: CaseJob) -> Message:
+    evidence = opened.verify(job.generation)
+    proof = describe(evidence)
+    try:
+        check_backing(case, evidence)
+    except WrongMemoryError as error:
+        return {"outcome": "failed", "reason": str(error), "proof": proof, "backing": True}
+    if case_job.values and case_job.loops == CALIBRATE:
+        return {"outcome": "ok", "proof": proof} | calibrate(opened, case)
+    expected_s = case_job.loops * case_job.op_ns / 1e9
+    opened.forget_latency()
+    values = [measure(opened, case_job.loops, expected_s, job) for _ in range(case_job.values)]
+    latency = opened.latency()
+    waits = lock_wait(opened, opened.source_pid) if case.scenario == "contention" else {}
+    try:
+        check_afterwards(opened, case)
+    except WrongMemoryError as error:
+        return {"outcome": "failed", "reason": f"after the timed part, {error}", "proof": proof}
+    kept: Message = {"latency": asdict(latency)} if latency else {}
+    if waits:
+        kept["lock_wait"] = waits
+    return {"outcome": "ok", "proof": proof, "loops": case_job.loops, "values": values} | kept
+
+
+def check_afterwards(opened: OpenCase, case: Case) -> None:
+    """Whether the memory is still of its kind: the operation, or somebody else, may split it."""
+    src, dst = opened.prove()
+    for side, proof in (("the source", src), ("the destination", dst)):
+        if proof is not None:
+            check_proof(case, side, proof)
+
+
+def check_backing(case: Case, evidence: Evidence) -> None:
+    """Pages of the kind that the case names and no others; raises WrongMemoryError."""
+    if evidence.src is None or evidence.dst is None:
+        return
+    check_proof(case, "the source", evidence.src)
+    check_proof(case, "the destination", evidence.dst)
+
+
+def check_proof(case: Case, side: str, proof: Proof) -> None:
+    """Folio by folio where page frames can be seen, else by what huge entries map."""
+    if proof.present_bytes != proof.size_bytes:
+        share = 100 * proof.present_bytes / proof.size_bytes
+        raise WrongMemoryError(side, f"{share:.1f} % populated")
+    mapped_huge = case.page_bytes >= huge_entry_bytes()
+    if proof.huge_pct != (100.0 if mapped_huge else 0.0):
+        expected = "100 %" if mapped_huge else "0 %"
+        raise WrongMemoryError(side, f"{proof.huge_pct:.1f} % backed by huge pages, not {expected}")
+    folio_pct = proof.folio_pct(case.page_bytes)
+    if folio_pct is None and base_page_bytes() < case.page_bytes < huge_entry_bytes():
+        raise WrongMemoryError(side, "of folios whose size may not be seen (CAP_SYS_ADMIN)")
+    if folio_pct is not None and folio_pct != 100.0:
+        raise WrongMemoryError(
+            side, f"{folio_pct:.1f} % in folios of {format_size(case.page_bytes)}, not 100 %"
+        )
+
+
+def huge_entry_bytes() -> int:
+    """What a PMD entry maps: a table of 8-byte entries fills a base page."""
+    return base_page_bytes() ** 2 // 8
+
+
+def describe(evidence: Evidence) -> Message:
+    proof: Message = {}
+    if evidence.src is not None and evidence.dst is not None:
+        proof |= {
+            "src_backed_pct": evidence.src.huge_pct,
+            "dst_backed_pct": evidence.dst.huge_pct,
+            "src": describe_proof(evidence.src),
+            "dst": describe_proof(evidence.dst),
+        }
+    known = {name: getattr(evidence, name) for name in ("page_table_bytes", "moved_bytes")}
+    proof |= {name: value for name, value in known.items() if value is not None}
+    if evidence.channel_bytes:
+        proof["channel_bytes"] = evidence.channel_bytes
+    if evidence.use:  # without a cgroup, what was in use then is the most that was seen
+        proof |= dict(evidence.use) | {
+            "peak_bytes": evidence.use["pss_bytes"],
+            "peak_how": SAMPLED,
+        }
+    return proof
+
+
+def describe_proof(proof: Proof) -> Message:
+    """VMAs, and where it is known the percentages in folios of each size, in part and aligned."""
+    described: Message = {"vmas": proof.vmas}
+    if proof.folio_bytes is not None:
+        share = 100.0 / proof.size_bytes
+        described["folios_pct"] = {
+            format_size(size): round(share * part, 2) for size, part in proof.folio_bytes.items()
+        }
+        described["partial_pct"] = round(share * proof.partial_bytes, 2)
+        described["aligned_pct"] = round(share * proof.aligned_bytes, 2)
+    return described
+
+
+def measure(opened: OpenCase, loops: int, expected_s: float, job: Job) -> Message:
+    at_ns = now_ns()
+    mark_value(at_ns)
+    sample = opened.run(loops, expected_s)
+    mark_value(0)
+    passed_ns = now_ns() - at_ns
+    if sample.time_ns["total"] > passed_ns:
+        jump = f"{sample.time_ns['total']} ns were timed within {passed_ns} ns"
+        raise NativeError(errno.EIO, f"the clock has jumped: {jump}")
+    value: Message = {"time_ns": sample.time_ns, "at_ns": at_ns} | sample.counts | sample.writer
+    if sample.receiver_ns:
+        value["receiver_ns"] = sample.receiver_ns
+    if sample.peak_bytes is not None:
+        group = _group_of(job)
+        how = group.peak_how if group and not sample.peak_sampled else SAMPLED
+        value |= {"peak_bytes": sample.peak_bytes, "peak_how": how}
+    return value
+
+
+def calibrate(opened: OpenCase, case: Case) -> Message:
+    """Nanoseconds of one operation, from as few as a useful figure takes."""
+    loops, timed_ns, op_ns = 1, 0, case.size_bytes / SLOWEST_BYTES_PER_S * 1e9
+    most_loops = 1 if SCENARIOS[case.scenario].most_ops else MOST_LOOPS
+    while True:
+        total_ns = opened.run(loops, loops * op_ns / 1e9).time_ns["total"]
+        timed_ns += total_ns
+        op_ns = total_ns / loops
+        if total_ns >= CALIBRATION_NS or loops >= most_loops:
+            break
+        wanted = int(1.2 * CALIBRATION_NS / max(op_ns, 0.1))
+        loops = min(most_loops, max(2 * loops, min(16 * loops, wanted)))
+    return {"op_ns": op_ns, "timed_ns": timed_ns}
+
+
+if __name__ == "__main__":
+    main()

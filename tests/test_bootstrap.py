@@ -1,0 +1,259 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Set-up: what bench/bootstrap.sh does when it is interrupted, moved, refused, or cut off.
+
+Each test runs the real script in a small checkout of its own; ``id``, ``apt-get``, ``sudo`` and
+Python are stand-ins that obey the environment and write down how they were called.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.command import wait_until
+from tests.needs import needs
+from tests.users import ORDINARY
+
+ROOT = Path(__file__).resolve().parents[1]
+
+#: as python3: answers questions, and makes an environment whose python is this script again
+PYTHON = """#!/bin/sh
+case "$*" in
+*ensurepip*) exit "${NO_VENV:-0}" ;;
+"-c "*version_info*) [ "${0##*/}" != "${TOO_OLD:-}" ]; exit ;;
+"-m venv "*) echo "${0##*/} venv" >>"$CALLS"
+	mkdir -p "$3/bin" && touch "$3/pyvenv.cfg" && cp "$0" "$3/bin/python" ;;
+"-m pip "*) echo pip >>"$CALLS"
+	[ -z "${PIP_WAITS:-}" ] || read -r _ <"$PIP_WAITS"
+	[ -z "${PIP_SAYS:-}" ] || { echo "$PIP_SAYS"; exit 1; }
+	[ -z "${PIP_KILLED:-}" ] || kill -KILL $PPID ;;
+esac
+"""
+APT = """#!/bin/sh
+echo "apt-get $*" >>"$CALLS"
+[ -z "${APT_SAYS:-}" ] || { echo "$APT_SAYS"; exit 100; }
+"""
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A checkout with what set-up looks at, and the stand-ins beside it."""
+    where = tmp_path / "a check out"
+    (where / "bench/vmabench/native").mkdir(parents=True)
+    for name in ("bench/bootstrap.sh", "Makefile", "pyproject.toml", "setup.py"):
+        shutil.copy(ROOT / name, where / name)
+    stubs = {"python3": PYTHON, "python3.13": PYTHON, "apt-get": APT, "dpkg": "#!/bin/sh\n"}
+    stubs |= {"id": '#!/bin/sh\necho "${USER_ID:-0}"\n', "sudo": "#!/bin/sh\nexit 1\n"}
+    (tmp_path / "stubs").mkdir()
+    for name, text in stubs.items():
+        path = tmp_path / "stubs" / name
+        path.write_text(text)
+        path.chmod(0o755)
+    return where
+
+
+def environment(checkout: Path, **extra: str) -> dict[str, str]:
+    outer = checkout.parent
+    proxies = {name for name in os.environ if name.lower() in ("http_proxy", "https_proxy")}
+    kept = {name: value for name, value in os.environ.items() if name not in proxies | {"VENV"}}
+    path = f"{outer / 'stubs'}:{os.environ['PATH']}"
+    return {**kept, "PATH": path, "CALLS": str(outer / "calls"), "TMPDIR": str(outer), **extra}
+
+
+def begin(checkout: Path, *, prefix: tuple[str, ...] = (), **extra: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [*prefix, checkout / "bench/bootstrap.sh", "bench"],
+        env=environment(checkout, **extra),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def set_up(checkout: Path, *, prefix: tuple[str, ...] = (), **extra: str) -> tuple[int, str]:
+    process = begin(checkout, prefix=prefix, **extra)
+    _, said = process.communicate(timeout=60)
+    return process.returncode, said
+
+
+def refusal(checkout: Path, *, prefix: tuple[str, ...] = (), **extra: str) -> str:
+    """The one line of a set-up that failed; other lines say what it was about to do."""
+    status, said = set_up(checkout, prefix=prefix, **extra)
+    lines = [line for line in said.splitlines() if not line.startswith(("making", "installing"))]
+    assert status == 1, said
+    assert len(lines) == 1, said
+    assert lines[0].startswith("bootstrap.sh: ")
+    assert not (checkout / ".venv/.bench").exists()
+    return lines[0]
+
+
+def calls(checkout: Path) -> list[str]:
+    path = checkout.parent / "calls"
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def test_set_up_leaves_a_stamp_and_is_done_once(checkout: Path) -> None:
+    assert set_up(checkout)[0] == 0
+    assert (checkout / ".venv/.bench").exists()
+    assert (checkout / ".venv/.path").read_text() == f"{checkout}\n"
+    assert set_up(checkout) == (0, "")
+    assert calls(checkout) == ["python3 venv", "pip"]
+
+
+def test_a_killed_set_up_is_begun_again(checkout: Path) -> None:
+    assert set_up(checkout, PIP_KILLED="1")[0] == -signal.SIGKILL
+    assert not (checkout / ".venv/.bench").exists()
+    status, said = set_up(checkout)
+    assert status == 0
+    assert "again: interrupted" in said
+    assert calls(checkout) == ["python3 venv", "pip"] * 2
+    assert not (checkout / ".venv/.unfinished").exists()
+
+
+def test_an_environment_without_its_python_is_made_again(checkout: Path) -> None:
+    set_up(checkout)
+    (checkout / ".venv/bin/python").unlink()
+    assert set_up(checkout)[0] == 0
+    assert calls(checkout) == ["python3 venv", "pip"] * 2
+
+
+def test_a_moved_checkout_gets_another_environment(checkout: Path) -> None:
+    set_up(checkout)
+    assert "is up to date" in make(checkout, ".venv/.bench")
+    moved = checkout.rename(checkout.with_name("moved"))
+    assert "bootstrap.sh bench" in make(moved, ".venv/.bench"), "make sees that it was moved"
+    assert set_up(moved)[0] == 0
+    assert calls(moved) == ["python3 venv", "pip"] * 2
+    assert (moved / ".venv/.path").read_text() == f"{moved}\n"
+    assert "is up to date" in make(moved, ".venv/.bench")
+
+
+def test_make_sets_up_again_for_what_is_required(checkout: Path) -> None:
+    """A stamp of a call that required less must not hide a missing package."""
+    set_up(checkout)
+    (checkout / ".venv/.test").touch()
+    assert "is up to date" in make(checkout, ".venv/.test")
+    assert "bootstrap.sh test" in make(checkout, ".venv/.test", VMABENCH_REQUIRE="all")
+
+
+def make(checkout: Path, target: str, **extra: str) -> str:
+    extra = {"VMABENCH_REQUIRE": "", "MAKEFLAGS": "", **extra}
+    return subprocess.run(
+        ["make", "-n", target],
+        cwd=checkout,
+        env=environment(checkout, **extra),
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+
+
+def test_a_second_set_up_waits_and_uses_the_first_one(checkout: Path, tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    first = begin(checkout, PIP_WAITS=str(fifo))
+    wait_until(lambda: "pip" in calls(checkout))
+    second = begin(checkout)
+    assert second.stderr
+    assert second.stderr.readline() == "waiting for another set-up of this checkout\n"
+    fifo.write_text("go on\n")
+    assert [first.wait(timeout=60), second.wait(timeout=60)] == [0, 0]
+    assert calls(checkout) == ["python3 venv", "pip"]
+    for process in (first, second):
+        process.communicate()
+
+
+@pytest.mark.parametrize(
+    ("said", "proxy", "expected"),
+    [
+        ("NewConnectionError: Temporary failure in name resolution", "", "no network: connect"),
+        (
+            "NewConnectionError: refused",
+            "http://10.0.0.1:1",
+            "the proxy http://10.0.0.1:1 does not",
+        ),
+        ("ProxyError('Cannot connect to proxy.')", "", "the proxy of the configuration does not"),
+        ("SSLError: certificate verify failed: self-signed", "", "set PIP_CERT"),
+        ("OSError: [Errno 28] No space left on device", "", "the disk is full"),
+        ("a.c:1: fatal error: x.h: No such file", "", "a.c:1: fatal error: x.h: No such file"),
+    ],
+)
+def test_pip_fails_for_a_reason(checkout: Path, said: str, proxy: str, expected: str) -> None:
+    said += "\nERROR: No matching distribution found for numpy>=2.0"
+    line = refusal(checkout, PIP_SAYS=said, https_proxy=proxy)
+    assert "pip cannot install numpy>=2.0: " in line
+    assert expected in line
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("E: Failed to fetch x  Temporary failure resolving 'x'", "no network: connect"),
+        ("E: You don't have enough free space in /var/cache/apt/archives/.", "the disk is full"),
+        ("E: Could not get lock /var/lib/apt/lists/lock.", "another apt-get is running"),
+        ("E: Unable to locate package python3-venv", "Unable to locate package python3-venv"),
+    ],
+)
+def test_apt_fails_for_a_reason(checkout: Path, said: str, expected: str) -> None:
+    line = refusal(checkout, NO_VENV="1", APT_SAYS=said)
+    assert "apt-get cannot install python3-venv: " in line
+    assert expected in line
+    assert line.endswith("as root: apt-get install python3-venv")
+
+
+def test_only_root_installs_packages(checkout: Path) -> None:
+    line = refusal(checkout, NO_VENV="1", USER_ID="1000")
+    assert "only root may install them; as root: apt-get install python3-venv" in line
+    assert not calls(checkout)
+
+
+def test_a_newer_python_beside_an_old_one_is_taken(checkout: Path) -> None:
+    assert set_up(checkout, TOO_OLD="python3")[0] == 0
+    newer = {"python3.14 venv", "python3.13 venv"} & set(calls(checkout))
+    assert len(newer) == 1
+
+
+def test_a_full_temporary_directory(checkout: Path) -> None:
+    assert "set TMPDIR" in refusal(checkout, TMPDIR="/nonexistent")
+
+
+def test_a_directory_that_is_no_environment_is_left_alone(checkout: Path, tmp_path: Path) -> None:
+    precious = tmp_path / "home/file"
+    precious.parent.mkdir()
+    precious.touch()
+    assert "is no virtual environment" in refusal(checkout, VENV=str(precious.parent))
+    assert precious.exists()
+
+
+@needs("root", "setpriv")
+def test_a_read_only_checkout(checkout: Path) -> None:
+    assert "is read-only" in refusal(checkout, prefix=ORDINARY)
+
+
+def test_an_environment_elsewhere(checkout: Path, tmp_path: Path) -> None:
+    assert set_up(checkout, VENV=str(tmp_path / "env"))[0] == 0
+    assert (tmp_path / "env/.bench").exists()
+    assert not (checkout / ".venv").exists()
+
+
+def test_the_environment_is_readable_by_others(checkout: Path) -> None:
+    """Tests run as another user, also when a restrictive umask is set."""
+    before = os.umask(0o077)
+    try:
+        set_up(checkout)
+    finally:
+        os.umask(before)
+    assert (checkout / ".venv").stat().st_mode & 0o777 == 0o755
+
+
+def test_unknown_words_are_answered_with_the_usage(checkout: Path) -> None:
+    done = subprocess.run(
+        [checkout / "bench/bootstrap.sh", "tset"],
+        env=environment(checkout),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, "usage: " in done.stderr) == (1, True)
