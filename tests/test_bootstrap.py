@@ -112,6 +112,18 @@ def test_a_killed_set_up_is_begun_again(checkout: Path) -> None:
     assert not (checkout / ".venv/.unfinished").exists()
 
 
+def test_a_killed_change_of_an_environment_is_begun_again(checkout: Path) -> None:
+    """pip may have replaced half of a package."""
+    set_up(checkout)
+    stamp = (checkout / ".venv/.bench").stat().st_mtime
+    os.utime(checkout / "pyproject.toml", (stamp + 1, stamp + 1))
+    assert set_up(checkout, PIP_KILLED="1")[0] == -signal.SIGKILL
+    os.utime(checkout / "pyproject.toml", (stamp - 1, stamp - 1))
+    assert "bootstrap.sh bench" in make(checkout, ".venv/.bench")
+    assert "again: interrupted" in set_up(checkout)[1]
+    assert calls(checkout) == ["python3 venv", "pip", "pip", "python3 venv", "pip"]
+
+
 def test_an_environment_without_its_python_is_made_again(checkout: Path) -> None:
     set_up(checkout)
     (checkout / ".venv/bin/python").unlink()

@@ -182,9 +182,10 @@ def test_a_removed_patch_leaves_the_next_wheel(tmp_path: Path) -> None:
 def test_a_failed_build_says_why(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compiler: str, cause: str
 ) -> None:
-    """source.c is in the program alone; the module, which setuptools builds, is left out."""
+    """An sdist without source.c blamed a missing compiler."""
     sources = copy_sources(tmp_path / "sources")
-    (sources / "bench/vmabench/native/source.c").unlink()
+    for path in (sources / "bench/vmabench/native").glob("*.c"):
+        path.unlink()
     monkeypatch.chdir(sources)
     monkeypatch.setenv("CC", compiler)
     monkeypatch.setattr(setuptools, "setup", lambda **_: None)
