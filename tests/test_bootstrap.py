@@ -30,6 +30,7 @@ case "$*" in
 	[ -z "${PIP_WAITS:-}" ] || read -r _ <"$PIP_WAITS"
 	[ -z "${PIP_SAYS:-}" ] || { echo "$PIP_SAYS"; exit 1; }
 	[ -z "${PIP_KILLED:-}" ] || kill -KILL $PPID ;;
+-) exit "${NO_GUEST:-0}" ;; # the packages of the guest
 esac
 """
 APT = """#!/bin/sh
@@ -46,6 +47,7 @@ def checkout(tmp_path: Path) -> Path:
     for name in ("bench/bootstrap.sh", "Makefile", "pyproject.toml", "setup.py"):
         shutil.copy(ROOT / name, where / name)
     stubs = {"python3": PYTHON, "python3.13": PYTHON, "apt-get": APT, "dpkg": "#!/bin/sh\n"}
+    stubs |= dict.fromkeys(("groff", "mandoc", "shellcheck"), "#!/bin/sh\n")
     stubs |= {"id": '#!/bin/sh\necho "${USER_ID:-0}"\n', "sudo": "#!/bin/sh\nexit 1\n"}
     (tmp_path / "stubs").mkdir()
     for name, text in stubs.items():
@@ -57,23 +59,27 @@ def checkout(tmp_path: Path) -> Path:
 
 def environment(checkout: Path, **extra: str) -> dict[str, str]:
     outer = checkout.parent
-    proxies = {name for name in os.environ if name.lower() in ("http_proxy", "https_proxy")}
-    kept = {name: value for name, value in os.environ.items() if name not in proxies | {"VENV"}}
+    dropped = ("http_proxy", "https_proxy", "venv", "vmabench_require")
+    kept = {name: value for name, value in os.environ.items() if name.lower() not in dropped}
     path = f"{outer / 'stubs'}:{os.environ['PATH']}"
     return {**kept, "PATH": path, "CALLS": str(outer / "calls"), "TMPDIR": str(outer), **extra}
 
 
-def begin(checkout: Path, *, prefix: tuple[str, ...] = (), **extra: str) -> "subprocess.Popen[str]":
+def begin(
+    checkout: Path, target: str = "bench", *, prefix: tuple[str, ...] = (), **extra: str
+) -> "subprocess.Popen[str]":
     return subprocess.Popen(
-        [*prefix, checkout / "bench/bootstrap.sh", "bench"],
+        [*prefix, checkout / "bench/bootstrap.sh", target],
         env=environment(checkout, **extra),
         stderr=subprocess.PIPE,
         text=True,
     )
 
 
-def set_up(checkout: Path, *, prefix: tuple[str, ...] = (), **extra: str) -> tuple[int, str]:
-    process = begin(checkout, prefix=prefix, **extra)
+def set_up(
+    checkout: Path, target: str = "bench", *, prefix: tuple[str, ...] = (), **extra: str
+) -> tuple[int, str]:
+    process = begin(checkout, target, prefix=prefix, **extra)
     _, said = process.communicate(timeout=60)
     return process.returncode, said
 
@@ -225,6 +231,17 @@ def test_a_newer_python_beside_an_old_one_is_taken(checkout: Path) -> None:
     assert set_up(checkout, TOO_OLD="python3")[0] == 0
     newer = {"python3.14 venv", "python3.13 venv"} & set(calls(checkout))
     assert len(newer) == 1
+
+
+@needs("git", "setpriv")
+def test_tests_are_set_up_without_the_guest_unless_it_is_required(checkout: Path) -> None:
+    """Without root, `make test` runs what needs no guest, and looks for its packages again."""
+    stamps = [checkout / ".venv" / name for name in (".bench", ".test")]
+    assert set_up(checkout, "test", NO_GUEST="1")[0] == 0
+    assert [stamp.exists() for stamp in stamps] == [True, False]
+    assert set_up(checkout, "test", NO_GUEST="1", VMABENCH_REQUIRE="guest")[0] == 1
+    assert set_up(checkout, "test")[0] == 0
+    assert [stamp.exists() for stamp in stamps] == [True, True]
 
 
 def test_a_full_temporary_directory(checkout: Path) -> None:

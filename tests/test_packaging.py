@@ -87,16 +87,16 @@ def copy_sources(target: Path) -> Path:
 def artefacts(tmp_path_factory: pytest.TempPathFactory) -> Artefacts:
     directory = tmp_path_factory.mktemp("artefacts")
     sources = copy_sources(directory / "sources")
-    build = [sys.executable, "-m", "build", "--no-isolation", "--outdir", directory / "dist"]
-    output([*build, sources], directory)
+    build: list[str | Path] = [sys.executable, "-m", "build", "--no-isolation"]
+    output([*build, "--outdir", directory / "dist", sources], directory)
     (sdist,), (wheel,) = (list((directory / "dist").glob(f"*{end}")) for end in (".gz", ".whl"))
     output([sys.executable, "-m", "venv", "--without-pip", directory / "env"], directory)
     python = directory / "env/bin/python"
     packages = Path(sysconfig.get_path("purelib", vars={"base": str(directory / "env")}))
     # The .pth files of this environment are not read: they would lead to the checkout.
     (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    pip = [sys.executable, "-m", "pip", "--python", python, "install", "-q", "--no-deps"]
-    output([*pip, "--no-index", wheel], directory)
+    pip: list[str | Path] = [sys.executable, "-m", "pip", "--python", python, "install"]
+    output([*pip, "-q", "--no-deps", "--no-index", wheel], directory)
     return Artefacts(sdist, wheel, python)
 
 
