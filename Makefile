@@ -9,7 +9,12 @@ SOURCES := setup.py $(NATIVE) $(wildcard kernel/uapi/*.h)
 # vmabench-source and the module are the last things that a build writes
 BUILT := bench/vmabench/native/vmabench-source
 
-.PHONY: help bench bench-host test lint typecheck crosscheck check-run check-counters check-aa check-sensitivity \
+# One worker runs the tests that need the machine for themselves, the others run the pure ones.
+PYTEST := $(BIN)/pytest -n auto --maxprocesses 4 --dist loadgroup
+# the tiers that `make test` leaves out; tests/tiers.py explains them
+OPTIONAL := guest or browser or slow
+
+.PHONY: help bench bench-host test test-rest test-all lint typecheck crosscheck check-run check-counters check-aa check-sensitivity \
 	check-coverage check-analysis check-report report notebooks path-lengths kernel-check audit audit-mutants sanitize format \
 	bare-check clean FORCE
 
@@ -22,8 +27,14 @@ bench: bench-host ## from nothing to a report: the running kernel, then clone in
 bench-host: $(VENV)/.bench $(BUILT) ## the part of bench that runs on this machine's own kernel
 	@$(BIN)/vmabench run quick || [ $$? = 2 ] # 2: done, and it has said what is unstable
 
-test: $(VENV)/.test $(BUILT) ## all tests; VMABENCH_REQUIRE=all turns skips into failures
-	@$(BIN)/pytest
+test: $(VENV)/.test $(BUILT) ## the tests that need no guest and no browser: at most 6 minutes
+	@$(PYTEST) -m "not ($(OPTIONAL))"
+
+test-rest: $(VENV)/.test $(BUILT) ## the tests that `make test` leaves out
+	@$(PYTEST) -m "$(OPTIONAL)"
+
+test-all: $(VENV)/.test $(BUILT) ## every test; VMABENCH_REQUIRE=all turns skips into failures
+	@$(PYTEST)
 
 lint: $(VENV)/.test $(BUILT) ## ruff, clang-format, warnings of gcc and clang, shellcheck
 	@bench/bootstrap.sh lint

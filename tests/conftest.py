@@ -1,19 +1,72 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What the tests share: the machine's needs, its settings, and what must not be left behind."""
+"""Hooks and fixtures of all tests: tiers, needs, settings, and a check for leftover processes."""
 
 import os
 import subprocess
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.needs import THP_ENABLED
+from tests import tiers
+from tests.needs import THP_ENABLED, skip_without
 from tests.undo import afterwards, borrowed
 from tests.users import ORDINARY
+from vmabench import mechanisms
 from vmabench.mechanisms import SOURCE_PROGRAM
 
 NATIVE = Path(__file__).with_name("native")
+
+#: what a test outside the tier ``machine`` starts in place of vmabench-source: an error that says
+#: which marker it lacks (see tests/tiers.py)
+NO_SOURCE = "/only tests with the marker machine start a source"
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m selects, and before xdist reads the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    tiers.mark(items)
+
+
+def pytest_deselected(items: list[pytest.Item]) -> None:
+    if items:
+        tiers.count_left_out(items, items[0].config)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Tell the controller of xdist, which collects no tests, what its workers left out."""
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["left_out"] = dict(tiers.left_out(session.config))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    tiers.left_out(node.config).update(
+        Counter(node.workeroutput["left_out"]) - tiers.left_out(node.config)
+    )
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)  # after the list of failures
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> Iterator[None]:
+    yield
+    line = tiers.left_out_line(tiers.left_out(config))
+    if line:
+        terminalreporter.write_line(line)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    skip_without(item)
+    if item.get_closest_marker("machine"):
+        tiers.hold_machine(item)
+
+
+@pytest.hookimpl(trylast=True)  # after the fixtures have restored what they changed
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    tiers.release_machine(item, nextitem)
 
 
 @pytest.fixture(autouse=True)
@@ -31,8 +84,15 @@ def all_cpus() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def no_process_left() -> Iterator[None]:
-    """Every test ends without a worker or source of its own; other users' don't count."""
+def own_processes(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
+    """A test of the tier ``machine`` leaves no worker or source behind; others start none."""
+    if not request.node.get_closest_marker("machine"):
+        monkeypatch.setenv("VMABENCH_SOURCE", NO_SOURCE)
+        monkeypatch.setattr(mechanisms, "SOURCE_PROGRAM", Path(NO_SOURCE))
+        yield
+        return
     before = _sources()
     yield
     left = _sources() - before

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a test needs of the machine: skipped without it at home, a failure without it in CI.
+"""What a test needs of the machine: a test without it is skipped, and fails in CI.
 
 ``VMABENCH_REQUIRE`` names the needs (or ``all``) whose absence is a failure.
 """
@@ -59,14 +59,24 @@ _NEEDS: dict[str, tuple[Callable[[], bool], str]] = {
 }
 
 
-def needs(*names: str) -> pytest.MarkDecorator:
-    """Marks a test that needs these of the machine."""
+#: ``@needs("root", "thp")``: the test needs these of the machine
+needs = pytest.mark.needs
+
+
+def skip_without(item: pytest.Item) -> None:
+    """Skip a test whose needs are not met, unless they are required.
+
+    A missing need that is required is not looked at: the test runs, and fails without it.
+    """
     required = os.environ.get("VMABENCH_REQUIRE", "").split(",")
-    missing = [name for name in names if not _NEEDS[name][0]()]
-    # A needed thing that is required is not asked for: the test runs, and fails without it.
-    skipped = [name for name in missing if name not in required and "all" not in required]
-    reasons = "; ".join(_NEEDS[name][1] for name in skipped)
-    hint = ",".join(skipped)
-    return pytest.mark.skipif(
-        bool(skipped), reason=f"{reasons} (VMABENCH_REQUIRE={hint} makes this a failure)"
-    )
+    asked = {name: _NEEDS[name] for mark in item.iter_markers("needs") for name in mark.args}
+    if "all" in required:
+        return
+    missing = {
+        name: reason
+        for name, (is_met, reason) in asked.items()
+        if name not in required and not is_met()
+    }
+    if missing:
+        reasons, hint = "; ".join(missing.values()), ",".join(missing)
+        pytest.skip(f"{reasons} (VMABENCH_REQUIRE={hint} makes this a failure)")

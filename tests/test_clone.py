@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.command import vmabench
+from tests.command import DOCTOR, vmabench
 from tests.needs import needs
 from vmabench.machine.facts import read_facts
 from vmabench.store.reader import read
@@ -77,5 +77,5 @@ def test_what_the_kernel_is_asked(calls: Path) -> None:
 
 
 def test_the_doctor_finds_the_call(calls: Path) -> None:
-    text = vmabench("doctor", "--no-noise").stdout
+    text = vmabench(*DOCTOR[:-1]).stdout
     assert re.search(rf"^clone +{BASE} +ok$", text, re.MULTILINE)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Gates that are really there: a filter, another user, a missing call."""
+"""doctor names what really blocks a mechanism: a filter, another user, a missing call."""
 
 import errno
 import os
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.command import findings, vmabench
+from tests.command import DOCTOR, findings, vmabench
 from tests.needs import needs
 from tests.users import ORDINARY, WITHOUT_PTRACE
 from vmabench.machine.facts import read_facts
@@ -23,7 +23,7 @@ SYS_USERFAULTFD = 323
 
 @pytest.fixture
 def foreign_source() -> Iterator[str]:
-    """A source program that runs as another user than whoever starts it."""
+    """A source program that runs as another user than its parent."""
     program = Path("/var/tmp") / f"vmabench-source-{os.getpid()}"
     shutil.copy(SOURCE_PROGRAM, program)
     try:
@@ -34,7 +34,9 @@ def foreign_source() -> Iterator[str]:
         program.unlink()
 
 
+@pytest.mark.slow
 def test_every_mechanism_and_page_has_a_finding() -> None:
+    """Slow: each mechanism fills and compares pages of 1G, where the machine has them."""
     found = findings(vmabench("doctor", "--no-noise", "--json"))
     own = {(name, "") for name in ("swap-zram", "swap-file", "memory-cgroup")}
     pages = read_facts().all_pages
@@ -46,7 +48,7 @@ def test_every_mechanism_and_page_has_a_finding() -> None:
 
 
 def test_the_text_names_gate_and_mend() -> None:
-    text = vmabench("doctor", "--no-noise").stdout
+    text = vmabench(*DOCTOR[:-1]).stdout
     assert "memcpy" in text
     assert read_facts().cpu_model in text
 
@@ -70,13 +72,7 @@ def test_a_seccomp_filter_is_named(seccomp_filter: str, error: int, user: tuple[
 
 @needs("root", "setpriv")
 def test_the_process_of_another_user_is_named(foreign_source: str) -> None:
-    run = vmabench(
-        "doctor",
-        "--no-noise",
-        "--json",
-        env={"VMABENCH_SOURCE": foreign_source},
-        prefix=WITHOUT_PTRACE,
-    )
+    run = vmabench(*DOCTOR, env={"VMABENCH_SOURCE": foreign_source}, prefix=WITHOUT_PTRACE)
     found = findings(run)
     assert found["readv", BASE]["state"] == "blocked"
     assert "belongs to another user" in found["readv", BASE]["gate"]
@@ -86,19 +82,24 @@ def test_the_process_of_another_user_is_named(foreign_source: str) -> None:
         assert found[mechanism, BASE]["state"] == "ok"
 
 
+def shared_memory_mounts() -> list[str]:
+    lines = Path("/proc/self/mounts").read_text().splitlines()
+    return [line for line in lines if line.split()[2] == "tmpfs"]
+
+
 @needs("root", "thp")
 def test_shared_memory_is_huge_without_a_setting_by_hand() -> None:
-    """POSIX shared memory too, and nobody's mount is changed for it."""
-    mounts = Path("/proc/self/mounts").read_text()
-    found = findings(vmabench("doctor", "--no-noise", "--json"))
+    """POSIX shared memory too, and no mount of shared memory is changed for it."""
+    mounts = shared_memory_mounts()
+    found = findings(vmabench(*DOCTOR))
     for mechanism in ("memfd", "shm", "sysv", "memfd-private"):
         assert found[mechanism, HUGE]["state"] == "ok"
-    assert Path("/proc/self/mounts").read_text() == mounts
+    assert shared_memory_mounts() == mounts
 
 
 @needs("root", "thp")
 def test_thp_never(thp_never: None) -> None:
-    found = findings(vmabench("doctor", "--no-noise", "--json"))
+    found = findings(vmabench(*DOCTOR))
     assert "THP is set to never" in found["readv", HUGE]["gate"]
     assert "echo madvise" in found["readv", HUGE]["mend"]
     assert found["readv", BASE]["state"] == "ok"
@@ -107,7 +108,7 @@ def test_thp_never(thp_never: None) -> None:
 @needs("compiler")
 def test_a_filter_on_a_call_that_asks_no_permission_is_named(seccomp_filter: str) -> None:
     prefix = (seccomp_filter, str(SYS_USERFAULTFD), str(errno.EPERM))
-    found = findings(vmabench("doctor", "--no-noise", "--json", prefix=prefix))
+    found = findings(vmabench(*DOCTOR, prefix=prefix))
     for mechanism in ("uffd-copy", "uffd-move"):
         gate = found[mechanism, BASE]["gate"]
         assert "a seccomp filter refuses userfaultfd (EPERM)" in gate
@@ -116,6 +117,6 @@ def test_a_filter_on_a_call_that_asks_no_permission_is_named(seccomp_filter: str
 
 @needs("root", "setpriv")
 def test_an_ordinary_user_may_do_all_of_it() -> None:
-    found = findings(vmabench("doctor", "--no-noise", "--json", prefix=ORDINARY))
+    found = findings(vmabench(*DOCTOR, prefix=ORDINARY))
     blocked = {name for (name, page), f in found.items() if page == BASE and f["state"] != "ok"}
     assert blocked <= {"clone", "xpmem"}

@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ import pytest
 
 from tests.command import children, wait_until
 from tests.needs import needs
+from tests.users import NOBODY, ordinary
 from vmabench.errors import NativeError
 from vmabench.machine.facts import read_facts
 from vmabench.matrix.case import Case
@@ -380,11 +382,11 @@ def test_more_memory_than_there_is_is_an_error(pair: Pair) -> None:
 
 @needs("root", "setpriv")
 def test_a_source_of_another_user_is_refused(tmp_path: Path) -> None:
-    """The set-user-id bit makes a source that belongs to nobody; its receiver is user 1000."""
+    """The set-user-id bit makes a source of the user nobody; its receiver is user 1000."""
     program = Path("/var/tmp") / f"vmabench-source-{os.getpid()}"  # /tmp may be nosuid
     shutil.copy(SOURCE_PROGRAM, program)
     try:
-        os.chown(program, 65534, 65534)
+        os.chown(program, NOBODY, NOBODY)
         program.chmod(0o6755)
         script = (
             "from vmabench.mechanisms import Pair\n"
@@ -397,24 +399,14 @@ def test_a_source_of_another_user_is_refused(tmp_path: Path) -> None:
             "        with pair.open(case, 1) as opened: opened.verify(1)\n"
             "    except NativeError as error: print(error.errno)\n"
         )
-        run = as_user(["python3", "-c", script], {"VMABENCH_SOURCE": str(program)})
+        run = subprocess.run(
+            [*ordinary(1000), sys.executable, "-c", script],
+            env=os.environ | {"VMABENCH_SOURCE": str(program)},
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
         assert run.stdout.split() == [str(errno.EPERM)], run.stderr
     finally:
         program.unlink()
-
-
-def as_user(command: list[str], environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    """Runs Python of this environment as user 1000, without any capability."""
-    drop = ["setpriv", "--reuid=1000", "--regid=1000", "--clear-groups", "--inh-caps=-all"]
-    import sys
-
-    return subprocess.run(
-        [*drop, sys.executable, *command[1:]],
-        env=os.environ | environ,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
 def test_the_pattern_finds_a_page_in_the_wrong_place() -> None:

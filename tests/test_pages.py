@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Every kind of page that this kernel has, borrowed, proved and given back."""
 
-import json
 import mmap
 import os
 import re
@@ -13,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.command import start, vmabench, wait_until
+from tests.command import DOCTOR, findings, start, vmabench, wait_until
 from tests.needs import needs
 from tests.undo import borrowed
+from tests.users import ORDINARY
 from vmabench.analysis.frame import tidy
 from vmabench.errors import NativeError
 from vmabench.guest import cache
@@ -218,17 +218,11 @@ def _workers() -> list[str]:
 
 @needs("root", "thp", "setpriv")
 def test_who_may_not_switch_is_told_what_to_switch(tmp_path: Path) -> None:
-    user = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
-    only = ("--inh-caps=-all,+dac_read_search", "--ambient-caps=-all,+dac_read_search")
     state = tmp_path / "theirs"
     state.mkdir()
     state.chmod(0o777)
     tmp_path.chmod(0o777)
-    run = vmabench(
-        "doctor", "--no-noise", "--json", prefix=(*user, *only), env={"XDG_STATE_HOME": str(state)}
-    )
-    assert run.returncode == 0, run.stderr
-    found = {(one["mechanism"], one["page"]): one for one in json.loads(run.stdout)["findings"]}
+    found = findings(vmabench(*DOCTOR, prefix=ORDINARY, env={"XDG_STATE_HOME": str(state)}))
     assert "hugepages-64kB/enabled" in found["readv", "64K"]["gate"]
     assert "root may" in found["readv", "64K"]["gate"]
     assert "hugetlb-2M" in found["readv", "hugetlb-2M"]["gate"]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.command import error_line, findings, read_raw, start, vmabench, wait_until
+from tests.command import DOCTOR, error_line, findings, read_raw, start, vmabench, wait_until
 from tests.needs import THP_ENABLED, needs
 from tests.test_run import kill_during
 from tests.undo import borrowed, restored
@@ -19,7 +19,6 @@ from vmabench.store.reader import read
 BASE, HUGE = read_facts().pages
 FS, VM = Path("/proc/sys/fs"), Path("/proc/sys/vm")
 POOL = pool_file(Page("hugetlb-2M"))
-DOCTOR = ("doctor", "--no-noise", "--json")
 PIPES = ("pipe", "vmsplice", "vmsplice-gift")
 
 #: x86-64

@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The mechanism xpmem on a stand-in for the module: the whole path, to the number."""
 
-import json
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.command import vmabench
+from tests.command import DOCTOR, findings, vmabench
 from tests.needs import needs
 from vmabench.analysis.frame import tidy
 from vmabench.machine.facts import read_facts
@@ -61,7 +60,6 @@ def test_each_segment_is_an_attachment(with_xpmem: dict[str, str]) -> None:
 
 
 def test_without_the_module_the_gate_is_named() -> None:
-    run = vmabench("doctor", "--no-noise", "--json")
-    found = {(one["mechanism"], one["page"]): one for one in json.loads(run.stdout)["findings"]}
+    found = findings(vmabench(*DOCTOR))
     assert "/dev/xpmem" in found["xpmem", BASE]["gate"]
     assert found["xpmem", BASE]["mend"] == "modprobe xpmem"

@@ -4,11 +4,21 @@
 #: root, but for the capability that lets root look into the processes of others
 WITHOUT_PTRACE = ("setpriv", "--bounding-set=-sys_ptrace", "--inh-caps=-sys_ptrace")
 
-#: nobody, who may do one thing more: read files of root, where the tests may live
-ORDINARY = (
-    "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups",
-    "--inh-caps=-all,+dac_read_search", "--ambient-caps=-all,+dac_read_search",
-)  # fmt: skip
+
+def ordinary(uid: int) -> tuple[str, ...]:
+    """Return the prefix that runs a command as that user, who can read the checkout wherever it is.
+
+    The only capability is the one to read and search everything: the checkout may lie below a home
+    directory of mode 0700.
+    """
+    return (
+        "setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups",
+        "--inh-caps=-all,+dac_read_search", "--ambient-caps=-all,+dac_read_search",
+    )  # fmt: skip
+
+
+NOBODY = 65534
+ORDINARY = ordinary(NOBODY)
 
 #: what container runtimes leave to root by default
 _CONTAINED = "chown,dac_override,fowner,fsetid,kill,setgid,setuid,setpcap,net_bind_service,net_raw"

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The tiers of the tests, and the script that CI runs."""
+
+import fcntl
+import os
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests import tiers
+from tests.needs import needs
+from vmabench.errors import NativeError
+from vmabench.mechanisms import Pair
+
+REPOSITORY = Path(__file__).parents[1]
+
+
+@needs("root")
+def test_a_need_of_the_machine_makes_a_machine_test(request: pytest.FixtureRequest) -> None:
+    assert request.node.get_closest_marker("machine")
+
+
+def test_a_pure_test_starts_no_source() -> None:
+    with pytest.raises(NativeError, match="only tests with the marker machine"), Pair(0, 0):
+        pass
+    told = "from vmabench import mechanisms; print(mechanisms.SOURCE_PROGRAM)"
+    child = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True)
+    assert "only tests with the marker machine" in child.stdout
+
+
+def test_what_is_left_out_is_named() -> None:
+    assert tiers.left_out_line(Counter()) == ""
+    counted = Counter(browser=4, guest=24)
+    assert tiers.left_out_line(counted) == (
+        "left out: 24 guest, 4 browser (make test-all runs them)"
+    )
+
+
+def session(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Another session of these tests, without what this one tells its tests."""
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments],
+        cwd=REPOSITORY, env=environ, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "1", "--dist", "loadgroup")], ids=["one", "xdist"])
+def test_a_session_says_what_it_leaves_out(workers: tuple[str, ...]) -> None:
+    done = session(*workers, "-m", "not guest", "tests/test_guest_selftests.py")
+    *_, said, last = done.stdout.splitlines()
+    assert said == "left out: 7 guest (make test-all runs them)"
+    assert "1 passed" in last or "1 skipped" in last
+
+
+def test_two_sessions_do_not_change_the_machine_at_once(tmp_path: Path) -> None:
+    """The other one waits, and says so, until this one releases the lock."""
+    lock = tmp_path / "lock"
+    lock.mkdir()
+    script = (
+        "import sys, pytest; from tests import tiers; tiers._LOCK = sys.argv[1];"
+        "sys.exit(pytest.main(['-p', 'no:cacheprovider', '-q', *sys.argv[2:]]))"
+    )
+    one_test = "tests/test_tiers.py::test_a_need_of_the_machine_makes_a_machine_test"
+    held = os.open(lock, os.O_RDONLY)
+    fcntl.flock(held, fcntl.LOCK_EX)
+    other = subprocess.Popen(
+        [sys.executable, "-c", script, str(lock), one_test],
+        cwd=REPOSITORY, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert other.stderr
+    said = next(line for line in other.stderr if line.strip())
+    assert said == f"waiting: other tests on this machine hold the lock of {lock}\n"
+    assert other.poll() is None
+    os.close(held)
+    assert other.wait() == 0
+    other.stderr.close()
+
+
+def test_another_user_is_always_one_who_can_read_the_checkout() -> None:
+    """It may lie below a home directory of mode 0700: users.py has the capability for that."""
+    dropping = [
+        path.name
+        for path in REPOSITORY.glob("tests/*.py")
+        if "--reuid" in path.read_text() and path.name != Path(__file__).name
+    ]
+    assert dropping == ["users.py"]
+
+
+FAKE_MAKE = """#!/bin/sh
+echo "ran $*"
+case "$*" in
+*"$FAILING"*) exit 2 ;;
+*"$HANGING"*) exec sleep 60 ;;
+esac
+"""
+
+
+def ci_run(tmp_path: Path, **environ: str) -> subprocess.CompletedProcess[str]:
+    """The script with a make that only says its target."""
+    make = tmp_path / "make"
+    make.write_text(FAKE_MAKE)
+    make.chmod(0o755)
+    environ = {"FAILING": "nothing", "HANGING": "nothing", **environ}
+    environ["PATH"] = f"{tmp_path}:{os.environ['PATH']}"
+    command = ["bash", REPOSITORY / ".ci/run"]
+    return subprocess.run(
+        command, env=os.environ | environ, capture_output=True, text=True, check=False
+    )
+
+
+def test_ci_runs_each_step_once_and_ends_with_their_times(tmp_path: Path) -> None:
+    done = ci_run(tmp_path)
+    assert done.returncode == 0
+    ran = [line.split()[-1] for line in done.stdout.splitlines() if line.startswith("ran ")]
+    assert ran == ["test", "lint", "typecheck", "sanitize", "test-rest", "path-lengths", "SHORT=1"]
+    *steps, total, last = done.stdout.split("\n\n")[-1].splitlines()
+    assert len(steps) == len(ran)
+    assert steps[0].split()[:2] == ["make", "test"]
+    assert all(line.endswith(" s") for line in (*steps, total))
+    assert (total.split()[0], last) == ("total", "passed")
+
+
+def test_ci_ends_with_the_step_that_failed(tmp_path: Path) -> None:
+    done = ci_run(tmp_path, FAILING="typecheck")
+    assert done.returncode == 2
+    assert done.stdout.splitlines()[-1] == "failed (status 2): make typecheck"
+    assert "ran --no-print-directory sanitize" not in done.stdout
+
+
+def test_ci_ends_with_the_step_that_took_too_long(tmp_path: Path) -> None:
+    done = ci_run(tmp_path, HANGING="lint", CI_LIMIT_S="1")
+    assert done.returncode == 124
+    assert done.stdout.splitlines()[-1] == "stopped after 1 s, in: make lint"

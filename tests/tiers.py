@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The tiers of the tests: which tests run together, which run alone, and which are left out.
+
+A test gets its marker here, from what it needs, the fixtures it uses or its module. A test can
+also carry the marker itself: ``@pytest.mark.machine``.
+
+machine  starts measuring processes or changes settings of the machine: one test at a time
+guest    boots a kernel in QEMU, or reads the tree that one is built from; also a machine test
+browser  drives Chromium
+slow     takes longer than 10 s for the reason that its docstring gives
+
+Tests without a marker are pure and run in parallel. ``make test`` leaves out guest, browser and
+slow; ``make test-all`` runs everything.
+"""
+
+import fcntl
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterable
+
+import pytest
+
+OPTIONAL = ("guest", "browser", "slow")
+
+_MACHINE_NEEDS = frozenset({"root", "thp", "swap", "zram", "memory-cgroup"})
+_MACHINE_FIXTURES = frozenset({"thp_never", "shmem_advise", "dev_shm_advise", "full_disk", "user"})
+_MACHINE_MODULES = frozenset(
+    f"test_{name}"
+    for name in (
+        "clone", "contention", "cpu_counters", "doctor", "injection", "large", "memory",
+        "memory_luck", "native", "noise", "pages", "peak", "pingpong", "provoked", "pyperf_runner",
+        "run", "scatter", "scenarios", "snapshot", "tracing", "xpmem",
+    )
+)  # fmt: skip
+
+#: a file of sysfs is one per machine, whatever TMPDIR and HOME are
+_LOCK = "/sys/kernel"
+_HELD = pytest.StashKey[int]()
+_LEFT_OUT = pytest.StashKey[Counter[str]]()
+
+
+def mark(items: Iterable[pytest.Item]) -> None:
+    """Add the marker of its tier to each test, and the name of the group that it runs in.
+
+    Tests that need the machine for themselves are one group, that is, one worker runs them. The
+    others are a group per module, so that a module's fixtures are made once.
+    """
+    for item in items:
+        for name in _tiers(item):
+            item.add_marker(name)
+        alone = item.get_closest_marker("machine") is not None
+        item.add_marker(pytest.mark.xdist_group("machine" if alone else _module(item)))
+
+
+def _tiers(item: pytest.Item) -> set[str]:
+    needs = {name for marker in item.iter_markers("needs") for name in marker.args}
+    fixtures = set(getattr(item, "fixturenames", ()))
+    found = set()
+    if needs & _MACHINE_NEEDS or fixtures & _MACHINE_FIXTURES or _module(item) in _MACHINE_MODULES:
+        found.add("machine")
+    if "kernel" in fixtures or "kernel-source" in needs:
+        found |= {"guest", "machine"}
+    if "chromium" in needs:
+        found.add("browser")
+    return found
+
+
+def _module(item: pytest.Item) -> str:
+    return item.path.stem
+
+
+def hold_machine(item: pytest.Item) -> None:
+    """Take the lock that test sessions of all checkouts share; wait while another holds it."""
+    if _HELD in item.config.stash:
+        return
+    descriptor = os.open(_LOCK, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        _say(item.config, "waiting: other tests on this machine hold the lock of " + _LOCK)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    item.config.stash[_HELD] = descriptor
+
+
+def release_machine(item: pytest.Item, next_item: pytest.Item | None) -> None:
+    """Release the lock after the last of consecutive tests that need it."""
+    if _HELD in item.config.stash and not (next_item and next_item.get_closest_marker("machine")):
+        os.close(item.config.stash[_HELD])
+        del item.config.stash[_HELD]
+
+
+def _say(config: pytest.Config, line: str) -> None:
+    """Write to the terminal past the capture; a worker of xdist shares stderr with it."""
+    capture = config.pluginmanager.getplugin("capturemanager")
+    with capture.global_and_fixture_disabled():
+        print(f"\n{line}", file=sys.stderr, flush=True)  # noqa: T201
+
+
+def count_left_out(items: Iterable[pytest.Item], config: pytest.Config) -> None:
+    left_out = config.stash.setdefault(_LEFT_OUT, Counter())
+    for item in items:
+        name = next((name for name in OPTIONAL if item.get_closest_marker(name)), None)
+        if name:
+            left_out[name] += 1
+
+
+def left_out(config: pytest.Config) -> Counter[str]:
+    return config.stash.setdefault(_LEFT_OUT, Counter())
+
+
+def left_out_line(counted: Counter[str]) -> str:
+    """Return what a session says about the tiers that it did not run."""
+    each = ", ".join(f"{counted[name]} {name}" for name in OPTIONAL if counted[name])
+    return f"left out: {each} (make test-all runs them)" if each else ""
