@@ -16,6 +16,7 @@ from tests.undo import afterwards, borrowed
 from tests.users import ORDINARY
 from vmabench import mechanisms
 from vmabench.mechanisms import SOURCE_PROGRAM
+from vmabench.runner import lock
 
 NATIVE = Path(__file__).with_name("native")
 
@@ -136,6 +137,12 @@ def _parent(entry: Path) -> int:
 @pytest.fixture(scope="session", autouse=True)
 def mark_session() -> None:
     os.environ["VMABENCH_TEST_SESSION"] = str(os.getpid())
+
+
+@pytest.fixture
+def own_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lock that is not the machine's, for a test whose commands measure nothing."""
+    monkeypatch.setattr(lock, "_SHARED", (tmp_path,))
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ tests/test_guest_functions.py has real ones.
 """
 
 import struct
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -83,14 +82,13 @@ class Guests:
 
 
 @pytest.fixture
-def guests(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Guests:
+def guests(monkeypatch: pytest.MonkeyPatch, own_lock: None) -> Guests:
     made = Guests()
     monkeypatch.setattr(guest, "build", lambda *_, **__: made.own)
     monkeypatch.setattr(guest, "choose", lambda *_: "tcg")
     monkeypatch.setattr(guest, "run", made.run)
     monkeypatch.setattr(against, "obtain", lambda *_, **__: made.other)
     monkeypatch.setattr(functions, "why_not", lambda: "QEMU 99")
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # a lock of its own
     return made
 
 

@@ -51,12 +51,11 @@ class FakeGuest:
 
 
 @pytest.fixture
-def fake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeGuest:
+def fake(monkeypatch: pytest.MonkeyPatch, own_lock: None) -> FakeGuest:
     made = FakeGuest()
     monkeypatch.setattr(guest, "build", lambda *_, **__: KERNEL)
     monkeypatch.setattr(guest, "choose", lambda *_: "tcg")
     monkeypatch.setattr(guest, "run", made.run)
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
     return made
 
 

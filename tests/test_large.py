@@ -31,7 +31,6 @@ LARGE = Case("memcpy", "transfer", "4K", 1 << 30)
 @pytest.fixture
 def group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MemoryGroup]:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    monkeypatch.setenv("TMPDIR", str(tmp_path))  # where the lock of the one run is
     restore = (sys.executable, "-m", "vmabench", "tune", "--restore")
     with afterwards(*restore), MemoryGroups() as groups:
         yield groups.make()

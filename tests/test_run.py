@@ -21,6 +21,7 @@ from tests.command import (
 )
 from tests.needs import needs
 from vmabench.machine.facts import read_facts
+from vmabench.runner.lock import holder
 from vmabench.store.format import Result
 from vmabench.store.reader import read
 
@@ -137,7 +138,7 @@ def test_bad_input_gets_one_line_that_says_what_is_wrong(arguments: list[str], w
     Path("wrong.toml").write_text('name = "wrong"\nbudgets = "3s"\n')
     before = set(Path().iterdir())
     assert words in error_line(vmabench(*arguments))
-    assert {p for p in Path().iterdir() if p.name != "vmabench.lock"} == before
+    assert set(Path().iterdir()) == before
 
 
 def kill_during(run_pid: int, victim: str) -> None:
@@ -204,12 +205,11 @@ def test_an_interrupted_run_saves_what_it_has(number: int, moment: str) -> None:
 def test_ctrl_c_before_anything_is_measured_is_no_traceback() -> None:
     for _ in range(4):
         run = start(*SMALL, "-o", "out")
-        wait_until(Path("vmabench.lock").exists)
+        wait_until(lambda pid=run.pid: holder() == pid)
         run.send_signal(signal.SIGINT)
         _, errors = run.communicate(timeout=30)
         assert run.returncode == 130
         assert "Traceback" not in errors
-        Path("vmabench.lock").unlink()
         if Path("out").exists():
             Path("out").rename(f"out-{run.pid}")
 

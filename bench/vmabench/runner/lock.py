@@ -1,56 +1,75 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""One run at a time on a machine: two would measure each other."""
+"""One run at a time on a machine: two runs would measure each other.
+
+The lock is flock(2) on an object of the kernel: the time namespace, or a directory of sysfs where
+the kernel has no time namespaces. Nothing is created or written, so no link of another user can
+lead the lock elsewhere, every user can take it, and neither TMPDIR nor a private /tmp, a chroot or
+a container changes which lock it is. The lock ends with its process, however that ends.
+
+Limit: a process in a time namespace of its own (``unshare --time``; container runtimes do not make
+one by default) is not excluded. On a kernel without CONFIG_TIME_NS the same holds for a network
+namespace of its own, which mounts another sysfs.
+"""
 
 import fcntl
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from vmabench.errors import MachineError
 
+#: the first that the kernel has; the last needs no option of the kernel
+_SHARED = (Path("/proc/self/ns/time"), Path("/sys/kernel/mm"))
 
-def lock_path() -> Path:
-    """In the directory that all users of the machine share."""
-    return Path(tempfile.gettempdir()) / "vmabench.lock"
+_LOCKS = Path("/proc/locks")
 
 
 @contextmanager
 def only_run() -> Iterator[None]:
-    """Holds the machine's lock; raises MachineError while another run holds it.
-
-    The lock ends with its process, however that ends; the file is left, since removing it
-    would let two processes hold locks of two files of one name.
-    """
-    path = lock_path()
-    descriptor = _open(path)
+    """Hold the lock of the machine; raise MachineError while another run holds it."""
+    path = _path()
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
-        os.close(descriptor)
-        raise MachineError(
-            f"another run is measuring on this machine (process {holder}): wait until it has ended"
-        ) from None
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise MachineError(f"cannot open {path} to lock it: {error.strerror}") from error
     try:
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        _lock(descriptor, path)
         yield
     finally:
         os.close(descriptor)
 
 
-def _open(path: Path) -> int:
-    # Without O_CREAT first: in a sticky directory the kernel refuses to create what another
-    # user has created already (fs.protected_regular).
+def holder() -> int | None:
+    """Return the process that holds the lock; None without one, or where it is not visible.
+
+    /proc/locks has lines such as ``1: FLOCK  ADVISORY  WRITE 815 00:04:4026531834 0 EOF``, none
+    for a process outside the reader's PID namespace.
+    """
+    status = _path().stat()
+    device = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}"
     try:
-        return os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
-        pass
+        lines = [line.split() for line in _LOCKS.read_text().splitlines()]
+    except OSError:  # /proc with subset=pid
+        return None
+    name = f"{device}:{status.st_ino}"
+    return next((int(words[4]) for words in lines if words[1::4] == ["FLOCK", name]), None)
+
+
+def _path() -> Path:
+    for path in _SHARED:
+        if path.exists():
+            return path
+    raise MachineError(f"cannot lock the machine: there is no {' and no '.join(map(str, _SHARED))}")
+
+
+def _lock(descriptor: int, path: Path) -> None:
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        os.fchmod(descriptor, 0o666)  # the umask must not lock the other users out
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise MachineError(
+            f"another run is measuring on this machine (process {holder() or 'not visible here'}): "
+            "wait until it has ended"
+        ) from None
     except OSError as error:
-        raise MachineError(f"can't take the lock of the machine: {error}") from error
-    return descriptor
+        raise MachineError(f"cannot lock {path}: {error.strerror}") from error
