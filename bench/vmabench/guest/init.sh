@@ -43,6 +43,9 @@ file_systems() {
 	mount -t devpts devpts /dev/pts
 	mount -t tmpfs -o mode=1777 tmpfs /dev/shm
 	mount -t tmpfs -o mode=755 tmpfs /run
+	# the guest's own ledger: the host's belongs to another user or another boot
+	mkdir -p /var/lib/vmabench
+	mount -t tmpfs -o mode=700 tmpfs /var/lib/vmabench
 	mount -t cgroup2 cgroup2 /sys/fs/cgroup
 	[ -d /sys/kernel/debug ] && mount -t debugfs debugfs /sys/kernel/debug
 	[ -d /sys/kernel/tracing ] && mount -t tracefs tracefs /sys/kernel/tracing
