@@ -146,10 +146,9 @@ def own_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def user_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Any user may write to the working directory, and what is borrowed is noted there."""
+def user_state(tmp_path: Path) -> None:
+    """Any user may write to the working directory."""
     tmp_path.chmod(0o777)
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
 
 
 @pytest.fixture(params=["root", "ordinary"])

@@ -29,8 +29,7 @@ LARGE = Case("memcpy", "transfer", "4K", 1 << 30)
 
 
 @pytest.fixture
-def group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MemoryGroup]:
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+def group() -> Iterator[MemoryGroup]:
     restore = (sys.executable, "-m", "vmabench", "tune", "--restore")
     with afterwards(*restore), MemoryGroups() as groups:
         yield groups.make()

@@ -49,11 +49,6 @@ SIZES = Path("/") / THP
 HUGETLB_2M = Page("hugetlb-2M")
 
 
-@pytest.fixture(autouse=True)
-def own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-
-
 def settings() -> dict[str, str]:
     """Every setting that is borrowed for pages, as it is now."""
     files = [*SIZES.glob("hugepages-*kB/*enabled"), *SIZES.glob("*enabled")]
@@ -178,11 +173,13 @@ NEXT_RUN = ("run", "smoke", "--mechanism", "null", "--budget", "1s", "-o", "next
 @needs("root", "thp")
 @pytest.mark.parametrize("then", [NEXT_RUN, ("tune", "--restore")], ids=["run", "tune"])
 def test_what_a_killed_run_has_borrowed_goes_back(
-    all_given_back: None, then: tuple[str, ...]
+    all_given_back: None, tmp_path: Path, then: tuple[str, ...]
 ) -> None:
+    """The next command has another place for temporary files and for state."""
+    places = [{"TMPDIR": str(tmp_path / name), "XDG_STATE_HOME": str(tmp_path)} for name in "ab"]
     process = start(
         "run", "smoke", "--mechanism", "readv", "--page", "hugetlb-2M,64K", "--size", "2M",
-        "--budget", "60s", "-o", "out",
+        "--budget", "60s", "-o", "out", env=places[0],
     )  # fmt: skip
     before = settings()
     wait_until(lambda: settings() != before)
@@ -190,7 +187,7 @@ def test_what_a_killed_run_has_borrowed_goes_back(
     process.communicate()
     wait_until(lambda: not _workers())
     assert free_in_pool(HUGETLB_2M)
-    run = vmabench(*then)
+    run = vmabench(*then, env=places[1] | {"XDG_STATE_HOME": str(tmp_path / "b")})
     assert run.returncode == 0, run.stderr
 
 
@@ -217,12 +214,8 @@ def _workers() -> list[str]:
 
 
 @needs("root", "thp", "setpriv")
-def test_who_may_not_switch_is_told_what_to_switch(tmp_path: Path) -> None:
-    state = tmp_path / "theirs"
-    state.mkdir()
-    state.chmod(0o777)
-    tmp_path.chmod(0o777)
-    found = findings(vmabench(*DOCTOR, prefix=ORDINARY, env={"XDG_STATE_HOME": str(state)}))
+def test_who_may_not_switch_is_told_what_to_switch() -> None:
+    found = findings(vmabench(*DOCTOR, prefix=ORDINARY))
     assert "hugepages-64kB/enabled" in found["readv", "64K"]["gate"]
     assert "root may" in found["readv", "64K"]["gate"]
     assert "hugetlb-2M" in found["readv", "hugetlb-2M"]["gate"]

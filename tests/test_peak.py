@@ -110,9 +110,8 @@ def test_the_predicted_peak_is_the_measured_one(group: Group, bare_bytes: int, c
     )
 
 
-def test_a_block_gives_its_memory_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_block_gives_its_memory_back() -> None:
     """What a worker holds after a block is what it held before, whatever the block took."""
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     seen = []
 
     def report(message: dict[str, object]) -> None:

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import signal
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -202,10 +203,14 @@ def test_an_interrupted_run_saves_what_it_has(number: int, moment: str) -> None:
         assert ",ok," in export.stdout
 
 
+def holds_lock(pid: int) -> bool:
+    return holder() == pid
+
+
 def test_ctrl_c_before_anything_is_measured_is_no_traceback() -> None:
     for _ in range(4):
         run = start(*SMALL, "-o", "out")
-        wait_until(lambda pid=run.pid: holder() == pid)
+        wait_until(partial(holds_lock, run.pid))
         run.send_signal(signal.SIGINT)
         _, errors = run.communicate(timeout=30)
         assert run.returncode == 130

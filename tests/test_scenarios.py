@@ -50,8 +50,7 @@ NEEDS = needs("root", "zram", "swap", "memory-cgroup")
 
 
 @pytest.fixture(autouse=True)
-def own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+def own_swap_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VMABENCH_SWAP_DIR", str(tmp_path / "swap"))
 
 
@@ -67,7 +66,6 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> Result:
     """One run of all scenarios in their smoke form."""
     directory = tmp_path_factory.mktemp("smoke")
     with chdir(directory), pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_STATE_HOME", str(directory / "state"))
         patch.setenv("VMABENCH_SWAP_DIR", str(directory / "swap"))
         run = vmabench(
             "run", "smoke", "--scenario", "all", "--mechanism", ",".join(PAIR), "--page", "base",

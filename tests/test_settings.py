@@ -2,6 +2,7 @@
 """Settings are borrowed: whatever happens, what was there comes back."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -11,11 +12,12 @@ import pytest
 
 from tests.command import error_line, vmabench
 from tests.needs import needs
-from tests.users import ORDINARY
+from tests.users import ORDINARY, inside, state_in
 from vmabench.errors import MachineError
 from vmabench.machine import ledger
 from vmabench.machine.settings import Settings, value_of
 from vmabench.machine.tuning import ADVICE, examine
+from vmabench.store.reader import read
 
 THP = "always defer defer+madvise [madvise] never\n"
 
@@ -156,47 +158,96 @@ def real() -> dict[str, str | None]:
 
 @needs("root")
 def test_tune_on_this_machine(tmp_path: Path) -> None:
-    env = {"XDG_STATE_HOME": str(tmp_path / "state")}
     before = real()
-    shown = vmabench("tune", env=env)
+    places = [{"XDG_STATE_HOME": str(tmp_path / name), "TMPDIR": str(tmp_path)} for name in "ab"]
+    shown = vmabench("tune")
     assert shown.returncode == 0
     assert all(advice.name in shown.stdout for advice in ADVICE)
     assert real() == before
     try:
-        applied = vmabench("tune", "--apply", env=env)
+        applied = vmabench("tune", "--apply", env=places[0])
         assert applied.returncode == 0, applied.stderr
         assert all(state.fits for state in examine())
-        assert "are borrowed now" in vmabench("tune", env=env).stdout
+        assert "are borrowed now" in vmabench("tune", env=places[1]).stdout
     finally:
-        restored = vmabench("tune", "--restore", env=env)
+        restored = vmabench("tune", "--restore", env=places[1])
     assert restored.returncode == 0, restored.stderr
     assert real() == before
-    assert "nothing is borrowed" in vmabench("tune", "--restore", env=env).stdout
+    assert "nothing is borrowed" in vmabench("tune", "--restore").stdout
 
 
 @needs("root", "setpriv")
-def test_an_ordinary_user_is_told(tmp_path: Path) -> None:
-    tmp_path.chmod(0o777)
-    env = {"XDG_STATE_HOME": str(tmp_path / "state")}
-    before = real()
-    run = vmabench("tune", "--apply", env=env, prefix=ORDINARY)
+def test_an_ordinary_user_is_told() -> None:
+    before, noted = real(), sorted(ledger.STATE.glob("*"))
+    run = vmabench("tune", "--apply", prefix=ORDINARY)
     assert run.returncode == 2
     assert "can't set" in run.stderr
     assert "(root may)" in run.stderr
     assert real() == before
-    assert not (tmp_path / "state/vmabench/settings.json").exists()
+    assert sorted(ledger.STATE.glob("*")) == noted
 
 
+@needs("root", "setpriv")
+def test_an_ordinary_user_sees_no_loans_of_root(tmp_path: Path) -> None:
+    tmp_path.chmod(0o700)
+    (tmp_path / "settings.json").write_text("{}")
+    ordinary = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all")
+    prefix = (*state_in(tmp_path), *ordinary)
+    assert vmabench("tune", prefix=prefix).returncode == 0
+    line = error_line(vmabench("tune", "--restore", prefix=prefix))
+    assert f"cannot read what is borrowed in {ledger.STATE} (root may)" in line
+
+
+@needs("root")
 def test_bad_input_is_one_line(tmp_path: Path) -> None:
-    state = tmp_path / "state/vmabench/settings.json"
-    state.parent.mkdir(parents=True)
-    state.write_text(json.dumps({"boot_id": 1}))
-    env = {"XDG_STATE_HOME": str(tmp_path / "state")}
-    assert "not allowed with" in error_line(vmabench("tune", "--apply", "--restore", env=env))
+    assert "not allowed with" in error_line(vmabench("tune", "--apply", "--restore"))
     boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    state.write_text(json.dumps({"boot_id": boot_id, "loans": [{"path": "x"}]}))
-    assert "is damaged" in error_line(vmabench("tune", "--restore", env=env))
-    assert state.exists()
+    state = tmp_path / "settings.json"
+    for damaged in ({"boot_id": 1}, {"boot_id": boot_id, "loans": [{"path": "x"}]}):
+        state.write_text(json.dumps(damaged))
+        restored = vmabench("tune", "--restore", prefix=state_in(tmp_path))
+        assert "is damaged" in error_line(restored)
+        assert state.exists()
+
+
+@needs("root")
+@pytest.mark.parametrize("how", ["link", "owner", "mode"])
+def test_a_place_that_others_can_write_to_is_refused(tmp_path: Path, how: str) -> None:
+    theirs, state = tmp_path / "theirs", tmp_path / "state"
+    theirs.mkdir(mode=0o700)
+    if how == "link":
+        state.symlink_to(theirs)
+    else:
+        state.mkdir(mode=0o700)
+    if how == "owner":
+        os.chown(state, 65534, 65534)
+    if how == "mode":
+        state.chmod(0o777)
+    setting = tmp_path / "setting"
+    setting.write_text("7")
+    with pytest.raises(MachineError, match="cannot note what is borrowed in"):
+        Settings(state / "settings.json").borrow(setting, "1")
+    assert setting.read_text() == "7"
+    assert not list(theirs.iterdir())
+    assert ledger.why_not_noted(state)
+    assert not ledger.why_not_noted(theirs)
+
+
+@needs("root", "thp")
+def test_a_run_without_a_ledger_changes_nothing_and_says_why_once() -> None:
+    read_only = inside(
+        f"mkdir -p {ledger.STATE} && mount -t tmpfs -o ro tmpfs {ledger.STATE}", "--mount"
+    )
+    run = vmabench(
+        "run", "smoke", "--mechanism", "readv", "--page", "4K,64K", "--size", "64K",
+        "--scenario", "transfer", "--budget", "1s", "-o", "out", prefix=read_only,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    why = f"cannot note what is borrowed in {ledger.STATE}: Read-only file system"
+    assert run.stderr.count(f"this run changes no setting of the machine: {why}") == 1
+    (skipped,) = read(Path("out")).of_kind("skipped")
+    assert skipped["case"].split("/")[2] == "page:64K"
+    assert why in skipped["reason"]
 
 
 def test_a_switch_changes_what_differs_and_gives_the_rest_back(tmp_path: Path) -> None:

@@ -1,6 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What to put before a command to run it as somebody, or somewhere, else."""
 
+import shlex
+from pathlib import Path
+
+from vmabench.machine.ledger import STATE
+
 #: root, but for the capability that lets root look into the processes of others
 WITHOUT_PTRACE = ("setpriv", "--bounding-set=-sys_ptrace", "--inh-caps=-sys_ptrace")
 
@@ -28,6 +33,12 @@ _CONTAINED_CAPS = ",".join(f"+{name}" for name in (*_CONTAINED.split(","), "sys_
 def inside(script: str, *namespaces: str) -> tuple[str, ...]:
     """Namespaces of its own (options of unshare), in which a line of shell comes first."""
     return ("unshare", *namespaces, "sh", "-c", f'{script} && exec "$@"', "sh")
+
+
+def state_in(directory: Path, options: str = "bind") -> tuple[str, ...]:
+    """A mount namespace in which the ledgers of the machine lie in a directory."""
+    mount = f"mount -o {options} {shlex.quote(str(directory))} {STATE}"
+    return inside(f"mkdir -p {STATE} && {mount}", "--mount")
 
 
 #: A container as its runtime makes it: its own processes and mounts, the settings of the kernel

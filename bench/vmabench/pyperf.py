@@ -45,8 +45,8 @@ from vmabench.units import parse_size
 #: what workers have to be told beside the axes
 _OPTIONS = ("mechanism", "scenario", "page", "size", "phase", "group", "group-version")
 
-#: where the first process keeps what it has made; pyperf's workers see little of the environment
-_ENVIRONMENT = ("XDG_STATE_HOME", "VMABENCH_SOURCE")
+#: the part of the environment that pyperf's workers need
+_ENVIRONMENT = ("VMABENCH_SOURCE",)
 
 
 def main() -> int:

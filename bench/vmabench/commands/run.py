@@ -19,6 +19,7 @@ from vmabench.errors import MachineError, UsageError
 from vmabench.machine.cgroup import MemoryGroup, MemoryGroups
 from vmabench.machine.conditions import read_conditions
 from vmabench.machine.facts import MachineFacts, read_facts
+from vmabench.machine.ledger import why_not_noted
 from vmabench.machine.pages import BorrowedPages
 from vmabench.machine.swap import SwapDevices
 from vmabench.matrix.axes import AXES, SWEEP_AXES
@@ -94,6 +95,8 @@ def run(args: argparse.Namespace) -> int:
             SwapDevices() as swap,
             TraceInstances(),
         ):
+            if why := why_not_noted():
+                warn(f"this run changes no setting of the machine: {why}")
             status = _measure(request, Borrowed(pages, swap, groups))
         return status if args.samples_only or args.inject else finish(request.directory)
 

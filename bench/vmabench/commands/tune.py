@@ -6,6 +6,7 @@ import argparse
 from vmabench.commands.output import say, warn
 from vmabench.errors import MachineError
 from vmabench.machine.cgroup import MemoryGroups
+from vmabench.machine.ledger import check_readable
 from vmabench.machine.pages import BorrowedPages
 from vmabench.machine.settings import Returned, Settings
 from vmabench.machine.swap import SwapDevices
@@ -29,7 +30,8 @@ def tune(args: argparse.Namespace) -> int:
 def _show() -> int:
     for state in examine():
         say(f"{_line(state)}\n{'':17}{state.advice.why}")
-    loans = Settings().loans()
+    settings = Settings()
+    loans = settings.loans() if settings.any() else []
     if loans:
         say(f"\n{len(loans)} settings are borrowed now: vmabench tune --restore gives them back")
     else:
@@ -60,6 +62,7 @@ def _apply() -> int:
 
 
 def _restore() -> int:
+    check_readable()
     lines = [_told(one) for one in Settings().restore()]
     lines += BorrowedPages().restore()
     # what a killed run has made, and nobody removed yet

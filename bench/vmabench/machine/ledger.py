@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A list on the disk of what was changed on this machine, so that another process can undo it.
+"""Lists on the disk of what was changed on this machine, so that another process can undo it.
 
-What is to be done stands there before it is done: whoever is killed leaves it to the next one.
+There is one place for the whole machine, whatever the user's HOME or TMPDIR, and only root writes
+to it. It outlives a boot, as swap files do. A change is noted before it is made, so the next run
+can undo what a killed one has left.
 """
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -16,25 +19,21 @@ from typing import Any, Self
 from vmabench.atomic import replacing
 from vmabench.errors import MachineError
 
+STATE = Path("/var/lib/vmabench")
+
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 Entry = dict[str, Any]
 
 
-def state_path() -> Path:
-    """Where the lists are kept: in a place that outlives the process, one for each user."""
-    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(base) / "vmabench" / "settings.json"
-
-
 class Undoing:
-    """What was changed or made; a context manager that undoes it with ``restore`` at both ends.
+    """Changes of the machine; a context manager that calls ``restore`` at both ends.
 
-    Whoever enters it holds the lock of the one run: what is there then, a killed one has left.
+    Its user holds the lock of the machine, so what is noted at the beginning is from a killed run.
     """
 
     def restore(self) -> list[str]:
-        """Undo everything; a line for each thing that was there."""
+        """Undo everything; return a line for each thing that was noted."""
         raise NotImplementedError
 
     def __enter__(self) -> Self:
@@ -51,24 +50,24 @@ class Undoing:
 
 
 class Ledger:
-    """The entries of one file, under ``key``; read and written within ``locked``."""
+    """The entries of one file, under ``key``; written within ``locked``."""
 
     def __init__(self, path: Path, key: str) -> None:
         self.path = path
         self._key = key
 
     def any(self) -> bool:
-        """Whether there may be an entry, without a look at what."""
-        return self.path.exists()
+        """Return whether there may be an entry that this user can undo."""
+        return os.access(self.path, os.R_OK)
 
     def load(self) -> tuple[list[Entry], bool]:
-        """The entries, and whether they were made since this machine was booted. MachineError."""
+        """Return the entries, and whether they are from this boot. Raise MachineError."""
         try:
             text = self.path.read_text()
         except FileNotFoundError:
             return [], True
         except OSError as error:
-            raise MachineError(f"can't read {self.path}: {error.strerror}") from error
+            raise MachineError(f"cannot read {self.path}: {error.strerror}") from error
         try:
             kept = json.loads(text)
             entries = [dict(entry) for entry in kept[self._key]]
@@ -78,7 +77,7 @@ class Ledger:
 
     def damaged(self, error: Exception) -> MachineError:
         return MachineError(
-            f"{self.path} is damaged ({error}): mend what it names by hand, then remove it"
+            f"{self.path} is damaged ({error}): restore what it names by hand, then remove it"
         )
 
     def save(self, entries: Sequence[Entry]) -> None:
@@ -91,17 +90,57 @@ class Ledger:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """One process at a time; the kernel drops the lock of one that is killed."""
+        """Hold the directory of the file: one process at a time. Raise MachineError."""
+        descriptor = _open_directory(self.path.parent)
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            file = self.path.with_suffix(".lock").open("a")
-        except OSError as error:
-            raise MachineError(
-                f"can't keep what is borrowed in {self.path.parent}: {error.strerror}"
-            ) from error
-        with file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield
+        finally:
+            os.close(descriptor)
+
+
+def why_not_noted(directory: Path = STATE) -> str:
+    """Return why no change can be noted, and so none is made; empty where it can."""
+    try:
+        os.close(_open_directory(directory))
+    except MachineError as error:
+        return str(error)
+    return ""
+
+
+def check_readable(directory: Path = STATE) -> None:
+    """Raise MachineError where this user cannot see what others have borrowed."""
+    if directory.exists() and not os.access(directory, os.R_OK | os.X_OK):
+        raise MachineError(f"cannot read what is borrowed in {directory} (root may)")
+
+
+def _open_directory(directory: Path) -> int:
+    """Open it, made if missing, where this user alone may write; raise MachineError."""
+    try:
+        with contextlib.suppress(FileExistsError):
+            directory.mkdir(mode=0o700)
+        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+        descriptor = os.open(directory, flags)
+    except OSError as error:
+        raise _not_noted(directory, _reason(error)) from error
+    status = os.fstat(descriptor)
+    if status.st_uid != os.geteuid() or status.st_mode & 0o022:
+        reason = "another user owns it or may write to it: remove it"
+    elif not os.access(directory, os.W_OK):  # which never refuses root for the mode
+        reason = os.strerror(errno.EROFS)
+    else:
+        return descriptor
+    os.close(descriptor)
+    raise _not_noted(directory, reason)
+
+
+def _reason(error: OSError) -> str:
+    may = " (root may)" if error.errno in (errno.EACCES, errno.EPERM) else ""
+    return f"{error.strerror}{may}"
+
+
+def _not_noted(directory: Path, reason: str) -> MachineError:
+    return MachineError(f"cannot note what is borrowed in {directory}: {reason}")
 
 
 def _boot_id() -> str:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vmabench.machine.facts import THP, MachineFacts
-from vmabench.machine.ledger import Undoing
-from vmabench.machine.settings import Settings, state_path, value_of
+from vmabench.machine.ledger import STATE, Undoing
+from vmabench.machine.settings import Settings, value_of
 from vmabench.units import format_size, parse_size
 
 HUGETLB = "hugetlb-"
@@ -173,9 +173,9 @@ class BorrowedPages(Undoing):
     Workers use ``switch`` of an object of their own and leave the giving back to their parent.
     """
 
-    def __init__(self) -> None:
-        self._thp = Settings(state_path().with_name("thp.json"))
-        self._pools = Settings(state_path().with_name("pools.json"))
+    def __init__(self, state: Path = STATE) -> None:
+        self._thp = Settings(state / "thp.json")
+        self._pools = Settings(state / "pools.json")
 
     def restore(self) -> list[str]:
         """Give everything back; a line for each setting that was borrowed."""

@@ -1,27 +1,28 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Settings of the machine are borrowed: saved, changed, read back, and given back.
+"""Borrow settings of the machine: save, change, read back and restore them.
 
-What a setting was is on the disk before it is changed, so that the next run, or ``vmabench tune
---restore``, can tidy up after one that was killed. A setting that somebody else has changed
+The value before is on the disk before a setting is changed, so the next run, or ``vmabench tune
+--restore``, can restore what a killed one has left. A setting that somebody else has changed
 meanwhile is left as it is.
 """
 
 import contextlib
 import errno
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from vmabench.errors import MachineError
-from vmabench.machine.ledger import Ledger, state_path
+from vmabench.machine.ledger import STATE, Ledger
 
-__all__ = ["Loan", "Returned", "Settings", "state_path", "value_of"]
+__all__ = ["Loan", "Returned", "Settings", "value_of"]
 
 
 @dataclass(frozen=True, slots=True)
 class Loan:
-    """One setting: the file, what it was, and what it was set to."""
+    """One setting: the file, its value before, and the value that it was set to."""
 
     path: Path
     before: str
@@ -30,31 +31,34 @@ class Loan:
 
 @dataclass(frozen=True, slots=True)
 class Returned:
-    """What became of a loan: ``restored``, or why not."""
+    """The outcome for a loan: ``restored``, or why not."""
 
     loan: Loan
     outcome: str
 
 
 def value_of(path: Path) -> str:
-    """What a setting is; of ``always [madvise] never`` the word in brackets. Raises OSError."""
+    """Return the value of a setting; of a list the word in brackets. OSError."""
     text = path.read_text().strip()
     chosen = re.search(r"\[([^]]+)\]", text)
     return chosen[1] if chosen else text
 
 
 class Settings:
-    """The loans of this machine; they end with ``restore``, by whichever process."""
+    """The loans of this machine; any process ends them with ``restore``."""
 
-    def __init__(self, state: Path | None = None) -> None:
-        self._ledger = Ledger(state or state_path(), "loans")
+    def __init__(self, state: Path = STATE / "settings.json") -> None:
+        self._ledger = Ledger(state, "loans")
 
     def borrow(self, path: Path, value: str, *, or_less: bool = False) -> None:
-        """Set a setting; the first loan of a path decides what it goes back to.
+        """Set a setting; the first loan of a path decides the value that is restored.
 
-        Raises MachineError, and then the setting is as it was. ``or_less``: a number that the
-        kernel did not reach is a loan as well.
+        Raise MachineError with the setting as it was. ``or_less``: a number that the kernel did
+        not reach is a loan as well.
         """
+        if _read(path) == value and not self.any():
+            return
+        _check_permitted(path, value)
         with self._ledger.locked():
             loans = {loan.path: loan for loan in self.loans()}
             now = _read(path)
@@ -67,11 +71,16 @@ class Settings:
                 self._save({**loans, path: Loan(path, before, read_back)})
 
     def switch(self, wanted: Mapping[Path, str]) -> None:
-        """Borrow all of these and give back whatever else is borrowed; raises MachineError.
+        """Borrow all of these and restore all others that are borrowed; raise MachineError.
 
-        What is lent as it is wanted is not touched, and the ledger is written once for all: each
-        write of it waits for the disk, and some settings stop and start a thread of the kernel.
+        A setting that has the wanted value is not written: some of them stop and start a thread of
+        the kernel. The ledger is written once for all, since each write waits for the disk.
         """
+        differing = {path: value for path, value in wanted.items() if _read(path) != value}
+        if not differing and not self.any():
+            return
+        for path, value in differing.items():
+            _check_permitted(path, value)
         with self._ledger.locked():
             same = {loan.path: loan for loan in self.loans() if wanted.get(loan.path) == loan.lent}
             over = [loan for loan in self.loans() if loan.path not in same]
@@ -95,18 +104,16 @@ class Settings:
         *,
         or_less: bool = False,
     ) -> str:
-        """Write one setting; what it reads then. If that is wrong, it and the ledger are as before.
+        """Write one setting and return its value then; if that is wrong, restore the one before.
 
-        ``without`` are the loans that there are if this one is not to be.
+        ``without`` are the loans to note in that case.
         """
         try:
             path.write_text(value)
             read_back = value_of(path)
         except OSError as error:
             self._give_up(without, path, now)
-            raise MachineError(
-                f"can't set {path} to {value}: {error.strerror} ({_who_may(error)})"
-            ) from error
+            raise _refused(path, value, error) from error
         less = or_less and read_back.isdigit() and int(read_back) < int(value)
         if read_back != value and not less:
             self._give_up(without, path, now)
@@ -114,19 +121,21 @@ class Settings:
         return read_back
 
     def any(self) -> bool:
-        """Whether anything may be borrowed, without a look at what."""
+        """Return whether there may be a loan that this user can end."""
         return self._ledger.any()
 
     def restore(self) -> list[Returned]:
-        """Give everything back, the last loan first; what can't be given back stays a loan."""
+        """Restore everything, the last loan first; a loan that cannot be ended is kept."""
+        if not self.any():
+            return []
         with self._ledger.locked():
             loans = self.loans()
-            returned = [_give_back(loan) for loan in reversed(loans)]
+            returned = [_restore(loan) for loan in reversed(loans)]
             self._save(_kept(returned))
             return returned
 
     def loans(self) -> list[Loan]:
-        """What is borrowed now; loans of a machine that was booted since are over."""
+        """Return the loans of this boot; a boot ends those before it."""
         entries, same_boot = self._ledger.load()
         if not same_boot:
             return []
@@ -156,21 +165,30 @@ def _read(path: Path) -> str:
         raise MachineError(f"can't read the setting {path}: {error.strerror}") from error
 
 
-def _who_may(error: OSError) -> str:
-    """Where settings are mounted read-only, root is as helpless as anybody."""
-    return "as in a container: set it outside" if error.errno == errno.EROFS else "root may"
+def _check_permitted(path: Path, value: str) -> None:
+    """Open a setting for writing before anything is noted; raise MachineError."""
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_CLOEXEC))
+    except OSError as error:
+        raise _refused(path, value, error) from error
+
+
+def _refused(path: Path, value: str, error: OSError) -> MachineError:
+    """Where settings are mounted read-only, root cannot write them either."""
+    may = "as in a container: set it outside" if error.errno == errno.EROFS else "root may"
+    return MachineError(f"can't set {path} to {value}: {error.strerror} ({may})")
 
 
 def _kept(returned: Sequence[Returned]) -> dict[Path, Loan]:
-    """What could not be given back, and so stays a loan."""
+    """Return the loans that could not be ended."""
     return {r.loan.path: r.loan for r in reversed(returned) if r.outcome.startswith("can't")}
 
 
 def _unreturned(loans: Sequence[Loan]) -> dict[Path, Loan]:
-    return _kept([_give_back(loan) for loan in reversed(loans)])
+    return _kept([_restore(loan) for loan in reversed(loans)])
 
 
-def _give_back(loan: Loan) -> Returned:
+def _restore(loan: Loan) -> Returned:
     try:
         now = value_of(loan.path)
         if now == loan.before:

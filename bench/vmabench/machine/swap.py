@@ -1,20 +1,22 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Swap devices of the suite's own, in zram or in a file; the user's are never touched.
 
-A run makes them, its workers switch them on and off, the run removes them. What is made is on the
-disk before it is, so that the next run, or ``vmabench tune --restore``, can remove what one that
-was killed has left.
+A run makes them, its workers switch them on and off, the run removes them. A device is noted on the
+disk before it is made, so the next run, or ``vmabench tune --restore``, can remove the devices of a
+killed one.
 """
 
 import contextlib
 import errno
 import os
+import shlex
 import subprocess
 import time
 from pathlib import Path
 
 from vmabench.errors import MachineError
-from vmabench.machine.ledger import Entry, Ledger, Undoing, state_path
+from vmabench.machine.ledger import STATE, Entry, Ledger, Undoing
+from vmabench.machine.procfs import rows
 from vmabench.machine.settings import Settings
 from vmabench.units import format_size
 
@@ -34,35 +36,35 @@ _BUSY_LIMIT_S = 5.0
 
 
 def file_directory() -> Path:
-    """Where the swap file lies: ``VMABENCH_SWAP_DIR``, or the cache of the user."""
+    """Return where swap files are made: ``VMABENCH_SWAP_DIR``, or the place of the ledger.
+
+    Without symlinks and absolute, as the kernel names an active swap file.
+    """
     given = os.environ.get("VMABENCH_SWAP_DIR")
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(given) if given else Path(cache) / "vmabench"
+    return Path(os.path.realpath(given)) if given else STATE
 
 
 def active() -> list[str]:
-    """The devices and files that are switched on, whosever they are."""
-    lines = _SWAPS.read_text().splitlines()[1:]
-    return [line.split()[0].encode().decode("unicode_escape") for line in lines]
+    """Return the devices and files that are switched on, whosever they are."""
+    return [fields[0] for fields in rows(_SWAPS)[1:]]
 
 
 class SwapDevices(Undoing):
-    """What was made; a context manager that removes all of it.
+    """The devices that were made; a context manager that removes all of them.
 
-    Whoever enters it holds the lock of the one run. Workers use ``switch`` of an object of their
-    own.
+    Its user holds the lock of the machine. Workers use ``switch`` of an object of their own.
     """
 
-    def __init__(self) -> None:
-        self._ledger = Ledger(state_path().with_name("swap.json"), "devices")
-        self._settings = Settings(state_path().with_name("swap-settings.json"))
+    def __init__(self, state: Path = STATE) -> None:
+        self._ledger = Ledger(state / "swap.json", "devices")
+        self._settings = Settings(state / "swap-settings.json")
 
     def any(self) -> bool:
-        """Whether there may be a device, without a look at what."""
+        """Return whether there may be a device of the suite."""
         return self._ledger.any()
 
     def make(self, kind: str, size_bytes: int) -> Path:
-        """A device of that kind, switched off; MachineError says why there is none."""
+        """Make a device of that kind, switched off; MachineError says why there is none."""
         with self._ledger.locked():
             entries, _ = self._ledger.load()
             entry: Entry = {"kind": kind, "path": "", "before": []}
@@ -103,26 +105,27 @@ class SwapDevices(Undoing):
             with path.open("xb") as file:
                 path.chmod(0o600)
                 os.posix_fallocate(file.fileno(), 0, size_bytes)
+                entry["inode"] = _inode(path)
         except OSError as error:
             raise MachineError(
                 f"no swap file of {format_size(size_bytes)} in {directory}: {error.strerror} "
                 "(VMABENCH_SWAP_DIR names another place)"
             ) from error
+        self._ledger.save([*entries, entry])
         return path
 
     def switch(self, kind: str) -> Path | None:
         """Switch the one on and all others of the suite off; empty: all off.
 
-        Returns the file with the counters of the block device below it. Raises MachineError.
+        Return the file with the counters of the block device below it. Raise MachineError.
         """
         entries, _ = self._ledger.load()
-        on = active()
         for entry in entries:
-            if entry["kind"] != kind and entry["path"] in on:
-                _command("swapoff", entry["path"])
+            if entry["kind"] != kind:
+                _switch_off(entry)
         for entry in entries:
             if entry["kind"] == kind:
-                if entry["path"] not in on:
+                if not _active_names(entry):
                     _command("swapon", "-p", str(PRIORITY), entry["path"])
                 return _stat_file(Path(entry["path"]))
         if kind:
@@ -130,10 +133,8 @@ class SwapDevices(Undoing):
         return None
 
     def restore(self) -> list[str]:
-        """Remove everything; a line for each thing that was there. What can't be stays listed."""
-        lines = []
-        if self._settings.any():
-            lines += [f"{r.loan.path}: {r.outcome}" for r in self._settings.restore()]
+        """Remove everything; return a line for each device. One that cannot be removed is kept."""
+        lines = [f"{r.loan.path}: {r.outcome}" for r in self._settings.restore()]
         if not self._ledger.any():
             return lines
         with self._ledger.locked():
@@ -142,6 +143,8 @@ class SwapDevices(Undoing):
             for entry in reversed(entries):
                 if entry["kind"] != "file" and not same_boot:
                     continue  # it ended with that boot
+                if not same_boot:
+                    entry.pop("inode", None)  # its number may be that of another file now
                 why = _unmake(entry)
                 name = entry["path"] or "a zram device"
                 lines.append(f"{name}: {'removed' if why is None else why}")
@@ -165,15 +168,47 @@ def _try_out(path: Path) -> None:
     _command("swapoff", str(path))
 
 
+def _inode(path: Path | str) -> list[int] | None:
+    """Return device and inode of a file; None where there is no such file."""
+    with contextlib.suppress(OSError):
+        status = Path(path).stat()
+        return [status.st_dev, status.st_ino]
+    return None
+
+
+def _active_names(entry: Entry) -> list[str]:
+    """Return the names under which the device of an entry is switched on.
+
+    A file has another one than was noted where a directory above it was renamed, or below another
+    root directory. It is known by its inode then, and by its own name since inodes are reused.
+    """
+    path, inode = entry["path"], entry.get("inode")
+    return [
+        name
+        for name in active()
+        if name == path or (inode and Path(name).name == Path(path).name and _inode(name) == inode)
+    ]
+
+
+def _switch_off(entry: Entry) -> list[str]:
+    """Switch the device of an entry off; return the names that it had. Raise MachineError."""
+    names = _active_names(entry)
+    for name in names:
+        try:
+            _command("swapoff", name)
+        except MachineError as error:
+            raise MachineError(f"{error}: run swapoff {shlex.quote(name)}") from error
+    return names
+
+
 def _unmake(entry: Entry) -> str | None:
-    """Remove what an entry names, as far as it came into being; the reason where it stays."""
+    """Remove the device of an entry, as far as it was made; return the reason where it stays."""
     path = entry["path"]
     try:
-        if path and path in active():
-            _command("swapoff", path)
+        names = _switch_off(entry) if path else []
         if entry["kind"] == "file":
-            if path:
-                Path(path).unlink(missing_ok=True)
+            for name in {path, *names} - {""}:
+                Path(name).unlink(missing_ok=True)
             return None
         for name in [Path(path).name] if path else _unclaimed(entry["before"]):
             _remove_zram(name)
@@ -189,7 +224,7 @@ def _remove_zram(name: str) -> None:
 
 
 def _reset(file: Path) -> None:
-    """The kernel lets go of a device a moment after swapoff has ended, and till then it is busy."""
+    """Reset a device, which stays busy for a moment after swapoff has ended."""
     deadline = time.monotonic() + _BUSY_LIMIT_S
     while True:
         try:
@@ -203,7 +238,7 @@ def _reset(file: Path) -> None:
 
 
 def _unclaimed(before: list[str]) -> list[str]:
-    """The new ones that nobody has set up, of a device whose number was not noted yet."""
+    """Return the new devices that nobody has set up, where no number was noted yet."""
     return [
         path.name
         for path in _BLOCK.glob("zram*")
@@ -212,7 +247,7 @@ def _unclaimed(before: list[str]) -> list[str]:
 
 
 def _stat_file(path: Path) -> Path | None:
-    """The counters of the block device that a swap device is, or that its file lies on."""
+    """Return the counters of the block device that a swap device is, or that its file is on."""
     with contextlib.suppress(OSError):
         status = path.stat()
         number = status.st_rdev or status.st_dev
@@ -222,9 +257,11 @@ def _stat_file(path: Path) -> Path | None:
 
 
 def _command(name: str, *arguments: str) -> None:
-    """One of util-linux's; MachineError with what it said."""
+    """Run a program of util-linux; MachineError has its last line."""
     try:
-        done = subprocess.run([name, *arguments], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [name, *arguments], capture_output=True, text=True, errors="replace", check=False
+        )
     except FileNotFoundError as error:
         raise MachineError(f"no {name}: apt-get install util-linux") from error
     if done.returncode:
