@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Swap devices and memory cgroups of the suite's own, and the scenarios that take them."""
 
+import errno
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +19,8 @@ from vmabench.errors import MachineError, UsageError
 from vmabench.machine import swap
 from vmabench.machine.cgroup import SERVER, Hierarchy, MemoryGroups, find_hierarchy
 from vmabench.machine.facts import read_facts
+from vmabench.machine.metrics import metrics
+from vmabench.machine.procfs import rows
 from vmabench.machine.swap import PAGE_CLUSTER, SwapDevices, active
 from vmabench.matrix.case import Case
 from vmabench.matrix.rules import GROUP, why_not
@@ -28,8 +32,7 @@ SWAPPED = ("run", "smoke", "--scenario", "swapped", "--page", "base", "--size", 
 
 
 @pytest.fixture(autouse=True)
-def own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+def own_swap_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VMABENCH_SWAP_DIR", str(tmp_path / "swap"))
 
 
@@ -92,7 +95,7 @@ def version_2(top: Path) -> Hierarchy:
 def test_a_group_of_version_2_gets_the_controller_from_above(tmp_path: Path) -> None:
     top = tmp_path / "cgroup"
     top.mkdir()
-    group = MemoryGroups(version_2(top)).make()
+    group = MemoryGroups(version_2(top), tmp_path / "state").make()
     assert (top / "cgroup.subtree_control").read_text() == "+memory"
     assert (group.path / "cgroup.subtree_control").read_text() == "+memory"
     assert {path.name for path in group.path.iterdir() if path.is_dir()} == {"pair", "server"}
@@ -121,8 +124,37 @@ def test_the_hierarchy_is_found_in_either_version(tmp_path: Path) -> None:
 
 def test_a_group_that_cannot_be_made_says_why(tmp_path: Path) -> None:
     with pytest.raises(MachineError, match="can't make the memory cgroup"):
-        MemoryGroups(Hierarchy(1, tmp_path / "missing")).make()
-    assert not list((tmp_path / "state").rglob("groups.json"))
+        MemoryGroups(Hierarchy(1, tmp_path / "missing"), tmp_path / "state").make()
+    assert not (tmp_path / "state/groups.json").exists()
+
+
+def test_a_group_that_holds_processes_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The root of a private cgroup namespace is a group like any other, and has processes."""
+    top = tmp_path / "cgroup"
+    top.mkdir()
+    groups = MemoryGroups(version_2(top), tmp_path / "state")
+    write = Path.write_text
+
+    def busy(path: Path, text: str) -> int:
+        if path == top / "cgroup.subtree_control" and text == "+memory":
+            raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
+        return write(path, text)
+
+    monkeypatch.setattr(Path, "write_text", busy)
+    assert f"{top} holds processes" in groups.why_not()
+    (peak,) = [one for one in metrics(groups) if one.name == "peak memory"]
+    assert peak.state == "degraded"
+    assert peak.gate == f"{groups.why_not()}: peaks are sampled"
+
+
+@needs("memory-cgroup")
+def test_the_doctor_says_of_peaks_what_a_run_does(nothing_left: None) -> None:
+    with MemoryGroups() as groups:
+        found = {metric.name: metric for metric in metrics(groups)}
+        assert found["peak memory"].state == "ok"
+        groups.make()
 
 
 @needs("memory-cgroup")
@@ -161,6 +193,102 @@ def test_a_device_is_made_switched_and_removed(nothing_left: None, kind: str) ->
         assert active() == before
 
 
+KILLED_WHILE_ON = """
+import os, signal
+from vmabench.machine.swap import SwapDevices
+SwapDevices().make("file", 1 << 20)
+SwapDevices().switch("file")
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.fixture(params=["link", "relative", "odd"])
+def swap_directory(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """A directory for swap files that the kernel names otherwise than VMABENCH_SWAP_DIR does."""
+    directory = tmp_path / ("a \\ b\t\n\r\u00e9\udcff" if request.param == "odd" else "real")
+    directory.mkdir()
+    (tmp_path / "link").symlink_to(directory)
+    given = {"link": str(tmp_path / "link"), "relative": "real"}.get(request.param, str(directory))
+    monkeypatch.setenv("VMABENCH_SWAP_DIR", given)
+    return directory
+
+
+@needs("swap")
+def test_a_swap_file_of_any_name_is_switched_and_removed(
+    nothing_left: None, swap_directory: Path
+) -> None:
+    before = active()
+    with SwapDevices() as devices:
+        path = devices.make("file", 1 << 20)
+        SwapDevices().switch("file")
+        assert set(active()) - set(before) == {str(path)}
+        SwapDevices().switch("")
+        assert active() == before
+        SwapDevices().switch("file")
+    assert active() == before
+    assert not list(swap_directory.iterdir())
+
+
+@needs("swap")
+def test_a_swap_file_of_any_name_is_removed_after_a_kill(
+    nothing_left: None, swap_directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = active()
+    killed = subprocess.run([sys.executable, "-c", KILLED_WHILE_ON], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert len(active()) == len(before) + 1
+    monkeypatch.chdir("/")
+    monkeypatch.delenv("VMABENCH_SWAP_DIR")
+    restored = vmabench("tune", "--restore", env={"XDG_STATE_HOME": "/nowhere"})
+    assert restored.returncode == 0, restored.stderr
+    assert ": removed" in restored.stdout
+    assert active() == before
+    assert not list(swap_directory.iterdir())
+
+
+@needs("swap")
+def test_a_swap_file_is_found_below_a_directory_that_was_renamed(
+    nothing_left: None, tmp_path: Path
+) -> None:
+    before = active()
+    with SwapDevices() as devices:
+        devices.make("file", 1 << 20)
+        devices.switch("file")
+        (tmp_path / "swap").rename(tmp_path / "renamed")
+    assert active() == before
+    assert not list((tmp_path / "renamed").iterdir())
+
+
+@needs("swap")
+def test_a_swap_file_that_stays_on_is_not_removed_and_says_what_to_run(
+    nothing_left: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuses = tmp_path / "bin"
+    refuses.mkdir()
+    (refuses / "swapoff").write_text("#!/bin/sh\necho swapoff: not now >&2\nexit 1\n")
+    (refuses / "swapoff").chmod(0o755)
+    with SwapDevices() as devices:
+        path = devices.make("file", 1 << 20)
+        devices.switch("file")
+        with monkeypatch.context() as patch:
+            patch.setenv("PATH", f"{refuses}:{os.environ['PATH']}")
+            said = devices.restore()
+        assert (
+            f"{path}: can't be removed: swapoff failed: swapoff: not now: run swapoff {path}"
+            in said
+        )
+        assert str(path) in active()
+        assert path.exists()
+
+
+def test_the_fields_of_a_table_are_file_names(tmp_path: Path) -> None:
+    table = tmp_path / "table"
+    table.write_bytes(b"Filename\tType\n/a\\040b\\134\r\xff \t file\t\t1\n")
+    assert rows(table) == [["Filename", "Type"], ["/a b\\\r\udcff", "file", "1"]]
+
+
 @needs("swap")
 def test_a_full_device_is_a_reason(
     nothing_left: None, full_disk: Path, monkeypatch: pytest.MonkeyPatch
@@ -189,7 +317,7 @@ def test_no_swap_permitted_is_a_reason(
 def test_missing_zram_is_a_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(swap, "_CONTROL", tmp_path / "none")
     with pytest.raises(MachineError, match="modprobe zram"):
-        SwapDevices().make("zram", 1 << 20)
+        SwapDevices(tmp_path).make("zram", 1 << 20)
 
 
 @needs("zram", "swap")

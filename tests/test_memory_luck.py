@@ -12,7 +12,7 @@ import pytest
 
 from tests.command import start, vmabench, wait_until
 from tests.needs import needs
-from tests.test_memory import SWAPPED, is_measuring, made, nothing_left, own_state, values
+from tests.test_memory import SWAPPED, is_measuring, made, nothing_left, own_swap_files, values
 from vmabench.errors import NativeError
 from vmabench.machine.cgroup import find_hierarchy
 from vmabench.machine.facts import read_facts
@@ -23,7 +23,7 @@ from vmabench.report.build import Report
 from vmabench.runner.rounds import choose_cpus
 from vmabench.store.reader import read
 
-__all__ = ["nothing_left", "own_state"]
+__all__ = ["nothing_left", "own_swap_files"]
 
 BASE = read_facts().pages[0]
 PAGESERVER = ("run", "smoke", "--scenario", "pageserver", "--page", "base", "--size", "16M",

@@ -11,8 +11,8 @@ import pytest
 
 from tests.command import error_line, vmabench
 from tests.needs import needs
-from vmabench.machine import metrics as metrics_module
 from vmabench.machine import noise
+from vmabench.machine.cgroup import Hierarchy, MemoryGroups
 from vmabench.machine.facts import read_facts
 from vmabench.machine.metrics import metrics
 from vmabench.machine.tuning import ADVICE
@@ -67,7 +67,8 @@ def test_each_setting_that_disturbs_is_named_with_what_mends_it(tmp_path: Path) 
 
 
 def test_a_machine_without_anything_blocks_or_degrades_each_metric(tmp_path: Path) -> None:
-    found = {metric.name: metric for metric in metrics(tmp_path)}
+    none = MemoryGroups(Hierarchy(1, tmp_path / "none"), tmp_path / "state")
+    found = {metric.name: metric for metric in metrics(none, tmp_path)}
     assert {name: metric.state for name, metric in found.items()} == {
         "folio sizes": "degraded",
         "swap": "blocked",
@@ -77,21 +78,14 @@ def test_a_machine_without_anything_blocks_or_degrades_each_metric(tmp_path: Pat
     assert all(metric.gate for metric in found.values())
     put(tmp_path, "proc/swaps", "Filename Type\n/dev/zram0 partition")
     put(tmp_path, "proc/stat", "cpu 1 2 3 4 5 6 7 8 9 10")
-    states = {metric.name: metric.state for metric in metrics(tmp_path)}
+    states = {metric.name: metric.state for metric in metrics(none, tmp_path)}
     assert (states["swap"], states["stolen time"]) == ("ok", "ok")
 
 
-def test_a_probe_of_a_cgroup_leaves_nothing(tmp_path: Path) -> None:
-    put(tmp_path, "proc/self/cgroup", "0::/here")
-    (tmp_path / "sys/fs/cgroup/here").mkdir(parents=True)
-    peak = metrics_module._peak_memory(tmp_path)
-    assert (peak.state, peak.gate[:10]) == ("degraded", "the cgroup")
-    assert list((tmp_path / "sys/fs/cgroup/here").iterdir()) == []
-
-
 @needs("root")
-def test_root_sees_page_frames() -> None:
-    assert {m.name: m.state for m in metrics()}["folio sizes"] == "ok"
+def test_root_sees_page_frames(tmp_path: Path) -> None:
+    found = metrics(MemoryGroups(state=tmp_path))
+    assert {m.name: m.state for m in found}["folio sizes"] == "ok"
 
 
 def test_a_plan_that_is_blocked_has_status_2() -> None:

@@ -31,9 +31,10 @@ def doctor(args: argparse.Namespace) -> int:
         findings = examine(facts, mechanisms, pages, borrowed)
         with MemoryGroups() as groups, SwapDevices() as swap:
             findings += examine_memory(swap, groups, memory)
+            found = metrics(groups)
         noise = [] if args.no_noise else measured(choose_cpus(facts.cpus)[1])
     noise += from_settings(facts)
-    found = [*metrics(), cpu_counters(choose_cpus(facts.cpus)[1])]
+    found.append(cpu_counters(choose_cpus(facts.cpus)[1]))
     if args.json:
         say_json(_as_data(findings, found, noise))
     else:

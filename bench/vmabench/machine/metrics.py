@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What can be measured beside the time here, found by trying to."""
 
-import contextlib
 import os
 import struct
 from dataclasses import dataclass
 from pathlib import Path
+
+from vmabench.machine.cgroup import MemoryGroups
 
 #: of an entry of /proc/PID/pagemap: the page is there, and the bits of its frame
 _PRESENT, _FRAME = 1 << 63, (1 << 55) - 1
@@ -21,8 +22,9 @@ class Metric:
     mend: str = ""
 
 
-def metrics(root: Path = Path("/")) -> list[Metric]:
-    return [_page_frames(root), _swap(root), _peak_memory(root), _stolen_time(root)]
+def metrics(groups: MemoryGroups, root: Path = Path("/")) -> list[Metric]:
+    """Return the state of each metric; the caller holds the lock of the machine."""
+    return [_page_frames(root), _swap(root), _peak_memory(groups), _stolen_time(root)]
 
 
 def _page_frames(root: Path) -> Metric:
@@ -51,34 +53,12 @@ def _swap(root: Path) -> Metric:
     return Metric("swap", "ok")
 
 
-def _peak_memory(root: Path) -> Metric:
-    """Whether a cgroup can be made whose peak is that of the pair: by making one."""
-    base = _own_cgroup(root)
-    probe = base / f"vmabench-probe-{os.getpid()}"
-    try:
-        probe.mkdir()
-    except OSError as error:
-        gate = f"no cgroup can be made ({error.strerror}): peaks would be sampled"
-        return Metric("peak memory", "degraded", gate, "run as root, or in a delegated cgroup")
-    try:
-        files = ("memory.peak", "memory.max_usage_in_bytes")
-        counted = any((probe / file).exists() for file in files)
-    finally:
-        with contextlib.suppress(OSError):
-            probe.rmdir()
-    if counted:
+def _peak_memory(groups: MemoryGroups) -> Metric:
+    """Whether the memory cgroup of a run, which counts the peak of a pair, can be made."""
+    why = groups.why_not()
+    if not why:
         return Metric("peak memory", "ok")
-    gate = "the cgroup has no memory controller: peaks would be sampled"
-    return Metric("peak memory", "degraded", gate, "enable it in cgroup.subtree_control")
-
-
-def _own_cgroup(root: Path) -> Path:
-    for line in _text(root / "proc/self/cgroup").splitlines():
-        _, controllers, path = line.split(":", 2)
-        if "memory" in controllers.split(","):
-            return root / "sys/fs/cgroup/memory" / path.lstrip("/")
-    unified = _text(root / "proc/self/cgroup").rpartition("::")[2].strip()
-    return root / "sys/fs/cgroup" / unified.lstrip("/")
+    return Metric("peak memory", "degraded", f"{why}: peaks are sampled", "")
 
 
 def _stolen_time(root: Path) -> Metric:
