@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Runs the command line as a user does: a process of its own, and its three answers."""
+"""Run the command line as a user does; return its output, its errors and its status."""
 
 import gzip
 import json
@@ -41,7 +41,7 @@ def vmabench(
 
 
 def end(process: subprocess.Popen[str]) -> None:
-    """Ends a run that takes too long such that it gives back what it has borrowed."""
+    """End a run that takes too long such that it restores what it has borrowed."""
     process.terminate()
     try:
         process.communicate(timeout=ENDING_LIMIT_S)
@@ -78,7 +78,7 @@ def children(pid: int) -> list[int]:
 
 
 def error_line(run: subprocess.CompletedProcess[str]) -> str:
-    """The one line that a failed command may say."""
+    """Return the one line that a failed command prints."""
     assert run.returncode == 1, (run.returncode, run.stderr)
     assert run.stdout == ""
     lines = run.stderr.splitlines()
@@ -96,5 +96,5 @@ def findings(run: subprocess.CompletedProcess[str]) -> dict[tuple[str, str], dic
 
 
 def read_raw(path: Path) -> bytes:
-    """The samples that a run has stored by now."""
+    """Return the samples that a run has stored by now."""
     return gzip.decompress(path.read_bytes())

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Settings are borrowed: whatever happens, what was there comes back."""
+"""Borrowed settings are restored, whatever happens."""
 
 import json
 import os

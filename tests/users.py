@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What to put before a command to run it as somebody, or somewhere, else."""
+"""Prefixes that run a command as another user or in another place."""
 
 import shlex
 from pathlib import Path
@@ -36,7 +36,7 @@ def inside(script: str, *namespaces: str) -> tuple[str, ...]:
 
 
 def state_in(directory: Path, options: str = "bind") -> tuple[str, ...]:
-    """A mount namespace in which the ledgers of the machine lie in a directory."""
+    """Return the prefix of a mount namespace with the machine's ledger in that directory."""
     mount = f"mount -o {options} {shlex.quote(str(directory))} {STATE}"
     return inside(f"mkdir -p {STATE} && {mount}", "--mount")
 

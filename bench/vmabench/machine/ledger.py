@@ -125,7 +125,7 @@ def _open_directory(directory: Path) -> int:
         raise _not_noted(directory, _reason(error)) from error
     status = os.fstat(descriptor)
     if status.st_uid != os.geteuid() or status.st_mode & 0o022:
-        reason = "another user owns it or may write to it: remove it"
+        reason = f"another user owns it or may write to it (as root: rm -r {directory})"
     elif not os.access(directory, os.W_OK):  # which never refuses root for the mode
         reason = os.strerror(errno.EROFS)
     else:
