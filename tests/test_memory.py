@@ -120,6 +120,19 @@ def test_the_hierarchy_is_found_in_either_version(tmp_path: Path) -> None:
     assert find_hierarchy(proc) is None
     (unified / "cgroup.controllers").write_text("cpu memory\n")
     assert find_hierarchy(proc) == Hierarchy(2, unified)
+    assert find_hierarchy(tmp_path / "none") is None
+
+
+def test_the_hierarchy_is_found_at_any_path(tmp_path: Path) -> None:
+    """The kernel escapes blanks in /proc/mounts, and nothing in /proc/self/cgroup."""
+    proc, memory = tmp_path / "proc", tmp_path / "mem \udcff"
+    own = memory / "a b:c\\040\udcff"
+    for path in (proc / "self", own):
+        path.mkdir(parents=True)
+    (proc / "self" / "cgroup").write_bytes(b"4:memory:/a b:c\\040\xff\n")
+    mounted = os.fsencode(memory).replace(b" ", b"\\040")
+    (proc / "mounts").write_bytes(b"cgroup %s cgroup rw,memory 0 0\n" % mounted)
+    assert find_hierarchy(proc) == Hierarchy(1, own)
 
 
 def test_a_group_that_cannot_be_made_says_why(tmp_path: Path) -> None:

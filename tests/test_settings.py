@@ -198,6 +198,13 @@ def test_an_ordinary_user_sees_no_loans_of_root(tmp_path: Path) -> None:
     assert f"cannot read what is borrowed in {ledger.STATE} (root may)" in line
 
 
+@needs("root", "setpriv")
+def test_a_user_without_a_home_has_no_use_for_one() -> None:
+    stranger = tuple(word.replace("65534", "54321") for word in ORDINARY)
+    run = vmabench("tune", prefix=(*stranger, "env", "-u", "HOME", "-u", "XDG_STATE_HOME"))
+    assert run.returncode == 0, run.stderr
+
+
 @needs("root")
 def test_bad_input_is_one_line(tmp_path: Path) -> None:
     assert "not allowed with" in error_line(vmabench("tune", "--apply", "--restore"))

@@ -35,7 +35,10 @@ def find_hierarchy(proc: Path = Path("/proc")) -> Hierarchy | None:
     A group of version 1 is made below our own, so that limits on us hold for it; in version 2
     a group with processes can't have groups with limits below it, so it is made at the top.
     """
-    mounts = rows(proc / "mounts")
+    try:
+        mounts = rows(proc / "mounts")
+    except OSError:  # /proc is not mounted
+        return None
     for _device, where, kind, options, *_ in mounts:
         if kind == "cgroup" and "memory" in options.split(","):
             own = Path(where) / _own_path(proc).lstrip("/")

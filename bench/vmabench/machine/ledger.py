@@ -117,8 +117,7 @@ def check_readable(directory: Path = STATE) -> None:
 def _open_directory(directory: Path) -> int:
     """Open it, made if missing, where this user alone may write; raise MachineError."""
     try:
-        with contextlib.suppress(FileExistsError):
-            directory.mkdir(mode=0o700)
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
         descriptor = os.open(directory, flags)
     except OSError as error:
@@ -144,4 +143,7 @@ def _not_noted(directory: Path, reason: str) -> MachineError:
 
 
 def _boot_id() -> str:
-    return _BOOT_ID.read_text().strip()
+    try:
+        return _BOOT_ID.read_text().strip()
+    except OSError as error:
+        raise MachineError(f"cannot read {_BOOT_ID}: {error.strerror}") from error
