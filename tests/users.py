@@ -38,7 +38,7 @@ def inside(script: str, *namespaces: str) -> tuple[str, ...]:
 def state_in(directory: Path, options: str = "bind") -> tuple[str, ...]:
     """Return the prefix of a mount namespace with the machine's ledger in that directory."""
     mount = f"mount -o {options} {shlex.quote(str(directory))} {STATE}"
-    return inside(f"mkdir -p {STATE} && {mount}", "--mount")
+    return inside(f"mkdir -m 700 -p {STATE} && {mount}", "--mount")
 
 
 #: A container as its runtime makes it: its own processes and mounts, the settings of the kernel

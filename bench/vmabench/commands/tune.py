@@ -6,7 +6,7 @@ import argparse
 from vmabench.commands.output import say, warn
 from vmabench.errors import MachineError
 from vmabench.machine.cgroup import MemoryGroups
-from vmabench.machine.ledger import check_readable
+from vmabench.machine.ledger import check_restorable
 from vmabench.machine.pages import BorrowedPages
 from vmabench.machine.settings import Returned, Settings
 from vmabench.machine.swap import SwapDevices
@@ -62,7 +62,7 @@ def _apply() -> int:
 
 
 def _restore() -> int:
-    check_readable()
+    check_restorable()
     lines = [_told(one) for one in Settings().restore()]
     lines += BorrowedPages().restore()
     # what a killed run has made, and nobody removed yet

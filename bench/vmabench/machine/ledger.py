@@ -58,7 +58,7 @@ class Ledger:
 
     def any(self) -> bool:
         """Return whether there may be an entry that this user can undo."""
-        return os.access(self.path, os.R_OK)
+        return os.access(self.path, os.W_OK)
 
     def load(self) -> tuple[list[Entry], bool]:
         """Return the entries, and whether they are from this boot. Raise MachineError."""
@@ -108,10 +108,10 @@ def why_not_noted(directory: Path = STATE) -> str:
     return ""
 
 
-def check_readable(directory: Path = STATE) -> None:
-    """Raise MachineError where this user cannot see what others have borrowed."""
-    if directory.exists() and not os.access(directory, os.R_OK | os.X_OK):
-        raise MachineError(f"cannot read what is borrowed in {directory} (root may)")
+def check_restorable(directory: Path = STATE) -> None:
+    """Raise MachineError where there may be entries that this user cannot undo."""
+    if directory.exists() and (why := why_not_noted(directory)):
+        raise MachineError(why)
 
 
 def _open_directory(directory: Path) -> int:
@@ -123,10 +123,11 @@ def _open_directory(directory: Path) -> int:
     except OSError as error:
         raise _not_noted(directory, _reason(error)) from error
     status = os.fstat(descriptor)
-    if status.st_uid != os.geteuid() or status.st_mode & 0o022:
+    own = status.st_uid == os.geteuid()
+    if not os.access(directory, os.W_OK):
+        reason = os.strerror(errno.EROFS) if own else f"{os.strerror(errno.EACCES)} (root may)"
+    elif not own or status.st_mode & 0o022:
         reason = f"another user owns it or may write to it (as root: rm -r {directory})"
-    elif not os.access(directory, os.W_OK):  # which never refuses root for the mode
-        reason = os.strerror(errno.EROFS)
     else:
         return descriptor
     os.close(descriptor)
