@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What can be measured beside the time here, found by trying to."""
+"""Metrics beside the time: find out which can be measured here, by trying."""
 
 import os
 import struct
@@ -8,13 +8,13 @@ from pathlib import Path
 
 from vmabench.machine.cgroup import MemoryGroups
 
-#: of an entry of /proc/PID/pagemap: the page is there, and the bits of its frame
+#: bits of an entry of /proc/PID/pagemap: the page is present, and its frame number
 _PRESENT, _FRAME = 1 << 63, (1 << 55) - 1
 
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """``ok``, ``degraded`` or ``blocked``, with what is in the way and what would mend it."""
+    """A state, ``ok``, ``degraded`` or ``blocked``, with the cause (gate) and its fix (mend)."""
 
     name: str
     state: str
@@ -28,7 +28,7 @@ def metrics(groups: MemoryGroups, root: Path = Path("/")) -> list[Metric]:
 
 
 def _page_frames(root: Path) -> Metric:
-    """Whether folios can be proved one by one; smaps does for THP without."""
+    """Return whether folios can be proved one by one; for THP alone, smaps is enough."""
     name = "folio sizes"
     mend = "run as root, or with CAP_SYS_ADMIN"
     try:
@@ -54,7 +54,7 @@ def _swap(root: Path) -> Metric:
 
 
 def _peak_memory(groups: MemoryGroups) -> Metric:
-    """Whether the memory cgroup of a run, which counts the peak of a pair, can be made."""
+    """Return whether the memory cgroup of a run can be made, which counts the peak of a pair."""
     why = groups.why_not()
     if not why:
         return Metric("peak memory", "ok")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The settings of memory management that disturb a measurement, and what they should be.
+"""The settings of memory management that disturb a measurement, with the values advised.
 
-CPU frequency, turbo and interrupts are matters of ``pyperf system tune``.
+``pyperf system tune`` sets CPU frequency, turbo and interrupts.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ _THP = "sys/kernel/mm/transparent_hugepage"
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """A setting, what it should be while something is measured, and why."""
+    """A setting, the value advised during a measurement, and why."""
 
     name: str
     file: str
@@ -77,7 +77,7 @@ ADVICE = (
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """An advice on this machine; ``now`` is None where the kernel has no such setting."""
+    """A setting on this machine; ``now`` is None where the kernel does not have it."""
 
     advice: Advice
     path: Path
@@ -89,7 +89,7 @@ class State:
 
 
 def examine(root: Path = Path("/")) -> list[State]:
-    """Each advice with what the setting is now, below ``root``."""
+    """Return the state of each advised setting below ``root``."""
     states = []
     for advice in ADVICE:
         path = root / advice.file
