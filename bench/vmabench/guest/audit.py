@@ -9,13 +9,12 @@ import math
 import random
 import re
 import shlex
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from vmabench.errors import LostGuest
-from vmabench.guest import boot, cache, programs, tap
+from vmabench.guest import boot, cache, programs, scratch, tap
 from vmabench.guest.plan import Plan, Program, guests
 from vmabench.guest.splats import Splat, find
 
@@ -60,8 +59,8 @@ def run(kernel: cache.Kernel, plan: Plan, options: Options, say: Report) -> list
     chosen = plan.chosen(options.names, short=options.minutes is None)
     seed = random.SystemRandom().randrange(1, 2**31) if options.seed is None else options.seed
     verdicts: list[Verdict] = []
-    with tempfile.TemporaryDirectory(prefix="vmabench-audit-") as directory:
-        paths = programs.build(chosen, kernel, Path(directory))
+    with scratch.directory() as directory:
+        paths = programs.build(chosen, kernel, directory)
         for _, group in guests(chosen):
             waiting = group
             while waiting:

@@ -1,35 +1,32 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Boot a kernel, run one command in it, and tell what came of it."""
+"""Boot a kernel, run one command in the guest, and collect its output and the kernel log."""
 
 import json
 import os
 import shlex
-import shutil
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 from vmabench.errors import LostGuest, MachineError
-from vmabench.guest import qemu, splats
+from vmabench.guest import qemu, scratch, splats
 from vmabench.guest.cache import Kernel
 
 Say = Callable[[str], None]
 
-KVM_LIMIT_S = 20.0  # a real one boots in two seconds
+KVM_LIMIT_S = 20.0  # a working KVM boots in two seconds
 TAIL_LINES = 12
-DYING_LINES = 100  # an oops, its trace, and the panic that follows
+DYING_LINES = 100  # an oops, its trace, and the panic after it
 _INIT = Path(__file__).with_name("init.sh")
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a guest left behind. ``emulated`` says that its times are not those of hardware."""
+    """The exit status, output and kernel log of a guest."""
 
     status: int
     stdout: str
@@ -54,14 +51,14 @@ def run(  # noqa: PLR0913 - each is an option of the command line
     stream: bool = False,
     say: Say | None = None,
 ) -> Outcome:
-    """Run ``command`` in a guest; raises LostGuest if it leaves no exit status.
+    """Run ``command`` in a guest; raise LostGuest if it leaves no exit status.
 
-    ``accel`` is ``tcg``, ``kvm`` or ``auto``; ``stream`` copies the command's output to ours as
-    it comes.
+    ``accel`` is ``tcg``, ``kvm`` or ``auto``. ``stream`` copies the command's output to stdout and
+    stderr while it runs.
     """
     machine = machine or qemu.Machine()
     chosen = choose(accel, kernel, machine, say or (lambda _: None))
-    with _run_dir() as directory:
+    with scratch.directory() as directory:
         qemu.prepare(machine, directory)
         _tell(directory, kernel, machine, chosen)
         _write_command(directory, command)
@@ -72,38 +69,36 @@ def run(  # noqa: PLR0913 - each is an option of the command line
 
 
 def shell(kernel: Kernel, *, machine: qemu.Machine | None = None, accel: str = "auto") -> int:
-    """An interactive shell in a guest, on this terminal; its exit status."""
+    """Run an interactive shell in a guest, on this terminal; return its exit status."""
     machine = machine or qemu.Machine()
     chosen = choose(accel, kernel, machine, lambda text: print(text, file=sys.stderr))  # noqa: T201
-    with _run_dir() as directory:
+    with scratch.directory() as directory:
         qemu.prepare(machine, directory)
         _tell(directory, kernel, machine, chosen)
         (directory / "setup.sh").open("a").write("INTERACTIVE=1\n")
         _write_command(directory, [os.environ.get("SHELL", "/bin/sh"), "-i"])
         line = qemu.command(kernel, machine, directory, chosen, init=_INIT, interactive=True)
-        subprocess.run(line, check=False)
+        subprocess.run(scratch.tied(line), check=False)
         return _status(directory) or 0
 
 
 def choose(accel: str, kernel: Kernel, machine: qemu.Machine, say: Say) -> qemu.Accel:
-    """The accelerator to use: KVM if it works here, with a line that says so if it does not."""
+    """Return the accelerator to use: KVM where it works; ``say`` why it does not."""
     if accel == "tcg" or machine.clock == "instructions":
         return "tcg"
     if accel == "kvm":
         return "kvm"
     if not os.access("/dev/kvm", os.R_OK | os.W_OK):
-        say("no access to /dev/kvm: emulating, so times are those of an emulator")
+        say("no access to /dev/kvm: emulating, so times are not those of hardware")
         return "tcg"
     if not _kvm_works(kernel.image):
-        say(
-            "/dev/kvm is there, but no kernel boots under it: emulating, so times are an emulator's"
-        )
+        say("no kernel boots under /dev/kvm: emulating, so times are not those of hardware")
         return "tcg"
     return "kvm"
 
 
 def _kvm_works(image: Path) -> bool:
-    """Try it, once in the life of this machine's boot: what does not work takes the whole limit."""
+    """Boot the kernel under KVM, once per boot of this machine: a failure takes the whole limit."""
     boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     answer = image.parent / f"kvm-{boot_id}"
     if not answer.exists():
@@ -114,7 +109,7 @@ def _kvm_works(image: Path) -> bool:
 def _boots_under_kvm(image: Path) -> bool:
     kernel = Kernel(image, image, "", "", "", "", "")
     machine = qemu.Machine(memory=512 << 20, cpus=1)
-    with _run_dir() as directory:
+    with scratch.directory() as directory:
         qemu.prepare(machine, directory)
         _write_command(directory, ["true"])
         line = qemu.command(kernel, machine, directory, "kvm", init=_INIT)
@@ -122,17 +117,8 @@ def _boots_under_kvm(image: Path) -> bool:
         return _status(directory) == 0
 
 
-@contextmanager
-def _run_dir() -> Iterator[Path]:
-    directory = Path(tempfile.mkdtemp(prefix="vmabench-guest-"))
-    try:
-        yield directory
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
-
-
 def _tell(directory: Path, kernel: Kernel, machine: qemu.Machine, accel: qemu.Accel) -> None:
-    """Let the guest know what it is: machine.facts reads this at /run/vmabench/machine.json."""
+    """Write /run/vmabench/machine.json, which machine.facts reads in the guest."""
     facts = {
         "accel": accel,
         "clock": machine.clock,
@@ -152,12 +138,12 @@ def _write_command(directory: Path, command: Sequence[str]) -> None:
 
 
 def _wait(line: list[str], directory: Path, timeout: float, stream: bool) -> bool:
-    """Run QEMU until it ends; False if it had to be stopped."""
+    """Run QEMU until it exits; kill it after ``timeout`` seconds and return False."""
     errors = directory / "qemu-errors"
     deadline = time.monotonic() + timeout
     with errors.open("wb") as error_file:
         process = subprocess.Popen(
-            line, stdin=subprocess.DEVNULL, stdout=error_file, stderr=error_file
+            scratch.tied(line), stdin=subprocess.DEVNULL, stdout=error_file, stderr=error_file
         )
         pumps = _pumps(directory) if stream else []
         try:
@@ -234,14 +220,14 @@ def _why_lost(directory: Path, log: str, ended: bool, timeout: float) -> str:
 
 
 def ending(log: str) -> str:
-    """The end of a log: all since the complaint that led to it, or the last lines."""
+    """Return the log from the fatal complaint on, or its last lines."""
     lines, fatal = log.strip().splitlines(), _fatal(log)
     start = fatal.line - 1 if fatal else len(lines) - TAIL_LINES
     return "\n".join(lines[max(start, 0) :])
 
 
 def _fatal(log: str) -> splats.Splat | None:
-    """What a guest died of: a panic only says that it did, registers and trace are before it."""
+    """Return the complaint that killed the guest: the oops before a panic says more than that."""
     count = len(log.strip().splitlines())
     found = splats.find(log)
     late = [splat for splat in found if count - splat.line < DYING_LINES]

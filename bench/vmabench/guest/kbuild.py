@@ -11,7 +11,7 @@ from pathlib import Path
 
 from vmabench.errors import KernelBuildError, MachineError
 from vmabench.guest import base as base_of
-from vmabench.guest import cache, kconfig, series
+from vmabench.guest import cache, kconfig, scratch, series
 
 Say = Callable[[str], None]
 Progress = Callable[[int, int | None], None]  # objects made so far, and of how many
@@ -193,7 +193,11 @@ def _compile(tree: Path, objects: Path, key: str, progress: Progress | None) -> 
     command = _command(tree, objects, ["bzImage", f"-j{len(os.sched_getaffinity(0))}"])
     with log.open("w") as log_file:
         process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=_environment()
+            scratch.tied(command, "TERM"),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=_environment(),
         )
         try:
             for line in process.stdout or ():
@@ -202,7 +206,7 @@ def _compile(tree: Path, objects: Path, key: str, progress: Progress | None) -> 
                 if progress:
                     progress(done, expected)
         except BaseException:
-            process.terminate()  # make removes the target that it was at
+            process.terminate()  # make ends its children and removes unfinished targets
             raise
         finally:
             process.wait()
@@ -260,7 +264,7 @@ def _environment() -> dict[str, str]:
 
 def _make(tree: Path, objects: Path, targets: list[str]) -> None:
     done = subprocess.run(
-        _command(tree, objects, targets),
+        scratch.tied(_command(tree, objects, targets), "TERM"),
         capture_output=True,
         text=True,
         check=False,

@@ -2,11 +2,10 @@
 """Build the selftests of the call, run them in a guest, and judge what they and the kernel say."""
 
 import shlex
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from vmabench.guest import boot, cache, kbuild, programs, qemu, splats, tap
+from vmabench.guest import boot, cache, kbuild, programs, qemu, scratch, splats, tap
 
 PROGRAMS = (
     "process_vm_mmap",
@@ -42,8 +41,8 @@ class Selftests:
 
 def run(kernel: cache.Kernel, *, accel: str = "auto", timeout: float = 1800.0) -> Selftests:
     """Run all programs in one guest; raises LostGuest if that dies."""
-    with tempfile.TemporaryDirectory(prefix="vmabench-selftests-") as directory:
-        paths = build(Path(directory))
+    with scratch.directory() as directory:
+        paths = build(directory)
         script = "; ".join(f"echo '{_MARK}{p.name}'; {shlex.quote(str(p))}" for p in paths)
         outcome = boot.run(
             ["sh", "-c", f"{script}; true"],

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vmabench.errors import KernelBuildError
-from vmabench.guest import cache, kbuild
+from vmabench.guest import cache, kbuild, scratch
 from vmabench.guest.plan import Program
 
 
@@ -18,9 +18,8 @@ def compile_all(source: Path, names: Sequence[str], directory: Path) -> dict[str
         raise KernelBuildError("no unpacked sources in the cache: build a kernel first")
     paths = {name: directory / name for name in names}
     command = ["make", "-C", str(source), f"KSRC={trees[0]}", f"OUTPUT={directory}"]
-    done = subprocess.run(
-        [*command, *map(str, paths.values())], capture_output=True, text=True, check=False
-    )
+    line = scratch.tied([*command, *map(str, paths.values())], "TERM")
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         reason = kbuild.first_error(done.stdout + done.stderr)
         raise KernelBuildError(f"the programs of {source.name}: {reason}")

@@ -45,7 +45,8 @@ def apply(series: list[Path], tree: Path, pristine: Path) -> int:
     names = touched(series) | _known(pristine)
     for name in names:
         _keep_pristine(name, tree, pristine)
-    with tempfile.TemporaryDirectory(dir=pristine.parent) as scratch_name:
+    # named like the other directories that cache.clean_up() removes after a killed build
+    with tempfile.TemporaryDirectory(prefix="partial-", dir=pristine.parent) as scratch_name:
         scratch = Path(scratch_name)
         for name in names:
             _copy(pristine / "files" / name, scratch / name)
