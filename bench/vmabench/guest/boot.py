@@ -3,7 +3,9 @@
 
 import json
 import os
+import re
 import shlex
+import site
 import subprocess
 import sys
 import time
@@ -132,9 +134,14 @@ def _tell(directory: Path, kernel: Kernel, machine: qemu.Machine, accel: qemu.Ac
 
 
 def _write_command(directory: Path, command: Sequence[str]) -> None:
-    # the guest sees the host's file system, so the working directory is there too
-    text = f"cd {shlex.quote(str(Path.cwd()))} || exit 127\n{shlex.join(command)}\n"
-    (directory / "command.sh").write_text(text)
+    # The guest sees the host's file system, so the working directory exists there too. HOME is
+    # another one in the guest, and packages installed with pip --user lie below the host's.
+    lines = [
+        f"export PYTHONUSERBASE={shlex.quote(site.getuserbase())}",
+        f"cd {shlex.quote(str(Path.cwd()))} || exit 127",
+        shlex.join(command),
+    ]
+    (directory / "command.sh").write_text("".join(f"{line}\n" for line in lines))
 
 
 def _wait(line: list[str], directory: Path, timeout: float, stream: bool) -> bool:
@@ -205,7 +212,7 @@ def _outcome(
 
 
 def _why_lost(directory: Path, log: str, ended: bool, timeout: float) -> str:
-    failed = _read(directory / "failed").strip()
+    failed = _read(directory / "failed").strip() or _said_by_init(log)
     fatal = _fatal(log)
     if failed:
         return f"the guest could not be set up: {failed}"
@@ -217,6 +224,12 @@ def _why_lost(directory: Path, log: str, ended: bool, timeout: float) -> str:
     if errors and not log:
         raise MachineError(f"QEMU did not start: {errors.splitlines()[-1]}")
     return "the guest is lost: it vanished without an exit status"
+
+
+def _said_by_init(log: str) -> str:
+    """Return why init.sh gave up before the guest had the shared directory."""
+    found = re.search(r"vmabench-init: (.*)", log)
+    return found[1].strip() if found else ""
 
 
 def ending(log: str) -> str:
