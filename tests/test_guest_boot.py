@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What a guest leaves is read right, and what leaves nothing is lost. QEMU is a script here."""
 
+import site
 import stat
+import sys
 from pathlib import Path
 
 import pytest
@@ -38,6 +40,16 @@ def test_output_and_status_come_back(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert outcome.splats == ()
 
 
+def test_a_command_has_the_working_directory_and_the_packages_of_its_user(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its HOME is another one in the guest."""
+    fake_qemu(tmp_path, monkeypatch, f"HOME=/run/home; export HOME; {GOOD}")
+    show = "import os, site; print(os.getcwd(), site.getuserbase())"
+    outcome = boot.run([sys.executable, "-c", show], KERNEL, accel="tcg")
+    assert outcome.stdout.split() == [str(tmp_path), site.getuserbase()]
+
+
 def test_a_complaint_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake_qemu(tmp_path, monkeypatch, GOOD + "; echo '[ 1.0] BUG: Bad page state' >>$d/console")
     outcome = boot.run(["true"], KERNEL, accel="tcg")
@@ -52,6 +64,7 @@ def test_a_complaint_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         ("echo up >$d/console", "vanished without an exit status"),
         ("echo up >$d/console; sleep 60", "no end after 1 s"),
         ("echo no root file system >$d/failed", "could not be set up: no root file system"),
+        ("echo '[1] vmabench-init: no 9p' >$d/console", "could not be set up: no 9p"),
     ],
 )
 def test_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, message: str) -> None:
