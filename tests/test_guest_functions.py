@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.command import vmabench
+from tests.test_guest_selftests import REQUIRED
 from tests.test_guest_selftests import kernel as patched_kernel
 from vmabench import guest
 from vmabench.analysis.compare import compare_paths
@@ -34,10 +35,17 @@ CASES = (
 )
 
 kernel = patched_kernel
-pytestmark = [
-    pytest.mark.usefixtures("kernel"),
-    pytest.mark.skipif(bool(functions.why_not()), reason=str(functions.why_not())),
-]
+pytestmark = pytest.mark.usefixtures("kernel", "plugin")
+
+
+@pytest.fixture(scope="module")
+def plugin(kernel: guest.Kernel) -> None:
+    """Skip where QEMU cannot load the plugin; fail where a guest is required."""
+    why = functions.why_not()
+    if why and REQUIRED:
+        pytest.fail(why)
+    if why:
+        pytest.skip(f"{why} (VMABENCH_REQUIRE=guest makes this a failure)")
 
 
 def watched(name: str, kernel: guest.Kernel, cmdline: str = "") -> Result:

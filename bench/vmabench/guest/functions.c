@@ -1,18 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A plugin of QEMU: how many instructions each function of the guest's kernel
- * executed, for each value and phase that the measuring core marks (native/marks.h).
+ * QEMU plugin: count the instructions that each kernel function of the guest executes,
+ * for each value and phase that the measuring core marks (native/marks.h).
  *
- * Every instruction is counted for itself, as the clock does: a block that a page
- * fault interrupts is no whole block. The guest notices nothing: what is inserted
- * into its code is no instruction of its clock.
+ * Instructions are counted one by one, as the instruction clock counts them: a page fault
+ * can interrupt a translation block, so counting blocks would be wrong. The inserted code
+ * is invisible to the guest and does not advance its clock.
  *
- * Arguments: symbols=FILE (as /proc/kallsyms), out=FILE. A line of it:
+ * One binary works with every plugin API from 1 (QEMU 4.2) on. API 2 (QEMU 9.0) replaced
+ * inline counters by scoreboards, and API 3 (QEMU 9.1) made qemu_plugin_insn_data() copy.
+ * The functions that only some versions have are weak symbols.
+ *
+ * Arguments: symbols=FILE (in the format of /proc/kallsyms), out=FILE. Each output line is
  *
  *	NUMBER PHASE NAME=COUNT NAME=COUNT ...
  *
- * NUMBER is that of the value. Everything outside of the kernel is [user]; what
- * lies in no function that is known is [unknown].
+ * NUMBER is the start time of the value. Instructions outside the kernel count as [user],
+ * kernel instructions in no known function as [unknown].
  */
 #include <inttypes.h>
 #include <stdbool.h>
@@ -23,34 +27,64 @@
 #include "core.h"
 #include "marks.h"
 
-/* What is used of the interface of plugins, version 1; Debian 12 has no header of it. */
+/* Declared here because Debian 12 does not package qemu-plugin.h. */
 #define EXPORT __attribute__((visibility("default")))
+#define WEAK   __attribute__((weak))
 
 struct qemu_plugin_tb;
 struct qemu_plugin_insn;
+struct qemu_plugin_scoreboard;
 typedef uint64_t plugin_id;
 typedef void (*exec_callback)(unsigned int cpu, void *data);
 enum { NO_REGISTERS };
 enum { ADD_U64 };
 
+/* A 64-bit counter inside an element of a scoreboard, which has one element per CPU. */
+struct scoreboard_u64 {
+	struct qemu_plugin_scoreboard *scoreboard;
+	size_t offset;
+};
+
+/* The leading members of qemu_info_t. */
+struct plugin_info {
+	const char *target_name;
+	struct {
+		int min;
+		int cur;
+	} version;
+};
+
 EXPORT int qemu_plugin_version = 1;
-EXPORT int qemu_plugin_install(plugin_id id, const void *info, int argc, char **argv);
+EXPORT int qemu_plugin_install(plugin_id id, const struct plugin_info *info, int argc, char **argv);
 void qemu_plugin_register_vcpu_tb_trans_cb(plugin_id id,
 					   void (*done)(plugin_id, struct qemu_plugin_tb *));
 size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *block);
 struct qemu_plugin_insn *qemu_plugin_tb_get_insn(const struct qemu_plugin_tb *block, size_t index);
-const void *qemu_plugin_insn_data(const struct qemu_plugin_insn *insn);
 size_t qemu_plugin_insn_size(const struct qemu_plugin_insn *insn);
 uint64_t qemu_plugin_insn_vaddr(const struct qemu_plugin_insn *insn);
 void qemu_plugin_register_vcpu_insn_exec_cb(struct qemu_plugin_insn *insn, exec_callback done,
 					    int registers, void *data);
-void qemu_plugin_register_vcpu_insn_exec_inline(struct qemu_plugin_insn *insn, int operation,
-						void *counter, uint64_t amount);
 
-/* The kernel's half of the addresses. */
+/* The two forms of one function: APIs 1 and 2 return a pointer, API 3 and later copy. */
+const void *insn_bytes(const struct qemu_plugin_insn *insn) __asm__("qemu_plugin_insn_data");
+size_t copy_insn_bytes(const struct qemu_plugin_insn *insn, void *bytes,
+		       size_t size) __asm__("qemu_plugin_insn_data");
+
+/* API 1 only */
+WEAK void qemu_plugin_register_vcpu_insn_exec_inline(struct qemu_plugin_insn *insn, int operation,
+						     void *counter, uint64_t amount);
+/* API 2 and later */
+WEAK struct qemu_plugin_scoreboard *qemu_plugin_scoreboard_new(size_t element_size);
+WEAK void *qemu_plugin_scoreboard_find(struct qemu_plugin_scoreboard *scoreboard, unsigned int cpu);
+WEAK void qemu_plugin_register_vcpu_insn_exec_inline_per_vcpu(struct qemu_plugin_insn *insn,
+							      int operation,
+							      struct scoreboard_u64 counter,
+							      uint64_t amount);
+
+/* Kernel addresses are the upper half. */
 #define KERNEL (1ull << 63)
 
-/* Slots of a table of counts; those of the functions come after them. */
+/* Slots of a table of counts; the slots of the functions follow. */
 enum { USER, UNKNOWN, FIRST_FUNCTION };
 
 struct function {
@@ -61,11 +95,14 @@ struct function {
 static struct function *functions;
 static size_t nr_functions, nr_slots;
 
-/* By slot: counts since the start, those at the last mark, and what the phases have so far. */
+static int api; /* the plugin API version of this QEMU */
+
+/* By slot: counts since the start, counts at the last mark, and counts of each phase so far. */
 static uint64_t *running, *at_mark, *in_phase[VMB_NR_PHASES];
+static struct qemu_plugin_scoreboard *scoreboard; /* holds running from API 2 on */
 
 static unsigned int phase = VMB_MARK_NONE;
-static uint64_t value, next_value; /* value 0: none is going on */
+static uint64_t value, next_value; /* value 0: no value is being measured */
 static FILE *out;
 
 static int by_address(const void *a, const void *b)
@@ -107,7 +144,7 @@ static int read_symbols(const char *path)
 	return err || !nr_functions ? -1 : 0;
 }
 
-/* The slot of an address: that of the last function that begins at it or before. */
+/* The slot of the last function that begins at or before an address. */
 static size_t slot_of(uint64_t address)
 {
 	size_t low = 0, high = nr_functions;
@@ -169,7 +206,9 @@ static void see_mark(unsigned int cpu, void *data)
 {
 	unsigned int code = (unsigned int)(uintptr_t)data;
 
-	(void)cpu;
+	/* Looked up each time: QEMU may move a scoreboard when a CPU is created. */
+	if (scoreboard)
+		running = qemu_plugin_scoreboard_find(scoreboard, cpu);
 	if (code == VMB_MARK_ZERO || code == VMB_MARK_ONE) {
 		next_value = next_value << 1 | (code == VMB_MARK_ONE);
 		return;
@@ -188,25 +227,38 @@ static void see_mark(unsigned int cpu, void *data)
 
 static bool is_mark(const struct qemu_plugin_insn *insn, unsigned int *ret)
 {
-	const unsigned char *bytes = qemu_plugin_insn_data(insn);
+	unsigned char bytes[7];
 
-	if (qemu_plugin_insn_size(insn) != 7 || qemu_plugin_insn_vaddr(insn) >= KERNEL)
+	if (qemu_plugin_insn_size(insn) != sizeof(bytes) || qemu_plugin_insn_vaddr(insn) >= KERNEL)
 		return false;
+	if (api < 3)
+		memcpy(bytes, insn_bytes(insn), sizeof(bytes));
+	else
+		copy_insn_bytes(insn, bytes, sizeof(bytes));
 	*ret = bytes[3];
 	return !memcmp(bytes, "\x0f\x1f\x80", 3) && !memcmp(bytes + 4, "vmb", 3);
 }
 
+static void count(struct qemu_plugin_insn *insn, size_t slot)
+{
+	struct scoreboard_u64 counter = { scoreboard, slot * sizeof(uint64_t) };
+
+	if (scoreboard)
+		qemu_plugin_register_vcpu_insn_exec_inline_per_vcpu(insn, ADD_U64, counter, 1);
+	else
+		qemu_plugin_register_vcpu_insn_exec_inline(insn, ADD_U64, &running[slot], 1);
+}
+
 static void translate(plugin_id id, struct qemu_plugin_tb *block)
 {
-	size_t count = qemu_plugin_tb_n_insns(block);
+	size_t nr_insns = qemu_plugin_tb_n_insns(block);
 	unsigned int code;
 
 	(void)id;
-	for (size_t i = 0; i < count; i++) {
+	for (size_t i = 0; i < nr_insns; i++) {
 		struct qemu_plugin_insn *insn = qemu_plugin_tb_get_insn(block, i);
-		size_t slot = slot_of(qemu_plugin_insn_vaddr(insn));
 
-		qemu_plugin_register_vcpu_insn_exec_inline(insn, ADD_U64, &running[slot], 1);
+		count(insn, slot_of(qemu_plugin_insn_vaddr(insn)));
 		if (is_mark(insn, &code))
 			qemu_plugin_register_vcpu_insn_exec_cb(insn, see_mark, NO_REGISTERS,
 							       (void *)(uintptr_t)code);
@@ -218,9 +270,12 @@ static int make_tables(void)
 	bool made;
 
 	nr_slots = FIRST_FUNCTION + nr_functions;
-	running = calloc(nr_slots, sizeof(uint64_t));
+	if (qemu_plugin_scoreboard_new)
+		scoreboard = qemu_plugin_scoreboard_new(nr_slots * sizeof(uint64_t));
+	else
+		running = calloc(nr_slots, sizeof(uint64_t));
 	at_mark = calloc(nr_slots, sizeof(uint64_t));
-	made = running && at_mark;
+	made = (scoreboard || running) && at_mark;
 	for (int i = 0; i < VMB_NR_PHASES; i++) {
 		in_phase[i] = calloc(nr_slots, sizeof(uint64_t));
 		made = made && in_phase[i];
@@ -228,11 +283,18 @@ static int make_tables(void)
 	return made ? 0 : -1;
 }
 
-EXPORT int qemu_plugin_install(plugin_id id, const void *info, int argc, char **argv)
+/* QEMU reads qemu_plugin_version after loading the plugin and refuses a version out of its range. */
+__attribute__((constructor)) static void declare_version(void)
+{
+	if (qemu_plugin_scoreboard_new)
+		qemu_plugin_version = 2;
+}
+
+EXPORT int qemu_plugin_install(plugin_id id, const struct plugin_info *info, int argc, char **argv)
 {
 	const char *symbols = NULL;
 
-	(void)info;
+	api = info->version.cur;
 	for (int i = 0; i < argc; i++) {
 		if (!strncmp(argv[i], "symbols=", 8))
 			symbols = argv[i] + 8;

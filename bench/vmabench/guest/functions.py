@@ -1,25 +1,20 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Which functions of the guest's kernel execute the instructions that its clock counts.
+"""Count the instructions of each kernel function in a guest, with a QEMU plugin (functions.c).
 
-A plugin of QEMU counts them (functions.c). The other ways were not tried: the execution log of
-QEMU has a line for each block that is entered, and the kernel's own function profile counts calls,
-not instructions, and takes another kernel than the one that is measured.
+QEMU's execution log has no instruction counts, only one line per translation block entered. The
+kernel's function profiler counts calls, not instructions, and needs a kernel with ftrace instead of
+the measured one.
 """
 
 import hashlib
 import os
-import re
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from vmabench.errors import MachineError
-from vmabench.guest import boot, cache, qemu
-
-#: The last version of QEMU whose plugins are of the interface that functions.c was written for.
-LAST_MAJOR = 8
+from vmabench.guest import boot, cache, qemu, scratch
 
 _SOURCE = Path(__file__).with_name("functions.c")
 _NATIVE = Path(__file__).parents[1] / "native"
@@ -30,25 +25,32 @@ Counts = dict[int, dict[str, dict[str, int]]]
 
 
 def why_not() -> str | None:
-    """Why functions can't be counted here, or None."""
-    version = qemu.version()
-    major = re.match(r"\d+", version)
-    if major is None or int(major[0]) > LAST_MAJOR:
-        return f"QEMU {version} has another interface of plugins than QEMU {LAST_MAJOR}"
-    return None
+    """Return why functions cannot be counted here, or None: load the plugin to find out."""
+    try:
+        with scratch.directory() as directory:
+            symbols = directory / "symbols"
+            symbols.write_text("ffffffff81000000 T _text\n")
+            return qemu.why_no_plugin(_option(symbols, Path(os.devnull)))
+    except MachineError as error:
+        return str(error)
 
 
 def watched(machine: qemu.Machine, kernel: cache.Kernel, out: Path) -> qemu.Machine:
-    """The machine, with a plugin that writes ``out``; a boot for the symbols comes first, once."""
-    for path in (out, kernel.image):
+    """Return the machine with a plugin that writes ``out``; boot once to read the symbols."""
+    return replace(machine, plugin=_option(_symbols(kernel), out))
+
+
+def _option(symbols: Path, out: Path) -> str:
+    """Return the plugin with its arguments, as QEMU's option ``-plugin`` has them."""
+    plugin = _plugin()
+    for path in (plugin, symbols, out):
         if "," in str(path):
-            raise MachineError(f"{path} can't be given to QEMU: its name has a comma")
-    arguments = f"symbols={_symbols(kernel)},out={out}"
-    return replace(machine, plugin=f"file={_plugin()},{arguments}")
+            raise MachineError(f"{path}: QEMU cannot use a path with a comma")
+    return f"file={plugin},symbols={symbols},out={out}"
 
 
 def read_counts(path: Path) -> Counts:
-    """What the plugin wrote; a last line that was cut off is left out."""
+    """Return the counts that the plugin wrote, without a last line that was cut off."""
     found: Counts = {}
     for line in path.read_text().splitlines(keepends=True):
         if line.endswith("\n"):
@@ -58,7 +60,7 @@ def read_counts(path: Path) -> Counts:
 
 
 def _added(words: list[str]) -> dict[str, int]:
-    """``NAME=COUNT`` as a dictionary; several functions of one name are one."""
+    """Return ``NAME=COUNT`` words as a dictionary; add up functions of one name."""
     counts: dict[str, int] = {}
     for word in words:
         name, _, count = word.rpartition("=")
@@ -67,14 +69,14 @@ def _added(words: list[str]) -> dict[str, int]:
 
 
 def _symbols(kernel: cache.Kernel) -> Path:
-    """The kernel's own table of its symbols, asked once: any image has it that has KALLSYMS."""
+    """Return a file with the kernel's /proc/kallsyms, read in a guest once."""
     path = kernel.image.with_name("symbols")
     if not path.exists():
         machine = qemu.Machine(memory=512 << 20, cpus=1, cmdline="nokaslr")
         text = boot.run(["cat", "/proc/kallsyms"], kernel, machine=machine, timeout=300).stdout
         functions = list(_text_symbols(text))
         if not functions:
-            raise MachineError(f"{kernel.image} shows no symbols: it needs CONFIG_KALLSYMS")
+            raise MachineError(f"{kernel.image} has no symbols: it needs CONFIG_KALLSYMS")
         _write(path, "".join(functions).encode())
     return path
 
@@ -87,23 +89,29 @@ def _text_symbols(text: str) -> Iterator[str]:
 
 
 def _plugin() -> Path:
-    """The compiled plugin, from the cache if its sources have not changed."""
+    """Return the compiled plugin; compile it again where its sources have changed."""
     sources = [_SOURCE, *sorted(_NATIVE.glob("*.h"))]
     digest = hashlib.sha256(b"\0".join(path.read_bytes() for path in sources)).hexdigest()[:16]
     path = cache.root() / f"functions-{digest}.so"
     if not path.exists():
-        with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
-            made = Path(scratch) / path.name
-            command = ["gcc", *_FLAGS, f"-I{_NATIVE}", str(_SOURCE), "-o", str(made)]
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
-            if done.returncode != 0:
-                raise MachineError(f"{_SOURCE.name} can't be compiled: {done.stderr.strip()}")
-            made.rename(path)
+        with scratch.directory() as directory:
+            _write(path, _compiled(directory / path.name).read_bytes())
     return path
 
 
+def _compiled(plugin: Path) -> Path:
+    command = ["gcc", *_FLAGS, f"-I{_NATIVE}", str(_SOURCE), "-o", str(plugin)]
+    try:
+        subprocess.run(command, capture_output=True, text=True, check=True)
+    except FileNotFoundError:
+        raise MachineError(f"no gcc for {_SOURCE.name}: run 'apt-get install gcc'") from None
+    except subprocess.CalledProcessError as error:
+        raise MachineError(f"cannot compile {_SOURCE.name}: {error.stderr.strip()}") from error
+    return plugin
+
+
 def _write(path: Path, data: bytes) -> None:
-    """All of it or nothing: another process may look for it."""
+    """Write all of ``data`` or nothing: another process may look for the file."""
     unfinished = path.with_name(f"{path.name}.{os.getpid()}")
     unfinished.write_bytes(data)
     unfinished.rename(path)

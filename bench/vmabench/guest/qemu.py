@@ -52,6 +52,20 @@ def version() -> str:
     return found[1] if found else "unknown"
 
 
+def why_no_plugin(plugin: str) -> str | None:
+    """Load a plugin into a QEMU without a machine; return QEMU's error message, or None."""
+    line = [program(), "-machine", "none", "-accel", "tcg", "-nodefaults", "-display", "none"]
+    done = subprocess.run(
+        [*line, "-monitor", "stdio", "-plugin", plugin],
+        input="quit\n",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    errors = done.stderr.strip().splitlines()
+    return None if done.returncode == 0 else errors[-1] if errors else f"{PROGRAM} failed"
+
+
 def command(  # noqa: PLR0913 - all of it is one command line
     kernel: Kernel,
     machine: Machine,
