@@ -79,8 +79,8 @@ def test_the_short_form_and_names() -> None:
     assert plan.chosen(("long",), short=True) == (long,)
     with pytest.raises(UsageError, match=r"no program 'x' .* one, two, long"):
         plan.chosen(("x",), short=True)
-    assert plan.soak_s(long, None) == 9
-    assert long.command(Path("/p/long"), 3, plan.soak_s(long, 20)) == (
+    assert plan.stress_s(long, None) == 9
+    assert long.command(Path("/p/long"), 3, plan.stress_s(long, 20)) == (
         ["/p/long", "--seed", "3", "--seconds", "600"]
     )
 

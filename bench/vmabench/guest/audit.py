@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Run the programs of the audit in guests, and say of each what it and the kernel's log said.
+"""Run the programs of the audit in guests; judge each by its output and the kernel's log.
 
-A guest that is lost takes the program that ran in it with it, and nobody else: the rest goes on
-in a new one.
+A lost guest fails the program that was running. The remaining programs run in a new guest.
 """
 
 import math
@@ -27,7 +26,7 @@ Report = Callable[["Verdict"], None]
 
 @dataclass(frozen=True)
 class Options:
-    """How much is run: ``minutes`` of soaking in all, None for the short form."""
+    """The extent of an audit: ``minutes`` of stress runs in total, None for the short form."""
 
     names: tuple[str, ...] = ()
     minutes: float | None = None
@@ -38,7 +37,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What came of one program; ``lost`` says why its guest is, if it is."""
+    """The result of one program; ``lost`` is the reason if its guest was lost."""
 
     program: Program
     report: tap.Report
@@ -50,12 +49,12 @@ class Verdict:
 
     @property
     def good(self) -> bool:
-        """Whether it ran to its end, nothing failed, and the kernel said nothing."""
+        """Whether it completed, no test failed, and the kernel log is clean."""
         return self.report.good and not self.splats and not self.lost
 
 
 def run(kernel: cache.Kernel, plan: Plan, options: Options, say: Report) -> list[Verdict]:
-    """Run what is chosen of the plan; ``say`` is called with each verdict as it is known."""
+    """Run the chosen programs of the plan; call ``say`` with each verdict."""
     chosen = plan.chosen(options.names, short=options.minutes is None)
     seed = random.SystemRandom().randrange(1, 2**31) if options.seed is None else options.seed
     verdicts: list[Verdict] = []
@@ -80,13 +79,13 @@ def _one_guest(  # noqa: PLR0913, PLR0917 - what a guest is started with
     options: Options,
     seed: int,
 ) -> list[Verdict]:
-    """The verdicts of a guest: of all of the group, or of those up to the one that killed it."""
+    """Return the verdicts of one guest: of the whole group, or up to the program that killed it."""
     limits = [
-        min(p.limit_s + plan.soak_s(p, options.minutes) * bool(p.minutes), options.most_s)
+        min(p.limit_s + plan.stress_s(p, options.minutes) * bool(p.minutes), options.most_s)
         for p in group
     ]
     script = "".join(
-        _step(program, paths[program.name], limit, seed, plan.soak_s(program, options.minutes))
+        _step(program, paths[program.name], limit, seed, plan.stress_s(program, options.minutes))
         for program, limit in zip(group, limits, strict=True)
     )
     try:
@@ -102,9 +101,9 @@ def _one_guest(  # noqa: PLR0913, PLR0917 - what a guest is started with
     return judge(group, outcome.stdout, outcome.log, seed)
 
 
-def _step(program: Program, path: Path, limit_s: float, seed: int, soak_s: float) -> str:
-    """Shell: say in both logs what comes, run it, say that it has ended."""
-    line = shlex.join(program.command(path, seed, soak_s))
+def _step(program: Program, path: Path, limit_s: float, seed: int, stress_s: float) -> str:
+    """Return shell lines that mark the program in both logs, run it, and report its end."""
+    line = shlex.join(program.command(path, seed, stress_s))
     mark = shlex.quote(_MARK + program.name)
     return (
         f"echo {mark}; echo {mark} seed {seed} >/dev/kmsg; t=$(date +%s)\n"
@@ -121,7 +120,7 @@ def judge(  # noqa: PLR0913, PLR0917 - all that a guest leaves
     lost: str = "",
     log_tail: str = "",
 ) -> list[Verdict]:
-    """A verdict for each program that was begun, or for the first one if none was."""
+    """Return a verdict for each program that started, or for the first if none did."""
     outputs, logs = _split(stdout), _split(log)
     verdicts = []
     for program in group:
@@ -145,7 +144,7 @@ def judge(  # noqa: PLR0913, PLR0917 - all that a guest leaves
 
 
 def _split(text: str) -> dict[str, str]:
-    """Program -> what was printed while it ran; what came before the first belongs to it too."""
+    """Return program -> its output; text before the first program belongs to the first."""
     parts = _SPLIT.split(text)
     found = dict(zip(parts[1::2], parts[2::2], strict=True))
     if len(parts) > 1:

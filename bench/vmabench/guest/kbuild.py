@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Build the patched kernel, or take it from the cache."""
+"""Build the patched kernel, or return it from the cache."""
 
 import hashlib
 import os
@@ -169,9 +169,9 @@ def _trees(directory: Path, source: base_of.Base, room: str) -> tuple[Path, Path
 
 
 def _configure(tree: Path, objects: Path, fragments: list[Path], without: set[str]) -> None:
-    """Write .config, but leave an equal one alone: make compares times.
+    """Write .config, but keep an equal one: make compares modification times.
 
-    The options ``without`` need not be known to the kernel.
+    The kernel may lack the options ``without``.
     """
     wanted = "".join(path.read_text() for path in fragments)
     config, old = objects / ".config", objects / ".config.kept"
@@ -218,9 +218,9 @@ def _compile(tree: Path, objects: Path, key: str, progress: Progress | None) -> 
 
 
 def _compile_types(objects: Path) -> Path:
-    """One object of mm/ with debug information: what a debugger needs to know of its types.
+    """Compile one object of mm/ with debug information, for a debugger that needs its types.
 
-    Debug information for all of the kernel would take three times the room and half of the time
+    Debug information for the whole kernel would take three times the space and half as much time
     again, for the same few structures.
     """
     saved = (objects / f"{_DIR}/.{_NAME}.o.cmd").read_text()
@@ -238,7 +238,7 @@ def _compile_types(objects: Path) -> Path:
 
 
 def first_error(log: str) -> str:
-    """The line of a build log that says most: the first error of the compiler, else the last."""
+    """Return the first compiler error of a build log, or its last line."""
     lines = [line.strip() for line in log.splitlines() if line.strip()]
     for line in lines:
         if re.search(r"\berror:|undefined reference|No space left", line):

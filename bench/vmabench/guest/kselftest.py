@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Build the selftests of the call, run them in a guest, and judge what they and the kernel say."""
+"""Build the selftests of process_vm_mmap(), run them in a guest, and judge output and log."""
 
 import shlex
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ _MARK = "=== program "
 
 @dataclass(frozen=True)
 class Selftests:
-    """The reports by program, and what the kernel complained of meanwhile."""
+    """The reports by program, and the complaints of the kernel meanwhile."""
 
     reports: dict[str, tap.Report]
     splats: tuple[splats.Splat, ...]
@@ -28,11 +28,11 @@ class Selftests:
 
     @property
     def good(self) -> bool:
-        """Whether every program ran to its end, no test failed and the log is clean."""
+        """Whether every program completed, no test failed and the log is clean."""
         return not self.splats and all(report.good for report in self.reports.values())
 
     def lines(self) -> list[str]:
-        """What a person wants to know, one line each."""
+        """Return a summary of each program, then each failure and complaint, one per line."""
         text = [_line(name, report) for name, report in self.reports.items()]
         for name, report in self.reports.items():
             text += [f"FAILED {name}: {r.name}" for r in report.results if r.verdict == "failed"]
@@ -40,7 +40,7 @@ class Selftests:
 
 
 def run(kernel: cache.Kernel, *, accel: str = "auto", timeout: float = 1800.0) -> Selftests:
-    """Run all programs in one guest; raises LostGuest if that dies."""
+    """Run all programs in one guest; raise LostGuest if it dies."""
     with scratch.directory() as directory:
         paths = build(directory)
         script = "; ".join(f"echo '{_MARK}{p.name}'; {shlex.quote(str(p))}" for p in paths)
@@ -55,13 +55,13 @@ def run(kernel: cache.Kernel, *, accel: str = "auto", timeout: float = 1800.0) -
 
 
 def build(directory: Path) -> list[Path]:
-    """Build the programs out of tree, against the sources that the kernel was built from."""
+    """Build the programs out of tree, against the sources of the kernel."""
     source = kbuild.project_kernel() / "selftests"
     return list(programs.compile_all(source, PROGRAMS, directory).values())
 
 
 def split(stdout: str) -> dict[str, tap.Report]:
-    """The report of each program; one that printed nothing has a report that says so."""
+    """Return the report of each program, also of one without output."""
     reports = {name: tap.parse("") for name in PROGRAMS}
     for part in stdout.split(_MARK)[1:]:
         name, _, text = part.partition("\n")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What the audit runs and in which guest: kernel/audit/audit.toml."""
+"""The programs of the audit and their guests, as kernel/audit/audit.toml lists them."""
 
 import sys
 import tomllib
@@ -30,30 +30,30 @@ class Program:
     minutes: float = 0.0
     short_s: float = 30.0
 
-    def command(self, path: Path, seed: int, soak_s: float) -> list[str]:
-        """How it is called in the guest."""
+    def command(self, path: Path, seed: int, stress_s: float) -> list[str]:
+        """Return the command line in the guest."""
         interpreter = [sys.executable] if path.suffix == ".py" else []
         line = [*interpreter, str(path), *self.arguments]
         if self.seeded:
             line += ["--seed", str(seed)]
         if self.minutes:
-            line += ["--seconds", f"{soak_s:.0f}"]
+            line += ["--seconds", f"{stress_s:.0f}"]
         return line
 
 
 @dataclass(frozen=True)
 class Plan:
-    """All programs in order, and the machines that they name."""
+    """All programs in order, and the machines that they refer to."""
 
     programs: tuple[Program, ...]
     machines: dict[str, Machine]
 
-    def soak_s(self, program: Program, minutes: float | None) -> float:
-        """How long a program may look for trouble: its share of ``minutes``; None is short."""
+    def stress_s(self, program: Program, minutes: float | None) -> float:
+        """Return the length of a stress run: a share of ``minutes``, or short_s for None."""
         return program.short_s if minutes is None else program.minutes * minutes * 60
 
     def chosen(self, names: Sequence[str], short: bool) -> tuple[Program, ...]:
-        """Those that are named, or all (of the short form); UsageError for an unknown name."""
+        """Return the named programs, or all (of the short form); raise UsageError for others."""
         known = [program.name for program in self.programs]
         for name in names:
             if name not in known:
@@ -64,7 +64,7 @@ class Plan:
 
 
 def load(path: Path) -> Plan:
-    """Read audit.toml; what is wrong in it is a UsageError."""
+    """Read audit.toml; raise UsageError for a mistake in it."""
     try:
         text = tomllib.loads(path.read_text())
         machines = {name: _machine(table) for name, table in text["machine"].items()}
@@ -78,7 +78,7 @@ def load(path: Path) -> Plan:
 
 
 def guests(programs: Sequence[Program]) -> Iterator[tuple[str, list[Program]]]:
-    """Programs that follow each other on the same machine share a guest."""
+    """Group consecutive programs of the same machine: they share a guest."""
     for name, group in groupby(programs, key=lambda program: program.machine):
         yield name, list(group)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The programs that run in a guest: built out of tree, with the sources of its kernel at hand."""
+"""Build the programs that run in a guest, out of tree, against the sources of its kernel."""
 
 import shutil
 import subprocess
@@ -12,7 +12,7 @@ from vmabench.guest.plan import Program
 
 
 def compile_all(source: Path, names: Sequence[str], directory: Path) -> dict[str, Path]:
-    """``make`` the programs of a directory of kernel/; name -> path."""
+    """Run ``make`` for programs of a directory of kernel/; return name -> path."""
     trees = [tree for tree in cache.root().glob("tree-*") if tree.suffix != ".partial"]
     if not trees:
         raise KernelBuildError("no unpacked sources in the cache: build a kernel first")
@@ -27,9 +27,9 @@ def compile_all(source: Path, names: Sequence[str], directory: Path) -> dict[str
 
 
 def build(wanted: Sequence[Program], kernel: cache.Kernel, directory: Path) -> dict[str, Path]:
-    """All programs of an audit in ``directory``, which the guest sees too; name -> path.
+    """Build the programs of an audit in ``directory``, which the guest sees; return name -> path.
 
-    The debugger's types of the kernel lie beside them as ``types.o``.
+    The kernel's types for the debugger are copied beside them as ``types.o``.
     """
     found: dict[str, Path] = {}
     for origin in ("selftests", "audit"):

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Put the series into a source tree, and later another version of it.
+"""Apply the series to a source tree, and later another version of it.
 
-A changed series must not cost a whole build. So only files whose text really differs are
-written, and the rest keep the time that make compares. The pristine text of each file that
-was ever patched is kept beside the tree, and a new version of the series starts from there.
+A changed series must not cost a whole build. Only files whose text differs are written; the others
+keep the modification time that make compares. The pristine text of each file that was ever patched
+is kept beside the tree, and a new version of the series starts from it.
 """
 
 import re
@@ -19,7 +19,7 @@ _TOUCHED = re.compile(r"^(?:---|\+\+\+) [ab]/(\S+)", re.MULTILINE)
 
 
 def patches(directory: Path) -> list[Path]:
-    """The patches in order, without the cover letter."""
+    """Return the patches in order, without the cover letter."""
     found = sorted(directory.glob("[0-9][0-9][0-9][0-9]-*.patch"))
     found = [path for path in found if not path.name.startswith("0000-")]
     if not found:
@@ -28,19 +28,19 @@ def patches(directory: Path) -> list[Path]:
 
 
 def touched(series: list[Path]) -> set[str]:
-    """The files that a series changes, adds or removes."""
+    """Return the files that a series changes, adds or removes."""
     return {name for path in series for name in _TOUCHED.findall(path.read_text())}
 
 
 def options(series: list[Path]) -> set[str]:
-    """The options that the patches of a series add, as ``CONFIG_NAME``."""
+    """Return the options that a series adds, as ``CONFIG_NAME``."""
     return {f"CONFIG_{name}" for path in series for name in _OPTION.findall(path.read_text())}
 
 
 def apply(series: list[Path], tree: Path, pristine: Path) -> int:
-    """Make ``tree`` what the series makes of the base; the number of files written.
+    """Make ``tree`` the base with the series applied; return the number of files written.
 
-    Nothing in ``tree`` changes if a hunk fails.
+    If a hunk fails, ``tree`` is unchanged.
     """
     names = touched(series) | _known(pristine)
     for name in names:
@@ -64,7 +64,7 @@ def _keep_pristine(name: str, tree: Path, pristine: Path) -> None:
     if name in _known(pristine):
         return
     _copy(tree / name, pristine / "files" / name)
-    # the index comes last, so that what it names is there
+    # the index is written last: each file that it lists exists
     with (pristine / "index").open("a") as index:
         index.write(name + "\n")
 
@@ -86,7 +86,7 @@ def _patch(path: Path, directory: Path) -> None:
 
 
 def failed_hunk(output: str) -> str:
-    """The file and the hunk that ``patch`` complains of, such as ``mm/vma.c: Hunk #2 FAILED``."""
+    """Return the file and hunk that ``patch`` rejected, such as ``mm/vma.c: Hunk #2 FAILED``."""
     file = "?"
     for line in output.splitlines():
         if match := re.match(r"(?:checking|patching) file '?([^' ]+)", line):
