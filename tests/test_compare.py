@@ -286,6 +286,25 @@ def test_what_is_no_comparison_is_refused_by_name(
         assert f"compared by force: {words}" in forced.stderr
 
 
+@pytest.mark.parametrize(
+    ("guest", "words"),
+    [
+        ({"qemu": "10.0.2"}, "QEMU 7.2.22 and 10.0.2"),
+        ({"cpu": "max"}, "emulated CPU qemu64,smap=on and max"),
+        ({"cpu": None}, "emulated CPU qemu64,smap=on and unknown"),
+    ],
+)
+def test_results_of_two_emulators_are_refused(guest: dict[str, Any], words: str) -> None:
+    known = {"qemu": "7.2.22", "cpu": "qemu64,smap=on"}
+    told = {name: text for name, text in (known | guest).items() if text}
+    made = records(1, rounds=2)
+    made[0] = made[0] | {"virt": "emulated"}
+    a, b = write("a", made, guest=known), write("b", made, guest=told)
+    assert f"not comparable: {words} (" in error_line(vmabench("compare", a, b))
+    assert vmabench("compare", a, b, "--force").returncode in (0, 2)
+    assert vmabench("compare", a, write("c", made, guest=known)).returncode in (0, 2)
+
+
 def test_compare_on_the_command_line() -> None:
     a, b = write("a", records(1)), write("b", records(2, slower={"readv": 1.5}))
     run = vmabench("compare", a, b)

@@ -152,6 +152,9 @@ def test_the_header_says_what_a_reader_must_know() -> None:
     emulated = synthetic.result()
     emulated.header["virt"] = "emulated"
     assert "EMULATED" in header(emulated)
+    guest = {"qemu": "7.2.22", "cpu": "qemu64,smap=on"}
+    emulated = replace(emulated, machine={"facts": synthetic.FACTS | {"guest": guest}})
+    assert "virtualisation emulated (QEMU 7.2.22, CPU qemu64)" in " ".join(header(emulated).split())
 
 
 def test_a_machine_without_facts_is_unknown_and_no_error() -> None:

@@ -124,7 +124,7 @@ def _rounds(result: Result) -> int:
 
 
 def differences(a: Result, b: Result) -> Iterator[str]:
-    """What makes the two no comparison of kernels; one sentence each."""
+    """Yield each condition, other than the kernel's sources, in which two results differ."""
     virts = [str(result.header.get("virt", "unknown")) for result in (a, b)]
     if virts[0] != virts[1]:
         kinds = ["emulated" if virt == "emulated" else f"real ({virt})" for virt in virts]
@@ -144,7 +144,19 @@ def differences(a: Result, b: Result) -> Iterator[str]:
     hashes = [str(fact.get("kernel_config_sha256") or "unknown")[:8] for fact in facts]
     if hashes[0] != hashes[1]:
         yield f"kernel configurations {hashes[0]} and {hashes[1]}"
+    yield from _unlike_emulators(a, b)
     yield from _unlike_runs(a, b)
+
+
+def _unlike_emulators(a: Result, b: Result) -> Iterator[str]:
+    """Yield the differences of two emulators: counts depend on the CPU that is emulated."""
+    if any(result.header.get("virt") != "emulated" for result in (a, b)):
+        return
+    guests = [machine_facts(result).get("guest") or {} for result in (a, b)]
+    for name, what in (("qemu", "QEMU"), ("cpu", "emulated CPU")):
+        here, there = (str(guest.get(name, "unknown")) for guest in guests)
+        if here != there:
+            yield f"{what} {here} and {there}"
 
 
 def _unlike_runs(a: Result, b: Result) -> Iterator[str]:

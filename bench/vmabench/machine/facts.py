@@ -40,7 +40,7 @@ class MachineFacts:
     ``overcommit`` is vm.overcommit_memory, ``pipe_max_bytes`` fs.pipe-max-size.
     ``yama`` is None on a kernel without it. ``cpus`` are those that this process may use.
     ``guest`` is None outside of a guest of ours; else how it was made: ``accel``, ``clock``,
-    ``qemu`` and the facts of its kernel.
+    ``qemu``, ``cpu`` (QEMU's -cpu) and the facts of its kernel.
     """
 
     cpu_model: str

@@ -121,14 +121,22 @@ def machine_line(result: Result) -> str:
     return ", ".join(parts)
 
 
+def _emulator(result: Result) -> str:
+    """Return the QEMU and the CPU model of a guest in parentheses; empty where unknown."""
+    guest = machine_facts(result).get("guest") or {}
+    if not guest.get("cpu"):
+        return ""
+    return f" (QEMU {guest.get('qemu', 'unknown')}, CPU {guest['cpu'].partition(',')[0]})"
+
+
 def kernel_line(result: Result) -> str:
-    """Kernel, architecture, THP setting and virtualisation; an emulated machine is marked."""
+    """Return kernel, architecture, THP setting and virtualisation; mark an emulated machine."""
     arch = machine_facts(result).get("arch")
     virt = str(result.header.get("virt", "unknown"))
     parts = [
         f"{result.header.get('kernel', 'unknown')}" + (f" ({arch})" if arch else ""),
         f"THP {result.header.get('thp', 'unknown')}",
-        "no virtualisation" if virt == "none" else f"virtualisation {virt}",
+        "no virtualisation" if virt == "none" else f"virtualisation {virt}{_emulator(result)}",
     ]
     if virt == "emulated":
         counted = result.header.get("clock") == "instructions"
