@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The ratios of stock mechanisms on the machine and in an emulated guest."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -18,10 +19,10 @@ def real() -> Result:
     return synthetic.result(synthetic.records(CASES, noise=0.0, round_noise=0.0))
 
 
-def slowed(factors: dict[str, float]) -> Result:
-    """An emulated run in which a mechanism is slower than the real one by its factor."""
+def slowed(factors: dict[str, float], thp: str = "madvise") -> Result:
+    """Return an emulated run in which each mechanism is slower than the real one by its factor."""
     made = synthetic.records(CASES, noise=0.0, round_noise=0.0)
-    made[0] |= {"virt": "emulated"}
+    made[0] |= {"virt": "emulated", "thp": thp}
     for record in made:
         values: list[dict[str, Any]] = record.get("values", [])
         factor = factors.get(str(record.get("case", "")).partition("/")[0], 16.0)
@@ -45,6 +46,33 @@ def test_a_mechanism_that_is_slower_than_the_rest_shows() -> None:
     text = distortion_text(found)
     assert "(3.00)" in text
     assert "transfer, 4K pages: real | emulated (quotient)" in text
+
+
+def test_the_thp_setting_of_the_machines_is_no_part_of_a_case() -> None:
+    """Debian's kernel has ``always``, the guest ``madvise``: each case still has its partner."""
+    found = distortion(tidy(real()), tidy(slowed({}, thp="always")))
+    alike = distortion(tidy(real()), tidy(slowed({})))
+    assert len(found) == len(alike) > 0
+    assert found["distortion"].to_numpy(dtype=float) == pytest.approx(1.0, rel=1e-6)
+    assert set(found["real_thp"]) == {"madvise"}
+    assert set(found["emulated_thp"]) == {"always"}
+    assert "THP is madvise on the machine and always in the guest" in distortion_text(found)
+    assert "THP is" not in distortion_text(alike)
+    assert "No case was measured on both" not in joint_report([real(), slowed({}, thp="always")])
+
+
+def test_a_setting_that_the_case_names_is_part_of_it() -> None:
+    named = [replace(case, thp="always") for case in CASES]
+    both = [*CASES, *named]
+    sides = [synthetic.records(both, noise=0.0, round_noise=0.0) for _ in range(2)]
+    sides[0][0] |= {"thp": "madvise"}
+    sides[1][0] |= {"thp": "never", "virt": "emulated"}
+    found = distortion(*(tidy(synthetic.result(made)) for made in sides))
+    assert len(found) == 2 * len(distortion(tidy(real()), tidy(slowed({}))))
+    assert set(zip(found["thp"], found["real_thp"], found["emulated_thp"], strict=True)) == {
+        ("", "madvise", "never"),
+        ("always", "always", "always"),
+    }
 
 
 def test_results_without_a_common_case() -> None:

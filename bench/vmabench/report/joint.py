@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""One report of several results: a machine, a guest on it, and the guest's path lengths."""
+"""Write one report of several results: a machine, a guest on it, and the guest's path lengths."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -24,17 +24,17 @@ _RULE = "=" * 72
 
 _NOTES = """\
 real | emulated: how long the mechanism takes as a share of readv, on the machine itself and in
-the emulated guest; the figure after it is the second over the first. Where it is far from 1, what
-the guest says of that mechanism against readv holds in direction at best."""
+the emulated guest; the figure after it is the second over the first. Where it is far from 1, the
+guest shows at best the direction of the difference between that mechanism and readv."""
 
 
 def joint_report(results: Sequence[Result]) -> str:
-    """The reports one after the other, and how far emulation distorts what it shows."""
+    """Return the reports one after the other, then how far emulation distorts the ratios."""
     return f"\n{_RULE}\n\n".join(joint_parts(results))
 
 
 def write_joint(results: Sequence[Result], directory: Path | str) -> list[Path]:
-    """Write what several results say together: the text, the claims, and the overview of times.
+    """Write the joint report: the text, the claims, and the overview of times.
 
     Returns the paths. The same results give the same bytes. Raises MachineError, and UsageError
     where no result has what the overview shows.
@@ -53,7 +53,7 @@ def write_joint(results: Sequence[Result], directory: Path | str) -> list[Path]:
 
 
 def joint_parts(results: Sequence[Result]) -> list[str]:
-    """The report of each result, and then what they say together."""
+    """Return the report of each result, then the distortion table."""
     parts = [Report(result).text(brief=True) for result in results]
     timed = [result for result in results if result.header.get("clock") != "instructions"]
     real = [result for result in timed if result.header.get("virt") != "emulated"]
@@ -64,7 +64,7 @@ def joint_parts(results: Sequence[Result]) -> list[str]:
 
 
 def distortion_text(found: pd.DataFrame) -> str:
-    """The table of both ratios, for the bare operation, and the range of their quotient."""
+    """Return the table of both ratios of the bare operation, and the range of their quotient."""
     bare = found[(found["scenario"] == "transfer") & (found["phase"] == "total")]
     title = "How far emulation distorts: stock mechanisms, on this machine and in the guest"
     if bare.empty:
@@ -75,7 +75,17 @@ def distortion_text(found: pd.DataFrame) -> str:
         f"{len(bare)} ratios to {BASELINE}: the middle one is {three_digits(middle)} times the"
         f" real one, four of five lie\nbetween {three_digits(low)} and {three_digits(high)} times."
     )
-    return "\n\n".join([title, summary, *_tables(bare), _NOTES]) + "\n"
+    return "\n\n".join([title, summary, *_settings(bare), *_tables(bare), _NOTES]) + "\n"
+
+
+def _settings(bare: pd.DataFrame) -> Iterator[str]:
+    """Yield a sentence where the machine and the guest differ in their THP setting."""
+    pairs = bare[["real_thp", "emulated_thp"]].drop_duplicates()
+    for real, emulated in pairs[pairs["real_thp"] != pairs["emulated_thp"]].to_numpy():
+        yield (
+            f"THP is {real} on the machine and {emulated} in the guest. Cases are matched by the"
+            " page size\nthat each of them proves."
+        )
 
 
 def _tables(bare: pd.DataFrame) -> Iterator[str]:
