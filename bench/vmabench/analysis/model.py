@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a mechanism costs, in three constants: a call, a page-table entry, a KiB.
+"""Fit the cost of a mechanism with three constants: a call, a page-table entry, a KiB.
 
 ``time = call + entry * entries + kib * size``, all three not negative. On pages of one size the
 entries are proportional to the bytes and no fit could tell them apart, so the constants of a
@@ -8,8 +8,12 @@ was measured, ``entry_ns`` is not known and ``kib_ns`` holds the entries' share.
 for the same work on both levels; where it is not, the residuals show it. Relative errors
 are minimised, since times span six decades, with the weights of Huber, so that a size at which a
 cache ends bends the line but little. Where the residuals are large, there is no such line.
+
+Most sizes fit into a cache, so the line says little of the bandwidth of long messages. That one is
+fitted on long messages alone, with the call of the line subtracted.
 """
 
+import math
 import re
 from dataclasses import dataclass
 
@@ -24,7 +28,10 @@ from vmabench.units import parse_size
 GROUP = ("mechanism", "scenario", "touch_mode", "touch_pct", "touch_order", "phase")
 
 COLUMNS = (*GROUP, "call_ns", "entry_ns", "kib_ns", "points", "residual_pct", "worst_pct",
-           "worst_case")  # fmt: skip
+           "worst_case", "long_bytes_per_s", "long_from_bytes", "long_to_bytes")  # fmt: skip
+
+#: a message is long that is at least this fraction of the largest one measured
+LONG_FRACTION = 1 / 16
 
 #: with fewer sizes three constants would fit anything
 FEWEST_POINTS = 5
@@ -44,13 +51,15 @@ class Fit:
 
 
 def models(summary: pd.DataFrame) -> pd.DataFrame:
-    """One row for each group of the summary with enough sizes, in its order.
+    """Return one row for each group of the summary with enough sizes, in its order.
 
     ``residual_pct`` is the median of the absolute residuals, ``worst_pct`` the largest one with
-    its sign, at ``worst_case``. Pages of pools and multi-size THP are left out: their entries are
-    of other kinds.
+    its sign, at ``worst_case``. ``long_bytes_per_s`` is the throughput of long messages on base
+    pages, from ``long_from_bytes`` to ``long_to_bytes``; NaN where no base pages were measured.
+    Hugetlb pages and multi-size THP are left out: their entries are of other kinds.
     """
-    base = min((_plain_bytes(page) for page in summary["page"].dropna().unique()), default=0)
+    plain = {_plain_bytes(page) for page in summary["page"].dropna().unique()} - {0}
+    base = min(plain, default=0)
     pages = {base, base**2 // 8} - {0}
     timed = summary[(summary["median_ns"] > 0) & summary["page"].map(_plain_bytes).isin(pages)]
     rows = []
@@ -61,18 +70,34 @@ def models(summary: pd.DataFrame) -> pd.DataFrame:
         page_bytes = np.array([_plain_bytes(page) for page in points["page"]], dtype=np.float64)
         found = fit(points["median_ns"].to_numpy(dtype=np.float64), sizes / page_bytes, sizes)
         worst = int(np.argmax(np.abs(found.residuals)))
+        of_base = points[page_bytes == base]
         rows.append(
             (
                 *key, found.call_ns, found.entry_ns, found.kib_ns, len(points),
                 100 * float(np.median(np.abs(found.residuals))),
                 100 * float(found.residuals[worst]), str(points["case_id"].iloc[worst]),
+                *_long_rate(of_base, found.call_ns),
             )
         )  # fmt: skip
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
+def _long_rate(points: pd.DataFrame, call_ns: float) -> tuple[float, float, float]:
+    """Return bytes/s of the long messages among ``points``, and the shortest and longest of them.
+
+    It is the median over sizes of the size over the time beyond the call.
+    """
+    sizes = points["size_bytes"].to_numpy(dtype=np.float64)
+    beyond = points["median_ns"].to_numpy(dtype=np.float64) - call_ns
+    long = (sizes >= sizes.max(initial=0) * LONG_FRACTION) & (beyond > 0)
+    if not long.any():
+        return math.nan, math.nan, math.nan
+    rate = float(np.median(sizes[long] / beyond[long])) * 1e9
+    return rate, float(sizes[long].min()), float(sizes[long].max())
+
+
 def fit(times_ns: Floats, entries: Floats, sizes: Floats) -> Fit:
-    """The constants of one group; times are above 0."""
+    """Return the constants of one group; times are above 0."""
     columns = [np.ones_like(times_ns), sizes / 1024]
     page_sizes = np.unique(sizes / entries)
     if len(page_sizes) > 1:
@@ -92,5 +117,5 @@ def fit(times_ns: Floats, entries: Floats, sizes: Floats) -> Fit:
 
 
 def _plain_bytes(page: str) -> int:
-    """The size of a page that is no pool's; 0 for one of a pool."""
+    """Return the size of a base or transparent page in bytes; 0 for a hugetlb page."""
     return parse_size(page) if re.fullmatch(r"\d+[KMGT]?", page) else 0

@@ -50,7 +50,7 @@ _MODELLED = ("model", "constants", "ucx", "openmpi")
 
 
 def _modelled(result: Result, form: str) -> str:
-    """The model of a result, or what MPI stacks take of it."""
+    """Return the model of a result, or its constants in the form of an MPI stack."""
     from vmabench.analysis.model import models
     from vmabench.analysis.stats import judged
     from vmabench.report.model import constants, model_text, open_mpi_text, ucx_text
@@ -62,7 +62,7 @@ def _modelled(result: Result, form: str) -> str:
     if form == "model":
         return model_text(found)
     facts = machine_facts(result)
-    known = constants(found, int(facts.get("base_page_bytes", 4096)))
+    known = constants(found)
     if form == "constants":
         of = {name: facts.get(name) for name in ("cpu_model", "kernel", "virt")}
         return json.dumps(of | known, indent=1) + "\n"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The model in words, and the constants that MPI stacks take as settings."""
+"""Format the model for people, and its constants as settings of MPI stacks."""
 
 import math
 from typing import Any, cast
@@ -7,9 +7,9 @@ from typing import Any, cast
 import pandas as pd
 
 from vmabench.report.words import label, three_digits, wrapped
-from vmabench.units import format_time
+from vmabench.units import format_size, format_time
 
-#: who copies through the kernel, and through memory that both map
+#: the copy through the kernel, and the copy through memory that both sides map
 CMA, SHARED = "readv", "shm"
 
 _NOTES = """\
@@ -18,7 +18,7 @@ those of THP together. ±: the median of what the line misses, and the most that
 
 
 def model_text(models: pd.DataFrame) -> str:
-    """A line for each mechanism and phase; those of one scenario stand together."""
+    """Return a line for each mechanism and phase, grouped by scenario."""
     if models.empty:
         return "No model: it takes at least five sizes of a mechanism.\n"
     parts = []
@@ -43,57 +43,65 @@ def _sentence(row: dict[str, Any]) -> str:
     return wrapped(f"{label(row['mechanism'])} {row['phase']}: {', '.join(costs)} ({fit})", "    ")
 
 
-def constants(models: pd.DataFrame, base_page_bytes: int) -> dict[str, float]:
-    """What MPI stacks hard-code, of this machine; what was not measured is absent.
+def constants(models: pd.DataFrame) -> dict[str, float | int]:
+    """Return what MPI stacks hard-code, of this machine; what was not measured is absent.
 
-    ``cma_*`` from readv, ``shared_*`` from copies out of POSIX shared memory, on base pages;
-    bandwidths are those of long messages. ``attach_*``: what mapping an object costs a receiver.
+    ``cma_*`` is of readv, ``shared_*`` of copies out of POSIX shared memory, on base pages. A
+    bandwidth is that of messages from ``*_from_bytes`` to ``*_to_bytes``. ``attach_ns`` is what
+    mapping an object costs a receiver.
     """
-    found: dict[str, float] = {}
+    found: dict[str, float | int] = {}
     for name, mechanism in (("cma", CMA), ("shared", SHARED)):
         row = _row(models, mechanism, "transfer", "total")
         if row is None:
             continue
-        ns_per_kib = row["kib_ns"] + _entries_ns_per_kib(row, base_page_bytes)
         found[f"{name}_latency_ns"] = row["call_ns"]
         found[f"{name}_residual_pct"] = row["residual_pct"]
-        if ns_per_kib > 0:
-            found[f"{name}_bytes_per_s"] = 1024e9 / ns_per_kib
+        if row["long_bytes_per_s"] > 0:
+            found[f"{name}_bytes_per_s"] = row["long_bytes_per_s"]
+            found[f"{name}_from_bytes"] = int(row["long_from_bytes"])
+            found[f"{name}_to_bytes"] = int(row["long_to_bytes"])
     row = _row(models, "memfd-inplace", "deliver", "attach")
     if row is not None:
         found["attach_ns"] = row["call_ns"]
     return found
 
 
-def ucx_text(found: dict[str, float]) -> str:
-    """Environment variables of UCX. Its latencies are no settings; MBps are of 10^6 bytes."""
+def ucx_text(found: dict[str, float | int]) -> str:
+    """Return environment variables of UCX. Its latencies are no settings; MBps is 10^6 bytes/s."""
     lines = []
-    for name, variables in (
-        ("cma", ["UCX_CMA_BW"]),
-        ("shared", ["UCX_POSIX_BW", "UCX_SYSV_BW"]),
+    for name, mechanism, variables in (
+        ("cma", CMA, ["UCX_CMA_BW"]),
+        ("shared", SHARED, ["UCX_POSIX_BW", "UCX_SYSV_BW"]),
     ):
         if rate := found.get(f"{name}_bytes_per_s"):
+            lines.append(f"# {_fitted(found, name, mechanism)}")
             lines += [f"export {variable}={rate / 1e6:.0f}MBps" for variable in variables]
-    return "\n".join(lines or ["# neither readv nor shm was measured"]) + "\n"
+    return (
+        "\n".join(lines or [f"# neither {CMA} nor {SHARED} has enough sizes: run standard"]) + "\n"
+    )
 
 
-def open_mpi_text(found: dict[str, float]) -> str:
-    """Lines of openmpi-mca-params.conf for the BTL sm (before 5.0: vader).
+def _fitted(found: dict[str, float | int], name: str, mechanism: str) -> str:
+    """Return ``readv, messages of 16M to 256M``."""
+    first, last = (format_size(int(found[f"{name}_{end}_bytes"])) for end in ("from", "to"))
+    return f"{mechanism}, messages of {first if first == last else f'{first} to {last}'}"
+
+
+def open_mpi_text(found: dict[str, float | int]) -> str:
+    """Return lines of openmpi-mca-params.conf for the BTL sm (before 5.0: vader).
 
     It has one bandwidth, in Mbit/s, and one latency, in whole microseconds of at least 1: those
     of CMA, by which it moves what is too long for its fragments in shared memory.
     """
     if "cma_bytes_per_s" not in found:
-        return "# readv was not measured\n"
+        return f"# {CMA} has not enough sizes: run standard\n"
     latency_us = max(1, round(found["cma_latency_ns"] / 1e3))
     return (
+        f"# {_fitted(found, 'cma', CMA)}\n"
         f"btl_sm_bandwidth = {found['cma_bytes_per_s'] * 8 / 1e6:.0f}\n"
         f"btl_sm_latency = {latency_us}\n"
     )
-
-
-def _entries_ns_per_kib(row: dict[str, Any], base_page_bytes: int) -> float:
-    return 0.0 if math.isnan(row["entry_ns"]) else row["entry_ns"] * 1024 / base_page_bytes
 
 
 def _row(models: pd.DataFrame, mechanism: str, scenario: str, phase: str) -> dict[str, Any] | None:
