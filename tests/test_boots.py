@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from tests import synthetic
 from tests.command import error_line, vmabench
-from vmabench.analysis.boots import by_boot, has_boots
 from vmabench.analysis.compare import FALSE_DISCOVERIES, compare, enough_samples
 from vmabench.analysis.frame import tidy
 from vmabench.analysis.intervals import smallest_p
+from vmabench.analysis.samples import samples, unit_of
 from vmabench.matrix.case import Case
 from vmabench.store.boots import Boots, boots_of, order_of
 from vmabench.store.format import Record, Result
@@ -102,7 +102,7 @@ def test_the_order_of_the_boots_is_known() -> None:
 
 
 def test_one_boot_has_no_boots() -> None:
-    assert not has_boots(tidy(boot(1)))
+    assert unit_of(tidy(boot(1))) == "process"
     assert boots_of(boot(1)) == []
 
 
@@ -167,13 +167,12 @@ def test_a_change_is_found_between_boots() -> None:
 
 def test_a_sample_is_the_median_of_the_processes_medians() -> None:
     frame = of_boots(1, boots=2, rounds=3, boot_noise=0.1)
-    reduced = by_boot(frame)
-    row = reduced[reduced["case_id"].astype(str) == str(READV)]
+    (row,) = samples(frame, ["case_id"], unit="boot").loc[[str(READV)]].to_numpy()
     for number in (1, 2):
         mine = frame[(frame["case_id"].astype(str) == str(READV)) & (frame["boot"] == number)]
         expected = mine.groupby("process")["time_ns"].median().median()
-        assert row.loc[row["process"] == number, "time_ns"].median() == pytest.approx(expected)
-    assert len(row) == 6
+        assert row[number - 1] == pytest.approx(expected)
+    assert len(row) == 2
 
 
 @given(

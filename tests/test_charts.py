@@ -14,7 +14,8 @@ from tests import synthetic
 from vmabench.analysis.costs import costs
 from vmabench.analysis.drift import drift
 from vmabench.analysis.frame import tidy
-from vmabench.analysis.stats import paired_ratio, summarize
+from vmabench.analysis.ratios import paired_ratio
+from vmabench.analysis.stats import summarize
 from vmabench.matrix.case import Case
 from vmabench.report import charts
 from vmabench.report.canvas import INK, PAPER, measure, picture

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from tests import synthetic
-from vmabench.analysis.distortion import distortion
 from vmabench.analysis.frame import tidy
+from vmabench.analysis.ratios import distortion
 from vmabench.report.joint import distortion_text, joint_parts, joint_report
 from vmabench.store.format import Result
 

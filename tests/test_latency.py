@@ -14,8 +14,8 @@ from vmabench.analysis.latency import (
     by_round,
     distribution,
     percentile_ns,
+    percentiles,
     run_chart,
-    summarise,
 )
 from vmabench.mechanisms import Latency, read_latency
 from vmabench.native._core import ffi, lib
@@ -121,7 +121,7 @@ def test_what_was_stored_is_read_and_summarised(tmp_path: Path) -> None:
     single = by_round(result)
     assert list(single["round"]) == list(range(1, 9))
     assert single["wait"].unique() == ["futex"]
-    (row,) = summarise(result).to_dict("records")
+    (row,) = percentiles(result).to_dict("records")
     medians = [np.quantile(times, 0.99, method="inverted_cdf") for times in rounds]
     assert row["p99_ns"] == pytest.approx(np.median(medians), rel=0.005)
     assert row["lo_p99_ns"] < row["p99_ns"] < row["hi_p99_ns"]

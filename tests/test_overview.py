@@ -13,8 +13,7 @@ from matplotlib.text import Text
 
 from tests import synthetic
 from vmabench.analysis.frame import tidy
-from vmabench.analysis.speedups import COLUMNS, speedups
-from vmabench.analysis.stats import paired_ratio
+from vmabench.analysis.ratios import SPEEDUPS, paired_ratio, speedups
 from vmabench.errors import UsageError
 from vmabench.report.curves import relative
 from vmabench.report.joint import write_joint
@@ -50,7 +49,7 @@ def words(figure: Figure) -> str:
 def test_speedups_are_the_inverse_of_ratios_with_their_intervals(host: Result) -> None:
     frame = tidy(host)
     found = speedups(frame, ("fork", "memfd", "shm"), "readv")
-    assert list(found.columns) == list(COLUMNS)
+    assert list(found.columns) == list(SPEEDUPS)
     assert set(found["mechanism"]) == {"fork", "memfd"}  # shm was not measured
     mine = found[found["mechanism"] == "fork"]
     ratios = paired_ratio(frame, "fork", "readv").dropna(subset=["ratio"])

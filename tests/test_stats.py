@@ -12,13 +12,8 @@ from hypothesis import strategies as st
 
 from tests import synthetic
 from vmabench.analysis.frame import tidy
-from vmabench.analysis.stats import (
-    SUMMARY_COLUMNS,
-    paired_ratio,
-    ratio_of_cases,
-    summarize,
-    with_unstable,
-)
+from vmabench.analysis.ratios import paired_ratio, ratio_of_cases
+from vmabench.analysis.stats import SUMMARY_COLUMNS, summarize, with_unstable
 from vmabench.matrix.case import Case
 from vmabench.store.format import Record
 

@@ -15,7 +15,7 @@ import pytest
 
 from tests import synthetic
 from tests.command import vmabench
-from vmabench.analysis.breakeven import BreakEven, break_evens
+from vmabench.analysis.crossover import BreakEven, break_evens
 from vmabench.analysis.frame import tidy
 from vmabench.analysis.winners import winners
 from vmabench.matrix.case import SCENARIOS, Case

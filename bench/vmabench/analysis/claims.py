@@ -8,7 +8,7 @@ from typing import Literal
 
 import pandas as pd
 
-from vmabench.analysis.stats import ratio_of_cases
+from vmabench.analysis.ratios import ratio_of_cases
 from vmabench.matrix.claims import Cases, Claim
 from vmabench.units import format_size
 

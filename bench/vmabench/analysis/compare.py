@@ -20,10 +20,10 @@ import numpy as np
 import pandas as pd
 from scipy import stats as scipy_stats
 
-from vmabench.analysis.boots import by_boot, has_boots
 from vmabench.analysis.instructions import path_lengths
 from vmabench.analysis.intervals import Floats, shift_interval, smallest_p
-from vmabench.analysis.stats import case_samples, summarize
+from vmabench.analysis.samples import Unit, samples, unit_of
+from vmabench.analysis.stats import summarize
 
 MIN_EFFECT = 0.02
 FALSE_DISCOVERIES = 0.05
@@ -65,10 +65,8 @@ def compare(
     ``sample`` is ``boot`` where both frames have boots, and else ``process``; ``a_processes``
     are as many samples.
     """
-    of_boots = has_boots(a) and has_boots(b)
-    if of_boots:
-        a, b = by_boot(a), by_boot(b)
-    sides = [_by_case(frame, phase, target_width) for frame in (a, b)]
+    unit = unit_of(a, b)
+    sides = [_by_case(frame, phase, target_width, unit) for frame in (a, b)]
     cases = list(dict.fromkeys([*sides[0], *sides[1]]))
     pairs = [(sides[0].get(case), sides[1].get(case)) for case in cases]
     rows = [_row(case, phase, *pair) for case, pair in zip(cases, pairs, strict=True)]
@@ -79,7 +77,7 @@ def compare(
         _verdict({str(name): value for name, value in row.items()}, target_width, min_effect)
         for row in compared.to_dict("records")
     ]
-    compared["sample"] = "boot" if of_boots else "process"
+    compared["sample"] = unit
     return in_order(compared)
 
 
@@ -157,13 +155,14 @@ class _Side:
         return None if (self.samples > 0).all() else "it has a value of 0"
 
 
-def _by_case(frame: pd.DataFrame, phase: str, target_width: float) -> dict[str, _Side]:
-    summary = summarize(frame, target_width=target_width)
+def _by_case(frame: pd.DataFrame, phase: str, target_width: float, unit: Unit) -> dict[str, _Side]:
+    summary = summarize(frame, target_width=target_width, unit=unit)
     mine = summary[(summary["phase"] == phase) | summary["median_ns"].isna()]
     valued = frame[(frame["phase"] == phase) & frame["time_ns"].notna()]
-    samples = {
-        str(name): times[~np.isnan(times)]
-        for name, times in zip(*case_samples(valued), strict=True)
+    times = samples(valued, ["case_id"], unit=unit)
+    measured = {
+        str(name): row[~np.isnan(row)]
+        for name, row in zip(times.index, times.to_numpy(dtype=np.float64), strict=True)
     }
     proofs = valued.groupby("case_id", observed=True)[list(_PROOFS)].median()
     known = {
@@ -178,7 +177,7 @@ def _by_case(frame: pd.DataFrame, phase: str, target_width: float) -> dict[str, 
             reason=str(row["reason"]),
             median_ns=float(row["median_ns"]),
             spread=float(row["spread"]),
-            samples=samples.get(case, np.empty(0)),
+            samples=measured.get(case, np.empty(0)),
             proofs=known.get(case, {}),
         )
         found.setdefault(case, side)

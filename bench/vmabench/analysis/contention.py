@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What several at once reach together, and each of them: from the tidy frame.
-
-As everywhere the round is the sample: values of one are summarised by their median first.
-"""
+"""Compute what several receivers or pairs reach together, and each of them."""
 
 from typing import Any, cast
 
@@ -10,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from vmabench.analysis.intervals import Floats, median_interval
+from vmabench.analysis.samples import samples
 
 #: what the curve of a mechanism over the number of receivers or pairs has in common
 CURVE = ("mechanism", "page", "thp", "size_bytes")
@@ -55,13 +53,14 @@ def _of_curve(curve: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _by_process(rows: pd.DataFrame, column: str) -> "pd.Series[float]":
-    valued = rows[["process", column]].astype("float64").dropna()
-    return valued.groupby("process")[column].median()
+    """Return the samples of rows that are all of one case."""
+    table = samples(rows, ["case_id"], column)
+    return table.iloc[0] if len(table) else pd.Series(dtype="float64")
 
 
 def _with_interval(name: str, series: "pd.Series[float]") -> dict[str, float]:
-    samples: Floats = np.asarray(series, dtype=np.float64)
-    if not len(samples):
+    row: Floats = np.asarray(series, dtype=np.float64)
+    if not len(row):
         return {name: np.nan, f"lo_{name}": np.nan, f"hi_{name}": np.nan}
-    median, lo, hi = median_interval(samples[np.newaxis])
+    median, lo, hi = median_interval(row[np.newaxis])
     return {name: float(median[0]), f"lo_{name}": float(lo[0]), f"hi_{name}": float(hi[0])}

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What an operation costs apart from time: memory, page tables, faults, swap traffic."""
+"""Compute the costs of an operation other than time: memory, page tables, faults, swap traffic."""
 
 import pandas as pd
 
 from vmabench.analysis.frame import AXES
 from vmabench.analysis.intervals import median_interval
+from vmabench.analysis.samples import samples
 
 #: column of the tidy frame -> what it is, for people
 COUNTERS = {
@@ -39,12 +40,9 @@ def costs(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _of_counter(totals: pd.DataFrame, counter: str) -> pd.DataFrame:
-    counted = totals.loc[totals[counter].notna(), ["case_id", "process", counter]]
-    counted = counted.astype({counter: "float64"})
-    samples = counted.groupby(["case_id", "process"], observed=True)[counter].median()
-    if samples.empty:
+    table = samples(totals, ["case_id"], counter)
+    if table.empty:
         return pd.DataFrame()
-    table = samples.unstack("process")
     median, lo, hi = median_interval(table.to_numpy())
     numbers = {"counter": counter, "median": median, "lo": lo, "hi": hi}
     counts = table.notna().sum(axis=1)

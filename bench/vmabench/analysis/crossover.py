@@ -1,19 +1,126 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""From which size one mechanism beats another: ``analysis.crossing`` over the log of the size."""
+"""Find where the curve of a time ratio crosses 1: crossovers over sizes, break-evens over touches.
 
-from collections.abc import Mapping
+The curve is the median over processes of the log of the paired time ratio (same process), over
+some coordinate: the log of the size, or the share of touched pages. Only points where the ratio's
+interval excludes 1 count as decided; a crossing lies between two neighbours among these that were
+decided differently, so that the noise around equal speeds is no crossing. Its place is interpolated
+linearly on the curve; the bounds are where the curves of the lower and the upper bounds of the
+ratios cross, so between them lie the places at which the ratio may be 1.
+"""
+
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from itertools import pairwise
+from typing import Any, Literal, cast
 
 import numpy as np
 import pandas as pd
 
-from vmabench.analysis.crossing import Answer, Crossing, crossings
 from vmabench.analysis.frame import CONDITIONS
-from vmabench.analysis.stats import paired_logs
+from vmabench.analysis.intervals import Floats, median_interval
+from vmabench.analysis.ratios import paired_logs
 
-#: a curve over the sizes
-CURVE = (*CONDITIONS, "phase")
+Answer = Literal["crossover", "always", "never", "undecided", "unmeasured"]
+
+#: what the points of a curve over sizes have in common
+_OVER_SIZES = (*CONDITIONS, "phase")
+#: what the points of a curve over touches have in common, apart from mode and order of touching
+_TOUCHING = ("touch_mode", "touch_pct", "touch_order")
+_OVER_TOUCHES = [name for name in CONDITIONS if name not in _TOUCHING] + ["size_bytes"]
+
+
+@dataclass(frozen=True, slots=True)
+class Crossing:
+    """One answer for one curve; places are in the coordinate of the curve.
+
+    ``crossover``: the mechanism is the faster one above ``place`` where ``faster_above``, and else
+    below it; ``lo`` and ``hi`` are the 95 % interval, NaN with fewer than 5 processes. ``always``
+    and ``never``: no crossing in the measured range, since the mechanism wins or loses at each
+    decided point. ``undecided``: no difference was shown anywhere. ``unmeasured``: no process has
+    both. ``decided`` are the first and the last decided point; ``undecided`` is how many of the
+    measured points show no difference.
+    """
+
+    answer: Answer
+    faster_above: bool | None = None
+    place: float = np.nan
+    lo: float = np.nan
+    hi: float = np.nan
+    decided: tuple[float, float] | None = None
+    undecided: int = 0
+    processes: int = 0
+
+
+def crossings(places: Floats, logs: Floats) -> list[Crossing]:
+    """The answers for one curve; one that crosses several times has several.
+
+    ``places`` are ascending, in a coordinate in which the curve is taken to be linear between
+    them; ``logs`` has a row for each of them and a column for each process, NaN for no value.
+    """
+    winners = decided_winners(logs)
+    decided = np.flatnonzero(winners)
+    processes = int((~np.isnan(logs)).any(axis=0).sum())
+    if not processes or not len(decided):
+        return [Crossing("undecided" if processes else "unmeasured", processes=processes)]
+    ends = (float(places[decided[0]]), float(places[decided[-1]]))
+    undecided = int((~np.isnan(logs)).any(axis=1).sum()) - len(decided)
+    changes = [
+        (first, last) for first, last in pairwise(decided) if winners[first] != winners[last]
+    ]
+    if not changes:
+        answer: Answer = "always" if winners[decided[0]] < 0 else "never"
+        return [Crossing(answer, decided=ends, undecided=undecided, processes=processes)]
+    return [
+        Crossing(
+            "crossover",
+            bool(winners[last] < 0),
+            *_place(places[first : last + 1], logs[first : last + 1] * winners[first]),
+            decided=ends,
+            undecided=undecided,
+            processes=processes,
+        )
+        for first, last in changes
+    ]
+
+
+def decided_winners(logs: Floats) -> Floats:
+    """For each row -1 where the mechanism is faster, 1 where the baseline is, 0 if undecided."""
+    # without an interval, that all processes agree has to do
+    present = ~np.isnan(logs)
+    _, lo, hi = median_interval(logs)
+    lowest = np.where(present, logs, np.inf).min(axis=1, initial=np.inf)
+    highest = np.where(present, logs, -np.inf).max(axis=1, initial=-np.inf)
+    some = present.any(axis=1)
+    lo = np.where(np.isnan(lo), np.where(some, lowest, np.nan), lo)
+    hi = np.where(np.isnan(hi), np.where(some, highest, np.nan), hi)
+    return np.where(hi < 0, -1.0, np.where(lo > 0, 1.0, 0.0))
+
+
+def _place(places: Floats, logs: Floats) -> tuple[float, float, float]:
+    """Where the curve goes from above 0 to below it, with its interval (NaN: few processes)."""
+    curves = np.array(median_interval(logs))
+    measured = ~np.isnan(curves[0])
+    places, curves = places[measured], curves[:, measured]
+    if np.isnan(curves).any():
+        return float(_positive_until(places, curves[:1])[0]), np.nan, np.nan
+    place, lo, hi = (float(found) for found in _positive_until(places, curves))
+    return place, lo, hi
+
+
+def _positive_until(places: Floats, curves: Floats) -> Floats:
+    """The place at which each row of ``curves`` gets negative.
+
+    It is the length on which the curve is positive. With one crossing that is its place; a
+    curve that wavers around 0 has one answer too, and one that never crosses has an end.
+    """
+    steps = np.diff(places)
+    left, right = curves[:, :-1], curves[:, 1:]
+    positive = np.maximum(left, 0) + np.maximum(right, 0)
+    whole = np.abs(left) + np.abs(right)
+    share = np.divide(positive, whole, out=np.full_like(whole, 0.5), where=whole > 0)
+    found: Floats = places[0] + (share * steps).sum(axis=1)
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +163,8 @@ def crossovers(
     logs = paired_logs(frame, mechanism, baseline)
     logs = logs[logs.index.get_level_values("phase") == phase]
     answers: list[Crossover] = []
-    for key, curve in logs.groupby(list(CURVE), observed=True):
-        conditions = dict(zip(CURVE, cast(tuple[Any, ...], key), strict=True))
+    for key, curve in logs.groupby(list(_OVER_SIZES), observed=True):
+        conditions = dict(zip(_OVER_SIZES, cast(tuple[Any, ...], key), strict=True))
         del conditions["phase"]
         sizes = curve.index.get_level_values("size_bytes").to_numpy(dtype=np.float64)
         answers += [
@@ -80,3 +187,68 @@ def _of_size(start: Crossover, found: Crossing) -> Crossover:
         undecided=found.undecided,
         processes=found.processes,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class BreakEven:
+    """One answer for one size, page and way of touching; fields as in ``Crossing``.
+
+    ``conditions``: the columns of CONDITIONS but those of touching. The places are percentages of
+    the base pages; ``measured_pct`` are those that were measured on both sides, and of these
+    ``undecided`` show no difference.
+    """
+
+    mechanism: str
+    baseline: str
+    conditions: Mapping[str, Any]
+    size_bytes: int
+    touch_mode: str
+    touch_order: str
+    answer: Answer
+    faster_above: bool | None = None
+    touch_pct: float = np.nan
+    lo_pct: float = np.nan
+    hi_pct: float = np.nan
+    measured_pct: tuple[int, ...] = ()
+    decided_pct: tuple[float, float] | None = None
+    undecided: int = 0
+    processes: int = 0
+
+
+def break_evens(frame: pd.DataFrame, mechanism: str, baseline: str) -> list[BreakEven]:
+    """The answers for each curve of the frame's scenario ``touch``, in the order of the levels.
+
+    ``pandas.DataFrame(break_evens(...))`` makes a table of them.
+    """
+    answers = []
+    for common, mode, order, curve in _curves(frame, mechanism, baseline):
+        size_bytes = int(common.pop("size_bytes"))
+        logs = curve.drop(columns="touch_pct").to_numpy(dtype=np.float64)
+        pcts = curve["touch_pct"].to_numpy(dtype=np.float64)
+        measured = tuple(int(pct) for pct in pcts[(~np.isnan(logs)).any(axis=1)])
+        answers += [
+            BreakEven(
+                mechanism, baseline, common, size_bytes, mode, order, found.answer,
+                found.faster_above, found.place, found.lo, found.hi, measured, found.decided,
+                found.undecided, found.processes,
+            )
+            for found in crossings(pcts, logs)
+        ]  # fmt: skip
+    return answers
+
+
+def _curves(
+    frame: pd.DataFrame, mechanism: str, baseline: str
+) -> Iterator[tuple[dict[str, Any], str, str, pd.DataFrame]]:
+    """What is common, mode, order, and the rows of the curve: touch_pct and a log a process."""
+    touch = frame[(frame["scenario"] == "touch") & (frame["phase"] == "total")]
+    logs = paired_logs(touch, mechanism, baseline)
+    processes = list(logs.columns)
+    rows = logs.reset_index().astype({"touch_mode": str, "touch_order": str})
+    for key, points in rows.groupby(_OVER_TOUCHES, observed=True, sort=False):
+        common = dict(zip(_OVER_TOUCHES, key, strict=True))
+        untouched = points[points["touch_mode"] == "none"]
+        touched = points[points["touch_mode"] != "none"]
+        for (mode, order), curve in touched.groupby(["touch_mode", "touch_order"]):
+            whole = pd.concat([untouched, curve]).sort_values("touch_pct", kind="stable")
+            yield dict(common), str(mode), str(order), whole[["touch_pct", *processes]]

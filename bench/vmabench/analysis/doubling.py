@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What happens when the size doubles: how many times as long the same case then takes."""
+"""Compute how many times as long a case takes when its size doubles."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import pandas as pd
 
 from vmabench.analysis.frame import CONDITIONS
-from vmabench.analysis.stats import ratio_of_cases
+from vmabench.analysis.ratios import ratio_of_cases
+from vmabench.analysis.samples import samples
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +48,9 @@ def _of_case(mechanism: str, rows: pd.DataFrame) -> Iterator[Growth]:
     for size_bytes in sorted(int(size) for size in names.index):
         if 2 * size_bytes not in names.index:
             continue
-        small, large = (rows[rows["size_bytes"] == size_bytes * times] for times in (1, 2))
-        medians = pd.DataFrame({"from": _by_process(small), "to": _by_process(large)})
-        both = medians.dropna()
+        pair = rows[rows["size_bytes"].isin([size_bytes, 2 * size_bytes])]
+        times = samples(pair, ["size_bytes"]).reindex([size_bytes, 2 * size_bytes])
+        both = times.T.dropna()
         if both.empty:
             continue
         yield Growth(
@@ -57,12 +58,7 @@ def _of_case(mechanism: str, rows: pd.DataFrame) -> Iterator[Growth]:
             size_bytes,
             *ratio_of_cases(rows, names[2 * size_bytes], names[size_bytes]),
             processes=len(both),
-            tried=int(pd.concat([small, large])["process"].nunique()),
-            from_ns=float(both["from"].median()),
-            to_ns=float(both["to"].median()),
+            tried=int(pair["process"].nunique()),
+            from_ns=float(both[size_bytes].median()),
+            to_ns=float(both[2 * size_bytes].median()),
         )
-
-
-def _by_process(rows: pd.DataFrame) -> "pd.Series[float]":
-    valued = rows.loc[rows["time_ns"].notna(), ["process", "time_ns"]].astype("float64")
-    return valued.groupby("process")["time_ns"].median()

@@ -4,7 +4,7 @@
 import pandas as pd
 
 from vmabench.analysis.intervals import median_interval
-from vmabench.analysis.stats import process_samples
+from vmabench.analysis.ratios import cell_samples
 
 COLUMNS = ("mechanism", "process", "ratio", "lo", "hi", "cases")
 
@@ -15,9 +15,9 @@ def drift(frame: pd.DataFrame) -> pd.DataFrame:
     The ratio of a case is its median in the round over the median of its rounds; ``ratio`` is the
     median over the cases of the mechanism, ``lo`` and ``hi`` its 95 % interval (NaN with one case).
     """
-    samples = process_samples(frame[frame["phase"] == "total"])
-    samples = samples.where(samples > 0)
-    relative = samples.div(samples.median(axis=1), axis=0)
+    times = cell_samples(frame[frame["phase"] == "total"])
+    times = times.where(times > 0)
+    relative = times.div(times.median(axis=1), axis=0)
     rows: list[pd.DataFrame] = []
     for name, mine in relative.groupby(level="mechanism", observed=True):
         of_rounds = mine.T

@@ -8,6 +8,7 @@ that hold counts, and this module takes no others.
 import pandas as pd
 
 from vmabench.analysis.frame import CONDITIONS
+from vmabench.analysis.samples import samples
 from vmabench.matrix.case import Case
 
 #: of one case, whatever its size; the smallest size of a sweep has the fixed part of a call
@@ -34,14 +35,13 @@ def path_lengths(frame: pd.DataFrame) -> pd.DataFrame:
     counted = frame[frame["instructions"].notna()].astype({"instructions": "float64"})
     keys = ["case_id", *_SWEEP, "size_bytes"]
     values = counted.groupby(keys, observed=True)["instructions"]
-    medians = counted.groupby([*keys, "process"], observed=True)["instructions"].median()
-    of_process = medians.groupby(keys, observed=True)
+    of_process = samples(counted, keys, "instructions")
     lengths = pd.DataFrame(
         {
-            "per_call": of_process.mean(),
+            "per_call": of_process.mean(axis=1),
             "least": values.min(),
-            "processes": of_process.size(),
-            "range": of_process.max() - of_process.min(),
+            "processes": of_process.notna().sum(axis=1),
+            "range": of_process.max(axis=1) - of_process.min(axis=1),
         }
     ).reset_index()
     lengths["spread"] = lengths["range"] / lengths["per_call"].where(lengths["per_call"] > 0)

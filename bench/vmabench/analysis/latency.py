@@ -78,8 +78,8 @@ def by_round(result: Result) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def summarise(result: Result) -> pd.DataFrame:
-    """One row a case: axes, ``rounds``, ``count`` (of all rounds), percentiles and ``max_ns``.
+def percentiles(result: Result) -> pd.DataFrame:
+    """Return one row a case: axes, ``rounds``, ``count`` of all rounds, percentiles, ``max_ns``.
 
     Each percentile has its interval, ``lo_p50_ns`` and ``hi_p50_ns`` and so on; NaN with one round.
     """

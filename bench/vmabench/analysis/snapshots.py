@@ -4,6 +4,7 @@
 import pandas as pd
 
 from vmabench.analysis import latency
+from vmabench.analysis.samples import samples
 from vmabench.store.format import Result
 
 #: medians over rounds; of the longest stall and of the torn pages the worst round is told
@@ -22,19 +23,13 @@ def stalls(result: Result, frame: pd.DataFrame) -> pd.DataFrame:
     rows = frame[(frame["scenario"] == "snapshot") & frame["time_ns"].notna()]
     if rows.empty:
         return pd.DataFrame()
-    names = [*_MEDIANS, *_WORST]
-    valued = rows[["case_id", "process", *names]].astype(dict.fromkeys(names, "float64"))
-    by_round = valued.groupby(["case_id", "process"], observed=True)[names].median()
-    by_case = by_round.groupby("case_id", observed=True)
-    found = (
-        by_case[list(_MEDIANS)]
-        .median()
-        .join(valued.groupby("case_id", observed=True)[list(_WORST)].max())
-    )
+    medians = {name: samples(rows, ["case_id"], name).median(axis=1) for name in _MEDIANS}
+    worst = rows.astype(dict.fromkeys(_WORST, "float64")).groupby("case_id", observed=True)
+    found = pd.DataFrame(medians).join(worst[list(_WORST)].max())
     found.index = found.index.astype(str)
     axes = rows.drop_duplicates("case_id").assign(case_id=lambda one: one["case_id"].astype(str))
     axes = axes.set_index("case_id")[["mechanism", "page", "size_bytes", "rate"]]
-    gaps = latency.summarise(result)
+    gaps = latency.percentiles(result)
     percentiles = list(latency.PERCENTILES)
     if gaps.empty:
         return axes.join(found).reindex(columns=[*axes, *found, *percentiles]).reset_index()

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""From values to medians with intervals. The process (round) is the sample.
+"""Summarize samples: medians with intervals, and the outcome of each case.
 
-The values of one process are dependent, so they are summarised first, by their median; then the
-processes are compared. An interval is the 95 % interval of the median over processes, between
-order statistics (see intervals.py); with fewer than 5 processes there is none.
+An interval is the 95 % interval of the median over processes (or boots), between order statistics
+(see intervals.py); with fewer than 5 there is none.
 """
 
 import math
@@ -13,7 +12,8 @@ import numpy as np
 import pandas as pd
 
 from vmabench.analysis.frame import AXES, CONDITIONS, tidy
-from vmabench.analysis.intervals import Floats, median_interval
+from vmabench.analysis.intervals import median_interval
+from vmabench.analysis.samples import Unit, samples
 from vmabench.store.format import Result
 
 #: Where the interval is wider than this share of its median, the case is unstable. 0.30 is
@@ -30,9 +30,6 @@ SUMMARY_COLUMNS = (
     "outcome", "reason", "note", "bytes_per_s", "lo_bytes_per_s", "hi_bytes_per_s",
 )  # fmt: skip
 
-#: what two mechanisms must have in common to be compared
-CELL = (*CONDITIONS, "size_bytes", "phase")
-
 _SORT = (*CONDITIONS, "size_bytes", "mechanism", "phase")
 
 
@@ -44,27 +41,30 @@ class Judged(NamedTuple):
 
 
 def judged(result: Result) -> Judged:
-    """Frame and summary of a result, judged by the target of its own plan."""
+    """Return frame and summary of a result, judged by the target of its own plan."""
     # 0 in a plan: too short for that judgement
     target_width = float(result.plan.get("target_width", TARGET_WIDTH)) or math.inf
     frame = tidy(result)
     return Judged(frame, summarize(frame, target_width=target_width))
 
 
-def summarize(frame: pd.DataFrame, *, target_width: float = TARGET_WIDTH) -> pd.DataFrame:
-    """One row for each case and phase, in the fixed order of the levels, nothing dropped.
+def summarize(
+    frame: pd.DataFrame, *, target_width: float = TARGET_WIDTH, unit: Unit = "process"
+) -> pd.DataFrame:
+    """Return one row for each case and phase, in the fixed order of the levels, nothing dropped.
 
     ``median_ns``, ``lo_ns`` and ``hi_ns`` are of one operation; ``lo`` and ``hi`` are NaN with
-    fewer than 5 processes. ``spread`` is the width of the interval over the median. ``outcome`` is
-    ``ok`` where at least one process is (``note`` says what became of the others), ``unstable``
-    where the spread is above ``target_width``, and else ``failed`` or ``skipped``. ``bytes_per_s``
-    is the size over the median, for the phases ``total`` and ``transfer``.
+    fewer than 5 samples, of which ``processes`` is the number (boots with ``unit="boot"``).
+    ``spread`` is the width of the interval over the median. ``outcome`` is ``ok`` where at least
+    one process is (``note`` says what became of the others), ``unstable`` where the spread is
+    above ``target_width``, and else ``failed`` or ``skipped``. ``bytes_per_s`` is the size over
+    the median, for the phases ``total`` and ``transfer``.
     Raises ValueError for counts of instructions, which are not times.
     """
     if frame["instructions"].notna().any():
-        raise ValueError("instructions are no times: see analysis.instructions")
+        raise ValueError("a frame of instructions has no times: see analysis.instructions")
     numbered = frame.assign(case=_case_numbers(frame))
-    summary = _numbers(numbered).join(_fates(numbered), how="outer")
+    summary = _numbers(numbered, unit).join(_fates(numbered), how="outer")
     summary["phase"] = summary["phase"].fillna("total")  # a case without values is one row
     axes = numbered.drop_duplicates("case").set_index("case")[["case_id", *AXES]]
     summary = summary.join(axes)
@@ -88,96 +88,20 @@ def with_unstable(frame: pd.DataFrame, summary: pd.DataFrame) -> pd.DataFrame:
     return marked
 
 
-def paired_ratio(frame: pd.DataFrame, mechanism: str, baseline: str) -> pd.DataFrame:
-    """How long ``mechanism`` takes as a share of ``baseline``: below 1 it is the faster one.
-
-    One row for each cell (scenario, page, touch, size, phase) that the frame has for any
-    mechanism, in the order of the levels. ``ratio`` is the median over processes of the ratio
-    within the process, ``lo`` and ``hi`` its interval, all NaN where no process has both; lo and
-    hi are NaN where fewer than 5 have. The inverse comparison gives exactly the inverse numbers.
-    """
-    logs = paired_logs(frame, mechanism, baseline)
-    median, lo, hi = median_interval(logs.to_numpy())
-    ratios = {"ratio": np.exp(median), "lo": np.exp(lo), "hi": np.exp(hi)}
-    counted = pd.DataFrame(ratios, logs.index).assign(processes=logs.notna().sum(axis=1))
-    return counted.reset_index()
-
-
-def paired_logs(frame: pd.DataFrame, mechanism: str, baseline: str) -> pd.DataFrame:
-    """The log of the time ratio within each process: rows by CELL, columns by process.
-
-    NaN where a process lacks one of the two, or one of them took no time. Logs, so that the
-    inverse comparison is the exact inverse.
-    """
-    samples = process_samples(frame)
-    logs: pd.DataFrame = samples.where(samples > 0).apply(np.log)
-    cells = pd.MultiIndex.from_frame(frame[list(CELL)].drop_duplicates().sort_values(list(CELL)))
-    left, right = (
-        _of_mechanism(logs, name).reindex(index=cells, columns=logs.columns)
-        for name in (mechanism, baseline)
-    )
-    return left - right
-
-
-def ratio_of_cases(
-    frame: pd.DataFrame, case_id: str, baseline_id: str, *, phase: str = "total"
-) -> tuple[float, float, float]:
-    """Ratio of two cases of one frame, lower and upper bound: as paired_ratio, across pages.
-
-    NaN where no process has both; the bounds are NaN where fewer than 5 have.
-    """
-    rows = frame[(frame["phase"] == phase) & frame["case_id"].isin([case_id, baseline_id])]
-    samples = _medians(rows, ["case_id"]).reindex([case_id, baseline_id])
-    both = np.log(samples.to_numpy(dtype=np.float64))
-    median, lo, hi = (float(np.exp(number[0])) for number in median_interval(both[:1] - both[1:]))
-    return median, lo, hi
-
-
-def process_samples(frame: pd.DataFrame) -> pd.DataFrame:
-    """The samples, as ns: a row for each mechanism and cell, a column for each process.
-
-    NaN where a process has no value. The frame must be of one kernel; raises
-    ValueError for a mixture, whose processes are not pairs.
-    """
-    for name in ("kernel", "virt"):
-        if frame[name].nunique() > 1:
-            raise ValueError(f"the frame holds several values of {name}: take one at a time")
-    return _medians(frame, ["mechanism", *CELL])
-
-
-def case_samples(frame: pd.DataFrame) -> tuple[list[str], Floats]:
-    """The cases of a frame of one phase, and for each a row of its samples in ns, NaN = none."""
-    medians = _medians(frame, ["case_id"])
-    return [str(name) for name in medians.index], medians.to_numpy(dtype=np.float64)
-
-
-def _of_mechanism(samples: pd.DataFrame, mechanism: str) -> pd.DataFrame:
-    mine = samples.index.get_level_values("mechanism") == mechanism
-    return samples[mine].droplevel("mechanism")
-
-
-def _medians(frame: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
-    """Medians of the values of each process: rows by ``keys``, columns by process."""
-    valued = frame.loc[frame["time_ns"].notna(), [*keys, "process", "time_ns"]]
-    valued = valued.astype({"time_ns": "float64"})
-    medians = valued.groupby([*keys, "process"], observed=True)["time_ns"].median()
-    return medians.unstack("process")
-
-
 def _case_numbers(frame: pd.DataFrame) -> pd.Series:
     """The same number for all rows of a case, also where results of several runs are together."""
     keys = ["kernel", "virt", "thp", "case_id"]
     return frame.groupby(keys, observed=True, dropna=False).ngroup()
 
 
-def _numbers(numbered: pd.DataFrame) -> pd.DataFrame:
-    """Median, interval and counts of each case and phase with values; the index is the case."""
-    samples = _medians(numbered, ["case", "phase"])
-    median, lo, hi = median_interval(samples.to_numpy())
-    numbers = pd.DataFrame({"median_ns": median, "lo_ns": lo, "hi_ns": hi}, samples.index)
+def _numbers(numbered: pd.DataFrame, unit: Unit) -> pd.DataFrame:
+    """Return median, interval and counts of each case and phase with values, by case."""
+    times = samples(numbered, ["case", "phase"], unit=unit)
+    median, lo, hi = median_interval(times.to_numpy())
+    numbers = pd.DataFrame({"median_ns": median, "lo_ns": lo, "hi_ns": hi}, times.index)
     with np.errstate(invalid="ignore", divide="ignore"):
         numbers["spread"] = (hi - lo) / np.where(median > 0, median, np.nan)
-    numbers["processes"] = samples.notna().sum(axis=1)
+    numbers["processes"] = times.notna().sum(axis=1)
     valued = numbered[numbered["time_ns"].notna()]
     numbers["values"] = valued.groupby(["case", "phase"], observed=True).size()
     return numbers.reset_index("phase").astype({"phase": "object"})

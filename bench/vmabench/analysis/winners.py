@@ -15,7 +15,7 @@ import pandas as pd
 
 from vmabench.analysis import levels
 from vmabench.analysis.intervals import Floats, median_interval
-from vmabench.analysis.stats import CELL, process_samples
+from vmabench.analysis.ratios import CELL, cell_samples
 
 #: an effect below this is no difference
 LEAST_EFFECT = 0.02
@@ -45,11 +45,11 @@ def winners(
     of a few.
     """
     rows = frame[(frame["scenario"] == scenario) & (frame["phase"] == "total")]
-    samples = process_samples(rows).dropna(how="all")
-    times = samples.to_numpy(dtype=np.float64)
-    cells = samples.index.to_frame(index=False).drop(columns="phase")
+    table = cell_samples(rows).dropna(how="all")
+    times = table.to_numpy(dtype=np.float64)
+    cells = table.index.to_frame(index=False).drop(columns="phase")
     cells = cells.astype({"mechanism": str}).assign(
-        row=np.arange(len(cells)), median_ns=samples.median(axis=1).to_numpy()
+        row=np.arange(len(cells)), median_ns=table.median(axis=1).to_numpy()
     )
     best = _best_of_ways(_complete(_with_ways(cells, ways)))
     first, second = (best[best["rank"] == rank].set_index(_CELL) for rank in (0, 1))

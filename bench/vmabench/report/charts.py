@@ -54,7 +54,7 @@ _MAP_INK = "#111111"
 def ratio_map(ratios: pd.DataFrame, axes: Axes) -> None:
     """How many times faster a mechanism is than its rival: sizes across, conditions down.
 
-    Takes the rows of ``analysis.stats.paired_ratio`` with a column ``row``, the words for their
+    Takes the rows of ``analysis.ratios.paired_ratio`` with a column ``row``, the words for their
     conditions. ``~`` marks a ratio whose interval holds 1; below 1, as in ``1/9``, the rival
     is the faster one.
     """
@@ -151,7 +151,7 @@ def rounds(drift: pd.DataFrame, axes: Axes, mechanisms: Sequence[str] | None = N
 def percentiles(rows: pd.DataFrame, axes: Axes) -> None:
     """Single operations on a log axis, from p50 to the longest of all: mechanisms down.
 
-    Takes the rows of ``analysis.latency.summarise`` of one page and size, with a column ``row``,
+    Takes the rows of ``analysis.latency.percentiles`` of one page and size, with a column ``row``,
     the words for their mechanism. The line through p50 is its 95 % interval.
     """
     places = np.arange(len(rows), dtype=np.float64)[::-1]

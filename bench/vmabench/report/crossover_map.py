@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
-from vmabench.analysis.breakeven import BreakEven, break_evens
+from vmabench.analysis.crossover import BreakEven, break_evens
 from vmabench.analysis.winners import winners
 from vmabench.report.canvas import DPI, STYLE
 from vmabench.report.touch import CONTESTS, PAIRS, maps

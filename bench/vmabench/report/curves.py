@@ -92,7 +92,7 @@ def mark_crossover(axes: Axes, found: Crossover, level: int = 0) -> None:
 def relative(times: pd.DataFrame, axes: Axes) -> None:
     """A line for each mechanism: how many times as fast as the rival, against size.
 
-    Takes rows of ``analysis.speedups`` of one set of conditions. The rival is the line at 1.
+    Takes rows of ``analysis.ratios.speedups`` of one set of conditions. The rival is the line at 1.
     """
     axes.axhline(1.0, color=INK, linewidth=0.9, zorder=1.5)
     _curves(axes, times, ("times", "lo", "hi"))

@@ -15,7 +15,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from vmabench.analysis.crossover import Crossover
 from vmabench.analysis.frame import CONDITIONS
-from vmabench.analysis.stats import paired_ratio
+from vmabench.analysis.ratios import paired_ratio
 from vmabench.report.canvas import DPI, STYLE, add_legend, measure, picture
 from vmabench.report.charts import ratio_map
 from vmabench.report.curves import mark_crossover, panels, throughput

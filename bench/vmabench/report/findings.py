@@ -9,7 +9,7 @@ import pandas as pd
 
 from vmabench.analysis import levels
 from vmabench.analysis.crossover import Crossover, crossovers
-from vmabench.analysis.stats import ratio_of_cases
+from vmabench.analysis.ratios import ratio_of_cases
 from vmabench.report.memory import memory_findings
 from vmabench.report.pageserver import pageserver_findings
 from vmabench.report.touch import touch_findings

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from vmabench.analysis import levels
-from vmabench.analysis.distortion import BASELINE, distortion
 from vmabench.analysis.frame import tidy
+from vmabench.analysis.ratios import BASELINE, distortion
 from vmabench.atomic import replacing
 from vmabench.report.build import TEXT, Report, make_folder, quiet_matplotlib
 from vmabench.report.claims import claims_report

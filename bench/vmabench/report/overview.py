@@ -15,7 +15,7 @@ from matplotlib.figure import Figure, SubFigure
 from vmabench.analysis import levels
 from vmabench.analysis.crossover import crossovers
 from vmabench.analysis.frame import tidy
-from vmabench.analysis.speedups import speedups
+from vmabench.analysis.ratios import speedups
 from vmabench.errors import UsageError
 from vmabench.report.canvas import DPI, STYLE, add_legend, measure
 from vmabench.report.curves import relative

@@ -37,7 +37,7 @@ def scenario_tables(result: Result, frame: pd.DataFrame) -> Iterator[str]:
 
 def pingpong_tables(result: Result) -> Iterator[str]:
     """A table for each size: mechanism and way to wait down, percentiles of round trips across."""
-    summary = latency.summarise(result)
+    summary = latency.percentiles(result)
     if summary.empty:
         return
     for key, rows in of_scenario(summary, "pingpong").groupby(["page", "size_bytes"]):
@@ -109,7 +109,7 @@ def snapshot_tables(result: Result, frame: pd.DataFrame) -> Iterator[str]:
 
 
 def of_scenario(summary: pd.DataFrame, scenario: str) -> pd.DataFrame:
-    """Its rows of ``analysis.latency.summarise``, in the order of the levels."""
+    """Its rows of ``analysis.latency.percentiles``, in the order of the levels."""
     rows = summary[summary["scenario"] == scenario].copy()
     for name, order in (("mechanism", levels.MECHANISMS), ("wait", levels.WAITS)):
         known = levels.with_strangers(order, rows[name])

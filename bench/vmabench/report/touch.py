@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pandas as pd
 
-from vmabench.analysis.breakeven import BreakEven, break_evens
+from vmabench.analysis.crossover import BreakEven, break_evens
 from vmabench.analysis.frame import CONDITIONS
 from vmabench.analysis.winners import WAYS, winners
 from vmabench.report.layout import layout

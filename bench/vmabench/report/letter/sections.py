@@ -10,7 +10,7 @@ import pandas as pd
 from vmabench.analysis import levels
 from vmabench.analysis.compare import bare_name
 from vmabench.analysis.costs import COUNTERS
-from vmabench.analysis.stats import CELL, paired_ratio
+from vmabench.analysis.ratios import CELL, paired_ratio
 from vmabench.matrix.case import Case
 from vmabench.report.findings import RIVAL, SHARING, typical_size
 from vmabench.report.letter.plain import WIDTH, clean, enumeration, filled, in_unit, table, unit_of

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from vmabench.analysis.boots import by_boot, has_boots
 from vmabench.analysis.costs import costs
+from vmabench.analysis.samples import samples, unit_of
 from vmabench.analysis.stats import judged
 from vmabench.errors import UsageError
 from vmabench.store.boots import boots_of
@@ -86,11 +86,8 @@ def side(result: Result, commit: str | None = None) -> Side:
 
 
 def _deviations(frame: pd.DataFrame) -> dict[str, float]:
-    samples = by_boot(frame) if has_boots(frame) else frame
-    valued = samples[(samples["phase"] == "total") & samples["time_ns"].notna()]
-    valued = valued.astype({"time_ns": "float64"})
-    medians = valued.groupby(["case_id", "process"], observed=True)["time_ns"].median()
-    by_case = medians.groupby(level="case_id", observed=True)
+    totals = frame[frame["phase"] == "total"]
+    times = samples(totals, ["case_id"], unit=unit_of(frame))
     with np.errstate(invalid="ignore", divide="ignore"):
-        shares = by_case.std() / by_case.mean()
+        shares = times.std(axis=1) / times.mean(axis=1)
     return {str(name): float(share) for name, share in shares.items()}

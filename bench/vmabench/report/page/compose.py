@@ -80,7 +80,7 @@ def page(result: Result, frame: pd.DataFrame, summary: pd.DataFrame) -> str:
 
 
 def _measured(result: Result, frame: pd.DataFrame, summary: pd.DataFrame) -> list[Section]:
-    latencies = latency.summarise(result)
+    latencies = latency.percentiles(result)
     crossovers = main_crossovers(frame)
     counters = costs(frame)
     transfer = summary[(summary["scenario"] == "transfer") & summary["bytes_per_s"].notna()]
