@@ -41,7 +41,7 @@ make_tarball() {
 	say "debootstrap $suite"
 	log=$roots/debootstrap.log
 	debootstrap --variant=minbase --include="$packages" "$suite" "$root" "$mirror" >"$log" 2>&1 ||
-		die "debootstrap failed: $(grep -E '^[EW]:' "$root.log" | tail -n 1) (all of it: $log)"
+		die "debootstrap failed: $(grep -E '^[EW]:' "$log" | tail -n 1) (all of it: $log)"
 	rm -f "$log" "$root"/var/cache/apt/archives/*.deb
 	tar -C "$root" -cf "$root.tar" .
 	mv "$root.tar" "$roots/$suite.tar"
