@@ -132,9 +132,9 @@ cause() {
 apt() { $as_root env DEBIAN_FRONTEND=noninteractive LC_ALL=C apt-get -o DPkg::Lock::Timeout=300 "$@"; }
 
 fetch_packages() {
-	$as_root dpkg --configure -a && # after an interrupted installation
-		apt update -q &&
-		apt install -y --no-install-recommends "$@"
+	$as_root dpkg --configure -a || return # after an interrupted installation
+	apt update -q || true                  # one broken source must not stop the others
+	apt install -y --no-install-recommends "$@"
 }
 
 install_packages() {

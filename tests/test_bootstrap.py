@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 #: as python3: answers questions, and makes an environment whose python is this script again
 PYTHON = """#!/bin/sh
 case "$*" in
-*ensurepip*) exit "${NO_VENV:-0}" ;;
+*ensurepip*) [ -z "${NO_VENV:-}" ] || [ -e "$CALLS-installed" ]; exit ;;
 "-c "*version_info*) [ "${0##*/}" != "${TOO_OLD:-}" ]; exit ;;
 "-m venv "*) echo "${0##*/} venv" >>"$CALLS"
 	mkdir -p "$3/bin" && touch "$3/pyvenv.cfg" && cp "$0" "$3/bin/python" ;;
@@ -36,6 +36,10 @@ esac
 APT = """#!/bin/sh
 echo "apt-get $*" >>"$CALLS"
 [ -z "${APT_SAYS:-}" ] || { echo "$APT_SAYS"; exit 100; }
+case "$*" in
+*update*) exit "${UPDATE_STATUS:-0}" ;;
+*install*) touch "$CALLS-installed" ;;
+esac
 """
 
 
@@ -219,6 +223,13 @@ def test_apt_fails_for_a_reason(checkout: Path, said: str, expected: str) -> Non
     assert "apt-get cannot install python3-venv: " in line
     assert expected in line
     assert line.endswith("as root: apt-get install python3-venv")
+
+
+def test_a_broken_source_of_apt_does_not_stop_the_others(checkout: Path) -> None:
+    assert set_up(checkout, NO_VENV="1", UPDATE_STATUS="100")[0] == 0
+    assert any(
+        call.endswith("install -y --no-install-recommends python3-venv") for call in calls(checkout)
+    )
 
 
 def test_only_root_installs_packages(checkout: Path) -> None:
