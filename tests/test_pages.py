@@ -14,7 +14,7 @@ import pytest
 
 from tests.command import DOCTOR, findings, start, vmabench, wait_until
 from tests.needs import needs
-from tests.undo import borrowed
+from tests.undo import borrowed, restored
 from tests.users import ORDINARY
 from vmabench.analysis.frame import tidy
 from vmabench.errors import NativeError
@@ -228,16 +228,13 @@ def test_a_pool_that_shrinks_meanwhile_fails_the_case_by_name(all_given_back: No
     with BorrowedPages() as pages:
         pages.raise_pool(HUGETLB_2M, size_bytes)
         pool = pool_file(HUGETLB_2M)
-        now = pool.read_text()
-        try:
+        with restored(pool):
             pool.write_text("0")
             with (
                 Pair(*choose_cpus(read_facts().cpus)) as pair,
                 pytest.raises(NativeError, match="Cannot allocate memory"),
             ):
                 pair.make_source("anon", 2 << 20, size_bytes, hugetlb=True)
-        finally:
-            pool.write_text(now)
 
 
 @needs("root", "thp")

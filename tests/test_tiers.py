@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests import tiers
+from tests.command import wait_until
 from tests.needs import needs
 from vmabench.errors import NativeError
 from vmabench.mechanisms import Pair
@@ -61,7 +62,8 @@ def test_two_sessions_do_not_change_the_machine_at_once(tmp_path: Path) -> None:
     lock = tmp_path / "lock"
     lock.mkdir()
     script = (
-        "import sys, pytest; from tests import tiers; tiers._LOCK = sys.argv[1];"
+        "import sys, pytest; from functools import partial; from pathlib import Path;"
+        "from tests import machine; machine.alone = partial(machine.alone, lock=Path(sys.argv[1]));"
         "sys.exit(pytest.main(['-p', 'no:cacheprovider', '-q', *sys.argv[2:]]))"
     )
     one_test = "tests/test_tiers.py::test_a_need_of_the_machine_makes_a_machine_test"
@@ -78,6 +80,23 @@ def test_two_sessions_do_not_change_the_machine_at_once(tmp_path: Path) -> None:
     os.close(held)
     assert other.wait() == 0
     other.stderr.close()
+
+
+def test_a_session_that_is_killed_leaves_the_settings_as_they_were(tmp_path: Path) -> None:
+    """Also those that a killed run of a test has borrowed, and noted in a temporary directory."""
+    setting, other = tmp_path / "enabled", tmp_path / "nr_hugepages"
+    setting.write_text("always [madvise] never\n")
+    other.write_text("3\n")
+    script = (
+        "import os, sys; from pathlib import Path; from tests import machine;"
+        "setting, other = map(Path, sys.argv[1:]);"
+        "held = machine.alone(print, setting.parent, [setting, other]); held.__enter__();"
+        "setting.write_text('never'); os.kill(os.getpid(), 9)"
+    )
+    command = [sys.executable, "-c", script, setting, other]
+    assert subprocess.run(command, cwd=REPOSITORY, check=False).returncode == -9
+    wait_until(lambda: setting.read_text() == "madvise", limit_s=60)
+    assert other.read_text() == "3\n"
 
 
 def test_another_user_is_always_one_who_can_read_the_checkout() -> None:

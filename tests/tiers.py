@@ -13,13 +13,15 @@ Tests without a marker are pure and run in parallel. ``make test`` leaves out gu
 slow; ``make test-all`` runs everything.
 """
 
-import fcntl
-import os
 import sys
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import ExitStack
+from functools import partial
 
 import pytest
+
+from tests import machine
 
 OPTIONAL = ("guest", "browser", "slow")
 
@@ -34,9 +36,7 @@ _MACHINE_MODULES = frozenset(
     )
 )  # fmt: skip
 
-#: a file of sysfs is one per machine, whatever TMPDIR and HOME are
-_LOCK = "/sys/kernel"
-_HELD = pytest.StashKey[int]()
+_ALONE = pytest.StashKey[ExitStack]()
 _LEFT_OUT = pytest.StashKey[Counter[str]]()
 
 
@@ -71,23 +71,17 @@ def _module(item: pytest.Item) -> str:
 
 
 def hold_machine(item: pytest.Item) -> None:
-    """Take the lock that test sessions of all checkouts share; wait while another holds it."""
-    if _HELD in item.config.stash:
-        return
-    descriptor = os.open(_LOCK, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        _say(item.config, "waiting: other tests on this machine hold the lock of " + _LOCK)
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-    item.config.stash[_HELD] = descriptor
+    """Keep other test sessions from this machine; wait while another one does."""
+    if _ALONE not in item.config.stash:
+        stack = item.config.stash[_ALONE] = ExitStack()
+        stack.enter_context(machine.alone(partial(_say, item.config)))
 
 
 def release_machine(item: pytest.Item, next_item: pytest.Item | None) -> None:
-    """Release the lock after the last of consecutive tests that need it."""
-    if _HELD in item.config.stash and not (next_item and next_item.get_closest_marker("machine")):
-        os.close(item.config.stash[_HELD])
-        del item.config.stash[_HELD]
+    """Let other sessions in after the last of consecutive tests that need the machine."""
+    if _ALONE in item.config.stash and not (next_item and next_item.get_closest_marker("machine")):
+        item.config.stash[_ALONE].close()
+        del item.config.stash[_ALONE]
 
 
 def _say(config: pytest.Config, line: str) -> None:
