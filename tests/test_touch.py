@@ -225,6 +225,7 @@ def test_a_break_even_in_words(change: dict[str, object], words: str) -> None:
     assert words in text
 
 
+@pytest.mark.machine
 def test_it_runs_for_real(tmp_path: Path) -> None:
     run = vmabench(
         "run", "smoke", "--scenario", "touch", "--mechanism", "fork,readv,memfd-inplace", "--page",

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Makes everything anew that is derived of the committed results: `make report`.
+"""Make everything again that is derived from the committed results: `make report`.
 
-With --check nothing is written, and the status is 1 where something would change. Files are
-compared byte by byte, for matplotlib is pinned where this runs. Pictures of points are not
-committed and not looked at.
+With --check nothing is written, and the status is 1 if a file would change. Files are compared byte
+by byte, as matplotlib is pinned. PNG files are not committed and not compared.
 """
 
 import argparse
@@ -39,16 +38,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def results_below(top: Path) -> list[Result]:
-    """The committed results by name, those of real machines first."""
-    found = [read(path.parent) for path in sorted(top.glob(f"*/{SAMPLES}"))]
-    return sorted(found, key=lambda result: result.header.get("virt") == "emulated")
+    """Read the committed results, by name."""
+    return [read(path.parent) for path in sorted(top.glob(f"*/{SAMPLES}"))]
 
 
 def derive(results: Sequence[Result], target: Path) -> None:
-    """All that is made of the samples; they themselves, and what lies beside them, are not."""
+    """Make everything that comes from the samples; files beside them are left alone."""
     for result in results:
-        Report(result).write(target / result.name / REPORT)
-    write_joint(results, target / REPORT)
+        derive_one(result, target)
+    derive_joint(results, target)
+
+
+def derive_one(result: Result, target: Path) -> None:
+    Report(result).write(target / result.name / REPORT)
+
+
+def derive_joint(results: Sequence[Result], target: Path) -> None:
+    """Make what compares all results, those of real machines first."""
+    real_first = sorted(results, key=lambda result: result.header.get("virt") == "emulated")
+    write_joint(real_first, target / REPORT)
 
 
 def differences(made: Path, kept: Path) -> Iterator[str]:
