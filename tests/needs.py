@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from vmabench.guest import cache
 from vmabench.machine.cgroup import find_hierarchy
+from vmabench.runner.lockwait import tracefs
 
 THP_ENABLED = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
@@ -22,6 +24,11 @@ def checkpatch() -> Path | None:
     trees = [Path(os.environ["KSRC"])] if os.environ.get("KSRC") else []
     found = [tree / "scripts/checkpatch.pl" for tree in [*trees, *sorted(cache.glob("*"))]]
     return next((path for path in found if path.is_file()), None)
+
+
+def thpmaps() -> Path | None:
+    """Return tools/mm/thpmaps of a kernel tree that was unpacked for the guest."""
+    return next(iter(sorted(cache.root().glob("tree-*/tools/mm/thpmaps"))), None)
 
 
 def _has_swap_tools() -> bool:
@@ -46,6 +53,12 @@ _NEEDS: dict[str, tuple[Callable[[], bool], str]] = {
         lambda: checkpatch() is not None,
         "needs checkpatch.pl of a kernel: vmabench guest build, or KSRC",
     ),
+    "thpmaps": (
+        lambda: thpmaps() is not None,
+        "needs tools/mm/thpmaps of a kernel: vmabench guest build",
+    ),
+    "shellcheck": (lambda: shutil.which("shellcheck") is not None, "needs shellcheck"),
+    "tracefs": (lambda: tracefs() is not None, "needs root and tracefs with mmap_lock events"),
     "swap": (_has_swap_tools, "needs root, mkswap and swapon (util-linux)"),
     "zram": (
         lambda: os.geteuid() == 0 and Path("/sys/class/zram-control/hot_add").exists(),

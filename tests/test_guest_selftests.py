@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.needs import needs
 from vmabench import guest
 from vmabench.errors import VmabenchError
 from vmabench.guest import boot, kbuild, programs
@@ -106,9 +107,8 @@ def test_what_shows_a_mistake_of_the_base_passes_without_it(
     assert "SKIP" not in outcome.stdout
 
 
+@needs("shellcheck")
 def test_init_is_a_good_script() -> None:
-    if not shutil.which("shellcheck"):
-        pytest.skip("no shellcheck")
     script = Path(boot.__file__).with_name("init.sh")
     done = subprocess.run(["shellcheck", script], capture_output=True, text=True, check=False)
     assert done.stdout == ""

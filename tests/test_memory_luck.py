@@ -168,14 +168,13 @@ def test_everything_that_was_made_is_unmade(nothing_left: None, kind: str, after
     assert done.returncode == 0, done.stderr
 
 
-@needs("root")
+@needs("root", "tracefs")
 @pytest.mark.parametrize("after", ["tune", "another run"])
 def test_what_was_traced_with_goes_too(after: str) -> None:
     from vmabench.runner.lockwait import tracefs
 
     root = tracefs()
-    if root is None:
-        pytest.skip("needs tracefs with mmap_lock events")
+    assert root
     script = (
         "import os, signal; from vmabench.machine.tracing import LockTrace;"
         "from vmabench.runner.lockwait import tracefs;"

@@ -13,12 +13,11 @@ from pathlib import Path
 import pytest
 
 from tests.command import DOCTOR, findings, start, vmabench, wait_until
-from tests.needs import needs
+from tests.needs import needs, thpmaps
 from tests.undo import borrowed, restored
 from tests.users import ORDINARY
 from vmabench.analysis.frame import tidy
 from vmabench.errors import NativeError
-from vmabench.guest import cache
 from vmabench.machine.facts import THP, read_facts
 from vmabench.machine.pages import (
     BorrowedPages,
@@ -250,12 +249,11 @@ def test_a_setting_that_somebody_else_changes_fails_the_case(all_given_back: Non
     assert changes(before) == []
 
 
-@needs("root", "thp")
+@needs("root", "thp", "thpmaps")
 def test_the_proof_agrees_with_the_tool_of_the_kernel() -> None:
     """tools/mm/thpmaps on this very process, of a range with folios of several sizes."""
-    trees = sorted(cache.root().glob("tree-*/tools/mm/thpmaps"))
-    if not trees:
-        pytest.skip("no sources of a kernel in the cache: vmabench guest build")
+    tool = thpmaps()
+    assert tool
     memory = mmap.mmap(-1, 8 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     address = int(ffi.cast("uintptr_t", ffi.from_buffer(memory)))
     start_ = -(-address // (2 << 20)) * (2 << 20)
@@ -272,7 +270,7 @@ def test_the_proof_agrees_with_the_tool_of_the_kernel() -> None:
         memory.madvise(mmap.MADV_HUGEPAGE, offset + (1 << 20) + (64 << 10), 48 << 10)
         touch(memory, offset, (1 << 20) + (256 << 10))
         assert lib.vmb_prove_folios(ffi.cast("char *", start_), 4 << 20, ours) == 0
-        counted = by_thpmaps(trees[-1], start_, start_ + (4 << 20))
+        counted = by_thpmaps(tool, start_, start_ + (4 << 20))
     found = {base << order: size for order, size in enumerate(ours.folio_bytes) if size}
     assert set(found) == {base, 16 << 10, 64 << 10, 2 << 20}
     del found[base]  # it only counts folios of more than one page

@@ -6,8 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
+from tests.needs import needs
 from vmabench.machine.facts import read_facts
 from vmabench.machine.tracing import LockTrace, LockWaits, parse_waits, remove_stale
 from vmabench.matrix.case import Case
@@ -25,8 +24,6 @@ TRACE = """\
       reader-102   [001] ...1.  10.000060: mmap_lock_released: mm=0001 write=true
 """  # noqa: E501
 
-needs_tracefs = pytest.mark.skipif(tracefs() is None, reason="needs tracefs with mmap_lock events")
-
 
 def test_waits_are_from_asking_to_having_of_each_task() -> None:
     both = LockWaits(acquires=2, wait_ns=51_000, longest_ns=50_000)
@@ -41,7 +38,7 @@ def instances() -> set[str]:
     return {path.name for path in (root / "instances").glob("vmabench-*")}
 
 
-@needs_tracefs
+@needs("tracefs")
 def test_receivers_of_one_source_take_their_locks_and_nothing_is_left() -> None:
     facts = read_facts()
     case = Case("readv", "contention", facts.pages[0], 1 << 20, receivers=2)
@@ -56,7 +53,7 @@ def test_receivers_of_one_source_take_their_locks_and_nothing_is_left() -> None:
     assert instances() == before
 
 
-@needs_tracefs
+@needs("tracefs")
 def test_what_a_killed_run_has_left_is_removed_by_the_next() -> None:
     root = tracefs()
     assert root

@@ -25,7 +25,8 @@ from tests import machine
 
 OPTIONAL = ("guest", "browser", "slow")
 
-_MACHINE_NEEDS = frozenset({"root", "thp", "swap", "zram", "memory-cgroup"})
+_MACHINE_NEEDS = frozenset({"root", "thp", "swap", "zram", "memory-cgroup", "tracefs"})
+_GUEST_NEEDS = frozenset({"kernel-source", "thpmaps"})
 _MACHINE_FIXTURES = frozenset({"thp_never", "shmem_advise", "dev_shm_advise", "full_disk", "user"})
 _MACHINE_MODULES = frozenset(
     f"test_{name}"
@@ -60,7 +61,7 @@ def _tiers(item: pytest.Item) -> set[str]:
     found = set()
     if needs & _MACHINE_NEEDS or fixtures & _MACHINE_FIXTURES or _module(item) in _MACHINE_MODULES:
         found.add("machine")
-    if "kernel" in fixtures or "kernel-source" in needs:
+    if "kernel" in fixtures or needs & _GUEST_NEEDS:
         found |= {"guest", "machine"}
     if "chromium" in needs:
         found.add("browser")
