@@ -62,7 +62,8 @@ def start(
     )
 
 
-def wait_until(condition: Callable[[], object], limit_s: float = 20.0) -> None:
+def wait_until(condition: Callable[[], object], limit_s: float = 60.0) -> None:
+    """Wait for the condition; the limit only ends a test that hangs."""
     deadline = time.monotonic() + limit_s
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"

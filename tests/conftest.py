@@ -44,9 +44,9 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
-    tiers.left_out(node.config).update(
-        Counter(node.workeroutput["left_out"]) - tiers.left_out(node.config)
-    )
+    """Take over what a worker left out: all workers collect the same tests."""
+    counted = tiers.left_out(node.config)
+    counted |= Counter(getattr(node, "workeroutput", {}).get("left_out", {}))
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)  # after the list of failures

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A delay put into a case on purpose: it is there, it is named, and nothing is reported of it."""
+"""A delay injected into a case is there, is named, and its result is never reported."""
 
 import importlib.util
 import subprocess
@@ -22,16 +22,19 @@ from vmabench.units import format_size
 BASE = format_size(base_page_bytes())
 CROSSCHECK = Path(__file__).parents[1] / "bench" / "crosscheck"
 DELAY_NS = 200_000
-#: It is counted out by a loop that was timed before: a CPU that is quicker by then ends it sooner.
+#: A loop that was timed before makes the delay; it ends sooner on a CPU that has become faster.
 AT_LEAST_NS = 0.8 * DELAY_NS
 
 
 def timed_ns(case: Case, delay_ns: int, loops: int = 20) -> dict[str, int]:
+    """Return ns of an operation by phase, of the fastest attempt: nothing interrupted it."""
     with Pair(0, 0) as pair:
         pair.make_source(MECHANISMS[case.mechanism].memory, base_page_bytes(), case.size_bytes)
         with pair.open(case, seed=1, delay_ns=delay_ns) as opened:
             opened.verify(1)
-            return {name: ns // loops for name, ns in opened.run(loops, 1.0).time_ns.items()}
+            attempts = [opened.run(loops, 1.0).time_ns for _ in range(5)]
+    fastest = min(attempts, key=lambda time_ns: time_ns["total"])
+    return {name: ns // loops for name, ns in fastest.items()}
 
 
 @pytest.mark.parametrize("mechanism", ["readv", "writev", "memfd", "memfd-inplace"])
@@ -71,7 +74,10 @@ def test_a_run_with_a_delay_is_marked_and_never_reported() -> None:
     result = read("out")
     assert result.header["injected"] == f"{case}=300000ns"
     times = {
-        record["case"].partition("/")[0]: record["values"][0]["time_ns"]["total"] / record["loops"]
+        record["case"].partition("/")[0]: min(
+            value["time_ns"]["total"] for value in record["values"]
+        )
+        / record["loops"]
         for record in result.of_kind("case")
     }
     assert times["readv"] >= 0.8 * 300_000 > times["memcpy"]

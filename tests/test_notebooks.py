@@ -88,10 +88,12 @@ def _cpu_s() -> float:
     return used.ru_utime + used.ru_stime
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_each_cell_shows_something_and_warns_of_nothing(
     executed: dict[str, Any], name: str
 ) -> None:
+    """Slow: five kernels of Jupyter import pandas and matplotlib and read the published results."""
     cells = [cell for cell in executed[name].cells if cell.cell_type == "code"]
     pictures = 0
     for cell in cells:
@@ -102,6 +104,7 @@ def test_each_cell_shows_something_and_warns_of_nothing(
     assert pictures
 
 
+@pytest.mark.slow
 def test_all_of_them_take_less_than_a_minute(executed: dict[str, Any]) -> None:
-    """Seconds on a CPU, which a neighbour does not lengthen."""
+    """CPU time of the kernels that the fixture has run."""
     assert executed["cpu_s"] < LIMIT_S

@@ -75,8 +75,9 @@ def _module(item: pytest.Item) -> str:
 def hold_machine(item: pytest.Item) -> None:
     """Keep other test sessions from this machine; wait while another one does."""
     if _ALONE not in item.config.stash:
-        stack = item.config.stash[_ALONE] = ExitStack()
+        stack = ExitStack()
         stack.enter_context(machine.alone(partial(_say, item.config)))
+        item.config.stash[_ALONE] = stack
 
 
 def release_machine(item: pytest.Item, next_item: pytest.Item | None) -> None:

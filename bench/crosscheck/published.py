@@ -38,25 +38,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def results_below(top: Path) -> list[Result]:
-    """Read the committed results, by name."""
-    return [read(path.parent) for path in sorted(top.glob(f"*/{SAMPLES}"))]
+    """Read the committed results; return them by name, those of real machines first."""
+    found = [read(path.parent) for path in sorted(top.glob(f"*/{SAMPLES}"))]
+    return sorted(found, key=lambda result: result.header.get("virt") == "emulated")
 
 
 def derive(results: Sequence[Result], target: Path) -> None:
     """Make everything that comes from the samples; files beside them are left alone."""
     for result in results:
-        derive_one(result, target)
-    derive_joint(results, target)
-
-
-def derive_one(result: Result, target: Path) -> None:
-    Report(result).write(target / result.name / REPORT)
-
-
-def derive_joint(results: Sequence[Result], target: Path) -> None:
-    """Make what compares all results, those of real machines first."""
-    real_first = sorted(results, key=lambda result: result.header.get("virt") == "emulated")
-    write_joint(real_first, target / REPORT)
+        Report(result).write(target / result.name / REPORT)
+    write_joint(results, target / REPORT)
 
 
 def differences(made: Path, kept: Path) -> Iterator[str]:
