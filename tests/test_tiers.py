@@ -93,7 +93,7 @@ def test_a_session_that_is_killed_leaves_the_settings_as_they_were(tmp_path: Pat
         "held = machine.alone(print, setting.parent, [setting, other]); held.__enter__();"
         "setting.write_text('never'); os.kill(os.getpid(), 9)"
     )
-    command = [sys.executable, "-c", script, setting, other]
+    command = [sys.executable, "-c", script, str(setting), str(other)]
     assert subprocess.run(command, cwd=REPOSITORY, check=False).returncode == -9
     wait_until(lambda: setting.read_text() == "madvise", limit_s=60)
     assert other.read_text() == "3\n"
@@ -125,7 +125,7 @@ def ci_run(tmp_path: Path, **environ: str) -> subprocess.CompletedProcess[str]:
     make.chmod(0o755)
     environ = {"FAILING": "nothing", "HANGING": "nothing", **environ}
     environ["PATH"] = f"{tmp_path}:{os.environ['PATH']}"
-    command = ["bash", REPOSITORY / ".ci/run"]
+    command = ["bash", str(REPOSITORY / ".ci/run")]
     return subprocess.run(
         command, env=os.environ | environ, capture_output=True, text=True, check=False
     )
