@@ -333,6 +333,24 @@ def test_missing_zram_is_a_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         SwapDevices(tmp_path).make("zram", 1 << 20)
 
 
+def test_a_device_that_was_there_before_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Loading the module makes zram0, which nobody has set up; and devices cannot be removed."""
+    control, theirs = tmp_path / "control", tmp_path / "block/zram0"
+    for directory in (control / "hot_remove", theirs):
+        directory.mkdir(parents=True)
+    (control / "hot_add").write_text("1")
+    (theirs / "initstate").write_text("0")
+    monkeypatch.setattr(swap, "_CONTROL", control)
+    monkeypatch.setattr(swap, "_BLOCK", theirs.parent)
+    devices = SwapDevices(tmp_path / "state")
+    with pytest.raises(MachineError, match="no swap in zram"):
+        devices.make("zram", 1 << 20)
+    assert devices.restore() == []
+    assert [path.name for path in theirs.iterdir()] == ["initstate"]
+
+
 @needs("zram", "swap")
 def test_what_is_read_back_by_the_call_and_by_the_use(nothing_left: None) -> None:
     run = vmabench(

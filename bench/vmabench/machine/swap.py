@@ -67,7 +67,7 @@ class SwapDevices(Undoing):
         """Make a device of that kind, switched off; MachineError says why there is none."""
         with self._ledger.locked():
             entries, _ = self._ledger.load()
-            entry: Entry = {"kind": kind, "path": "", "before": []}
+            entry: Entry = {"kind": kind, "path": "", "before": None}
             try:
                 make = self._make_zram if kind == "zram" else self._make_file
                 path = make(entries, entry, size_bytes)
@@ -237,8 +237,13 @@ def _reset(file: Path) -> None:
             return
 
 
-def _unclaimed(before: list[str]) -> list[str]:
-    """Return the new devices that nobody has set up, where no number was noted yet."""
+def _unclaimed(before: list[str] | None) -> list[str]:
+    """Return the new devices that nobody has set up, where no number was noted yet.
+
+    Without a list of those before, none was made.
+    """
+    if before is None:
+        return []
     return [
         path.name
         for path in _BLOCK.glob("zram*")
