@@ -242,6 +242,30 @@ def self_readv_errno() -> int:
     return -int(lib.vmb_readv_self())
 
 
+def _call_names() -> Iterator[str]:
+    index = 0
+    while (name := lib.vmb_call_name(index)) != ffi.NULL:
+        yield ffi.string(name).decode()
+        index += 1
+
+
+#: the system calls that ``try_call`` knows
+CALLS = tuple(_call_names())
+
+
+def try_call(name: str) -> int:
+    """Make a system call of ``CALLS`` with invalid arguments; return its error number.
+
+    A seccomp filter may kill the process instead.
+    """
+    return -int(lib.vmb_call_try(name.encode()))
+
+
+def forbid_cpu_counters() -> None:
+    """Never call perf_event_open() in this process, because a seccomp filter would kill it."""
+    lib.vmb_perf_forbid()
+
+
 def base_page_bytes() -> int:
     return int(lib.vmb_base_page())
 

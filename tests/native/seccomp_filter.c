@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Runs a command under a filter that refuses one system call, as container
- * runtimes do. Usage: seccomp_filter NUMBER ERRNO COMMAND...
+ * runtimes do, or kills its caller, as systemd does.
+ * Usage: seccomp_filter NUMBER ERRNO|kill COMMAND...
  */
 #define _GNU_SOURCE
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -26,6 +28,8 @@ int main(int argc, char **argv)
 		return 97;
 	code[1].k = (unsigned int)atoi(argv[1]);
 	code[2].k |= (unsigned int)atoi(argv[2]);
+	if (!strcmp(argv[2], "kill"))
+		code[2].k = SECCOMP_RET_KILL_PROCESS;
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
 	    syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program))
 		return 98;

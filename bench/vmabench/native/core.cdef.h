@@ -175,6 +175,8 @@ const struct vmb_mech *vmb_mech_at(int index);
 const struct vmb_mech *vmb_mech_find(const char *name);
 
 int vmb_readv_self(void);
+const char *vmb_call_name(int index);
+int vmb_call_try(const char *name);
 int vmb_follow_parent(int parent);
 uint64_t vmb_now(void);
 void vmb_mark_value(uint64_t number);
@@ -187,6 +189,7 @@ int vmb_peak_watch(const char *path);
 int vmb_pair_watch_cpus(const struct vmb_pair *pair);
 int vmb_perf_watch(const int *cpus, unsigned int count);
 void vmb_perf_forget(void);
+void vmb_perf_forbid(void);
 void vmb_perf_replace(int event, uint32_t type, uint64_t config);
 int vmb_page_out(char *addr, size_t size, uint32_t pct);
 const char *vmb_detail(void);

@@ -337,6 +337,10 @@ int vmb_mech_count(void);
 const struct vmb_mech *vmb_mech_at(int index);
 const struct vmb_mech *vmb_mech_find(const char *name);
 
+/* calls.c */
+const char *vmb_call_name(int index);
+int vmb_call_try(const char *name);
+
 /* mech_vmrw.c */
 int vmb_readv_self(void);
 
@@ -415,6 +419,7 @@ void vmb_counts_add_swap(struct vmb_counts *sum, const struct vmb_counts *from,
 enum vmb_event { VMB_EVENT_CYCLES, VMB_EVENT_TLB, VMB_NR_EVENTS };
 int vmb_perf_watch(const int *cpus, unsigned int count);
 void vmb_perf_forget(void);
+void vmb_perf_forbid(void);
 void vmb_perf_replace(int event, uint32_t type, uint64_t config);
 void vmb_perf_read(struct vmb_counts *counts);
 
