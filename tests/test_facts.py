@@ -5,7 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from vmabench.commands.doctor import describe_machine
 from vmabench.machine.facts import GUEST, read_facts
+from vmabench.matrix.case import Case
+from vmabench.matrix.rules import why_too_large
 
 STATUS = "Name:\tcat\nCapEff:\t{caps}\nSeccomp:\t2\n"
 CPUINFO = "processor\t: 0\nmodel name\t: {model}\nflags\t\t: fpu {flags}\n\nprocessor\t: 1\n"
@@ -112,8 +115,36 @@ def test_the_slug_says_what_kind_of_machine_it_is_and_not_whose(root: Path) -> N
 
 def test_an_empty_root_is_no_error(tmp_path: Path) -> None:
     facts = read_facts(tmp_path / "empty")
-    assert facts.memory_bytes == 0
     assert facts.slug
+
+
+def test_what_cannot_be_read_is_unknown_and_never_0(tmp_path: Path) -> None:
+    write(tmp_path, "proc/meminfo", "MemTotal: many\n")
+    facts = read_facts(tmp_path)
+    assert facts.memory_bytes is facts.available_bytes is facts.numa_nodes is None
+    assert facts.overcommit is facts.pipe_max_bytes is facts.seccomp is None
+    assert "0g" not in facts.slug
+    assert "memory unknown" in describe_machine(facts)
+    assert why_too_large(Case("readv", "transfer", "4K", 1 << 40), facts) is None
+
+
+def test_the_limit_of_a_cgroup_is_known_without_meminfo(root: Path) -> None:
+    (root / "proc/meminfo").unlink()
+    write(root, "proc/self/cgroup", "0::/jobs/1\n")
+    write(root, "sys/fs/cgroup/jobs/1/memory.max", "1000000\n")
+    write(root, "sys/fs/cgroup/jobs/1/memory.current", "400000\n")
+    assert read_facts(root).available_bytes == 600000
+
+
+def test_text_of_the_kernel_that_is_not_utf_8_is_read(root: Path) -> None:
+    write(root, "proc/cpuinfo", b"model name\t: Caf\xe9 CPU\n")
+    assert read_facts(root).cpu_model.startswith("Caf")
+
+
+def test_a_process_without_thp(root: Path) -> None:
+    assert read_facts(root).thp_process
+    write(root, "proc/self/status", STATUS.format(caps="0") + "THP_enabled:\t0\n")
+    assert not read_facts(root).thp_process
 
 
 def test_the_mount_of_dev_shm_has_a_setting_of_its_own(root: Path) -> None:

@@ -17,7 +17,7 @@ def test_a_case_that_fits_can_run() -> None:
     assert peak_bytes(CASE) == pytest.approx(128 << 20, rel=0.01)
     just = replace(FACTS, available_bytes=needed_bytes(CASE))
     assert why_not(CASE, just, {}) is None
-    less = replace(just, available_bytes=just.available_bytes - 1)
+    less = replace(just, available_bytes=needed_bytes(CASE) - 1)
     assert "0.5 GiB of memory" in (why_not(CASE, less, {}) or "")
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What this machine is: read-only, without a judgement on it."""
+"""Facts of this machine, read from /proc and /sys. What cannot be read is None, never 0."""
 
 import gzip
 import hashlib
@@ -28,27 +28,29 @@ GUEST = "run/vmabench/machine.json"
 
 @dataclass(frozen=True, slots=True)
 class MachineFacts:
-    """Facts that decide what can run here, or that a reader of the results needs.
+    """Facts that decide which cases can run here, or that a reader of the results needs.
 
     ``mthp_bytes`` are the sizes between base page and PMD that anonymous memory may have,
     ``hugetlb_bytes`` those of which there may be pools.
     ``thp_bytes`` is None on a kernel without THP; ``thp`` and ``thp_shmem`` are then ``absent``.
+    ``thp_process`` is False after prctl(PR_SET_THP_DISABLE), which child processes inherit.
     ``dev_shm_huge`` is the mount option of /dev/shm, for which ``thp_shmem`` does not count.
-    ``kernel_config_sha256`` is None where the kernel does not show its configuration; the option of
-    the call itself is not part of it.
-    ``kernel_debug`` has the options that make its figures those of a debug kernel.
+    ``kernel_config_sha256`` is None where the kernel does not show its configuration; the hash
+    leaves out the option of the call itself.
+    ``kernel_debug`` lists the debug options that cost time.
     ``overcommit`` is vm.overcommit_memory, ``pipe_max_bytes`` fs.pipe-max-size.
+    ``seccomp`` is the mode of this process: 0 without a filter, 2 with one.
     ``yama`` is None on a kernel without it. ``cpus`` are those that this process may use.
-    ``guest`` is None outside of a guest of ours; else how it was made: ``accel``, ``clock``,
+    ``guest`` is None outside of a guest of vmabench; else how it was made: ``accel``, ``clock``,
     ``qemu``, ``cpu`` (QEMU's -cpu) and the facts of its kernel.
     """
 
     cpu_model: str
     cpus: tuple[int, ...]
     smt: str
-    memory_bytes: int
-    available_bytes: int
-    numa_nodes: int
+    memory_bytes: int | None
+    available_bytes: int | None
+    numa_nodes: int | None
     base_page_bytes: int
     thp: str
     thp_shmem: str
@@ -62,10 +64,11 @@ class MachineFacts:
     arch: str
     virt: str
     yama: int | None
-    seccomp: int
+    seccomp: int | None
     ptrace_capable: bool
-    overcommit: int = 0
-    pipe_max_bytes: int = 1 << 20
+    overcommit: int | None = None
+    pipe_max_bytes: int | None = None
+    thp_process: bool = True
     kernel_debug: tuple[str, ...] = ()
     guest: dict[str, Any] | None = None
 
@@ -92,11 +95,13 @@ class MachineFacts:
 
     @property
     def slug(self) -> str:
-        """A directory name for machines of this kind; never the host's name."""
+        """Return a directory name for machines of this kind, without the host's name."""
         model = re.sub(r"\((r|tm)\)|processor|cpu|@.*", " ", self.cpu_model.lower())
         words = re.findall(r"[a-z0-9.]+", model)
-        gib = max(1, round(self.memory_bytes / (1 << 30)))
-        return "-".join([*words, f"{len(self.cpus)}cpu", f"{gib}g"])
+        words.append(f"{len(self.cpus)}cpu")
+        if self.memory_bytes is not None:
+            words.append(f"{max(1, round(self.memory_bytes / (1 << 30)))}g")
+        return "-".join(words)
 
 
 def read_facts(root: Path = Path("/")) -> MachineFacts:
@@ -110,12 +115,12 @@ def read_facts(root: Path = Path("/")) -> MachineFacts:
         smt=_read(root, "sys/devices/system/cpu/smt/control") or "unknown",
         memory_bytes=_kib(memory.get("MemTotal")),
         available_bytes=_available_bytes(root, _kib(memory.get("MemAvailable"))),
-        numa_nodes=len(list((root / "sys/devices/system/node").glob("node[0-9]*"))) or 1,
+        numa_nodes=len(list((root / "sys/devices/system/node").glob("node[0-9]*"))) or None,
         base_page_bytes=os.sysconf("SC_PAGE_SIZE"),
         thp=_chosen(_read(root, f"{THP}/enabled")),
         thp_shmem=_chosen(_read(root, f"{THP}/shmem_enabled")),
         dev_shm_huge=_dev_shm_huge(root),
-        thp_bytes=int(_read(root, f"{THP}/hpage_pmd_size") or 0) or None,
+        thp_bytes=_number(_read(root, f"{THP}/hpage_pmd_size")),
         mthp_bytes=_mthp_sizes(root),
         hugetlb_bytes=_sizes(root / "sys/kernel/mm/hugepages"),
         kernel=platform.release(),
@@ -124,19 +129,20 @@ def read_facts(root: Path = Path("/")) -> MachineFacts:
         arch=platform.machine(),
         virt=_virt(root, cpuinfo.get("flags", "")),
         yama=_number(_read(root, "proc/sys/kernel/yama/ptrace_scope")),
-        seccomp=_number(status.get("Seccomp", "0")) or 0,
+        seccomp=_number(status.get("Seccomp", "")),
         ptrace_capable=bool(int(status.get("CapEff", "0"), 16) >> 19 & 1),
-        overcommit=_number(_read(root, "proc/sys/vm/overcommit_memory")) or 0,
-        pipe_max_bytes=_number(_read(root, "proc/sys/fs/pipe-max-size")) or 1 << 20,
+        overcommit=_number(_read(root, "proc/sys/vm/overcommit_memory")),
+        pipe_max_bytes=_number(_read(root, "proc/sys/fs/pipe-max-size")),
+        thp_process=status.get("THP_enabled") != "0",
         kernel_debug=_debug_options(root),
         guest=_guest(root),
     )
 
 
 def _read(root: Path, name: str) -> str:
-    """The text of a file, empty where there is none or it may not be read."""
+    """Return the text of a file, empty where there is none or it may not be read."""
     try:
-        return (root / name).read_text().strip()
+        return (root / name).read_text(errors="surrogateescape").strip()
     except OSError:
         return ""
 
@@ -151,8 +157,9 @@ def _fields(text: str) -> dict[str, str]:
     return fields
 
 
-def _kib(value: str | None) -> int:
-    return int(value.split()[0]) * 1024 if value else 0
+def _kib(value: str | None) -> int | None:
+    match = re.match(r"(\d+) kB", value or "")
+    return int(match[1]) * 1024 if match else None
 
 
 def _number(text: str) -> int | None:
@@ -176,7 +183,7 @@ def _sizes(directory: Path, file: str = "") -> tuple[int, ...]:
 
 
 def _mthp_sizes(root: Path) -> tuple[int, ...]:
-    pmd_bytes = int(_read(root, f"{THP}/hpage_pmd_size") or 0)
+    pmd_bytes = _number(_read(root, f"{THP}/hpage_pmd_size")) or 0
     return tuple(size for size in _sizes(root / THP, "enabled") if size < pmd_bytes)
 
 
@@ -191,8 +198,8 @@ def _dev_shm_huge(root: Path) -> str:
     return match[1] if match else "never"
 
 
-def _available_bytes(root: Path, available: int) -> int:
-    """What may still be allocated: the machine's free memory, or less under a cgroup's limit."""
+def _available_bytes(root: Path, available: int | None) -> int | None:
+    """Return the machine's free memory, or less under a cgroup's limit; None if unknown."""
     for line in _read(root, "proc/self/cgroup").splitlines():
         _, controllers, path = line.split(":", 2)
         if controllers == "":
@@ -205,7 +212,8 @@ def _available_bytes(root: Path, available: int) -> int:
             continue
         limit, used = (_number(_read(base, name)) for name in files)
         if limit is not None and used is not None:
-            available = min(available, max(0, limit - used))
+            left = max(0, limit - used)
+            available = left if available is None else min(available, left)
     return available
 
 

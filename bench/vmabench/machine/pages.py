@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The kinds of pages of this machine, and the settings that memory of each kind takes.
+"""The kinds of pages of this machine, and the settings that memory of each kind needs.
 
-Settings are borrowed: what THP may do is set for a block of cases, hugetlb pools are raised for a
-run, and all of it goes back at its end, or at the beginning of the next run after a kill -9.
+Settings are borrowed: THP switches for a block of cases, hugetlb pools for a run. Both are restored
+at the end of the run, or by the next run after a SIGKILL.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,29 +86,47 @@ def why_not_under(thp: str, page: Page, facts: MachineFacts) -> str:
     return ""
 
 
-def thp_settings(page: Page, memory: str, facts: MachineFacts) -> list[tuple[Path, str]]:
-    """What has to be set for memory of that kind to get such pages, where it is not so anyway.
+def thp_settings(
+    page: Page, memory: str, facts: MachineFacts, never: Collection[Path] = ()
+) -> list[tuple[Path, str]]:
+    """Return the settings under which memory of that kind gets such pages.
 
-    Larger sizes are switched off, since the kernel takes the largest that it may. POSIX shared
-    memory goes by the mount /dev/shm as long as the object has a name, and without one, as that of
-    the suite, by the setting of its size, where the kernel has one for shared memory.
+    ``never`` are the switches of the PMD size that forbid it, see ``BorrowedPages.never``.
+    Larger sizes are switched off, since the kernel takes the largest size that it may. POSIX shared
+    memory follows the mount /dev/shm as long as the object has a name; the suite unlinks its
+    objects, which then follow the switch of their size, where the kernel has one for shared memory.
     """
     if not page.transparent(facts):
         return []
+    if not page.multi_size(facts):
+        return _pmd_settings(page, memory, never)
     anon = memory == "anon"
     file, word = ("enabled", "madvise") if anon else ("shmem_enabled", "advise")
-    if not page.multi_size(facts):
-        if memory == "shm":
-            return [(_size_file(page.size_bytes, "shmem_enabled"), "advise")]
-        return [] if anon else [(_thp("shmem_enabled"), "advise")]
     larger = [size for size in (*facts.mthp_bytes, facts.thp_bytes or 0) if size > page.size_bytes]
     settings = [(_size_file(page.size_bytes, file), word)]
     settings += [(_size_file(size, file), "never") for size in larger]
-    # with no use for PMD-sized ones khugepaged ends, which would collapse these; sizes that have a
-    # setting of their own do not ask the global one
+    # Without PMD-sized pages khugepaged stops; it would collapse these. Sizes with a switch of
+    # their own ignore the global one.
     settings.append((_thp("enabled"), "never"))
     # the receiver's own memory is anonymous whatever the source's is
     return settings if anon else settings[:-1] + thp_settings(page, "anon", facts)
+
+
+def _pmd_settings(page: Page, memory: str, never: Collection[Path]) -> list[tuple[Path, str]]:
+    """Return the settings of the PMD size; ``inherit``, its default, follows the global switch."""
+    own, shared = pmd_switches(page)
+    anonymous = [(own, "inherit")] if own in never else []
+    if memory == "anon":
+        return anonymous
+    if memory == "shm":
+        return [(shared, "advise"), *anonymous]
+    inherits = [(shared, "inherit")] if shared in never else []
+    return [*inherits, (_thp("shmem_enabled"), "advise"), *anonymous]
+
+
+def pmd_switches(page: Page) -> tuple[Path, Path]:
+    """Return the page's own switches, for anonymous and for shared memory."""
+    return _size_file(page.size_bytes, "enabled"), _size_file(page.size_bytes, "shmem_enabled")
 
 
 def _thp(name: str) -> Path:
@@ -149,7 +167,7 @@ def pool_file(page: Page) -> Path:
 
 
 def free_in_pool(page: Page) -> int:
-    """Bytes that nobody has taken or reserved; 0 where there is no such pool."""
+    """Return the bytes that are neither used nor reserved; 0 where there is no such pool."""
     try:
         free, reserved = (
             int(pool_file(page).with_name(f"{name}_hugepages").read_text())
@@ -161,16 +179,24 @@ def free_in_pool(page: Page) -> int:
 
 
 def pool_state(page: Page) -> dict[Path, str]:
-    """The pool that such a page comes from; empty for pages of none."""
+    """Return the size of the pool of such a page; empty for pages without a pool."""
     if not page.hugetlb or not pool_file(page).exists():
         return {}
     return {pool_file(page): value_of(pool_file(page))}
 
 
-class BorrowedPages(Undoing):
-    """What is borrowed for pages; a context manager that gives all of it back.
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """The free bytes of a hugetlb pool, and why it could not be raised: empty if it could."""
 
-    Workers use ``switch`` of an object of their own and leave the giving back to their parent.
+    free_bytes: int
+    refusal: str = ""
+
+
+class BorrowedPages(Undoing):
+    """The borrowed settings of pages; a context manager that restores all of them.
+
+    A worker uses ``switch`` of an object of its own; its parent restores the settings.
     """
 
     def __init__(self, state: Path = STATE) -> None:
@@ -178,31 +204,40 @@ class BorrowedPages(Undoing):
         self._pools = Settings(state / "pools.json")
 
     def restore(self) -> list[str]:
-        """Give everything back; a line for each setting that was borrowed."""
+        """Restore everything; return a line for each setting that was borrowed."""
         borrowed = [one for one in (self._thp, self._pools) if one.any()]
-        returned = [one for settings in borrowed for one in settings.restore()]
-        return [f"{one.loan.path}: {one.outcome}" for one in returned]
+        restored = [one for settings in borrowed for one in settings.restore()]
+        return [f"{one.loan.path}: {one.outcome}" for one in restored]
 
     def switch(self, wanted: Sequence[tuple[Path, str]]) -> None:
-        """Set these in place of what was switched before; MachineError if that is forbidden."""
+        """Set these and restore the other borrowed switches; MachineError if that is forbidden."""
         there = {path: value for path, value in wanted if path.exists()}
         if there or self._thp.any():
             self._thp.switch(there)
 
+    def never(self, page: Page) -> set[Path]:
+        """Return the page's own switches that were ``never`` before anything was borrowed."""
+        before = {loan.path: loan.before for loan in self._thp.loans()} if self._thp.any() else {}
+        there = [path for path in pmd_switches(page) if path.exists()]
+        return {path for path in there if before.get(path, value_of(path)) == "never"}
+
     def raise_pool(self, page: Page, wanted_bytes: int) -> int:
-        """Let the pool have room for so much more; returns for how much it has. MachineError."""
+        """Raise the pool to that many free bytes; return the free bytes. Raises MachineError."""
         missing = wanted_bytes - free_in_pool(page)
         if missing > 0:
             path = pool_file(page)
-            pages = int(path.read_text()) + -(-missing // page.size_bytes)
+            pages = int(value_of(path)) + -(-missing // page.size_bytes)
             self._pools.borrow(path, str(pages), or_less=True)
         return free_in_pool(page)
 
 
-def why_pool_is_small(page: Page, wanted_bytes: int, got_bytes: int) -> str:
-    free = format_size(got_bytes) if got_bytes else "nothing"
+def why_pool_is_small(page: Page, wanted_bytes: int, pool: Pool) -> str:
+    """Return a sentence on a pool without room: the refusal where it could not be raised."""
+    free = format_size(pool.free_bytes) if pool.free_bytes else "nothing"
+    lacking = f"the pool of {page.name} has {free} free of the {format_size(wanted_bytes)} needed"
+    if pool.refusal:
+        return f"{lacking}: {pool.refusal}"
     return (
-        f"the pool of {page.name} has {free} free of the {format_size(wanted_bytes)} that are "
-        "needed: memory is too full or too fragmented, or somebody else takes from the pool "
+        f"{lacking}: memory is too full or too fragmented, or other processes use the pool "
         f"(hugepages={wanted_bytes // page.size_bytes} on the kernel's command line)"
     )

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Why a case can't run here: pure, from facts and from what was tried."""
+"""Reasons for which a case cannot run here: pure functions of facts and of earlier tries."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
 
 from vmabench.machine.facts import MachineFacts
-from vmabench.machine.pages import Page, why_not_under, why_pool_is_small
+from vmabench.machine.pages import Page, Pool, why_not_under, why_pool_is_small
 from vmabench.matrix.case import Case
 from vmabench.matrix.scenarios import Traits, why_no_part
 from vmabench.matrix.table import TABLE
@@ -63,14 +63,14 @@ def why_not(  # noqa: PLR0913, PLR0917 - each is another way not to run
     facts: MachineFacts,
     blocked: Blocked,
     traits: Mapping[str, Traits] = MappingProxyType({}),
-    pools: Mapping[str, int] = MappingProxyType({}),
+    pools: Mapping[str, Pool] = MappingProxyType({}),
     lacking: Mapping[str, str] = MappingProxyType({}),
 ) -> str | None:
-    """The reason for which a case is skipped, or None.
+    """Return the reason for which a case is skipped, or None.
 
-    ``traits`` has what is true of each mechanism, see ``matrix.scenarios``. ``pools`` has the
-    bytes that there are of each page of a pool. ``lacking`` has the reason for each kind of swap
-    device, and for the memory cgroup (``GROUP``), that could not be made.
+    ``traits`` has the traits of each mechanism, see ``matrix.scenarios``; ``pools`` the pool of
+    each hugetlb page; ``lacking`` the reason for each kind of swap device, and for the memory
+    cgroup (``GROUP``), that could not be made.
     """
     base_page = facts.pages[0]
     reason = why_no_part(case, traits.get(case.mechanism, ()), len(facts.cpus), base_page)
@@ -137,16 +137,18 @@ def pool_bytes(case: Case) -> int:
     return buffers * case.region_bytes * max(case.receivers, case.pairs)
 
 
-def why_not_in_pool(case: Case, pools: Mapping[str, int]) -> str:
-    """Empty where the case fits, or needs no pool."""
-    if case.page not in pools or pool_bytes(case) <= pools[case.page]:
+def why_not_in_pool(case: Case, pools: Mapping[str, Pool]) -> str:
+    """Return why the pool has no room for the case; empty if it has, or if none is needed."""
+    pool = pools.get(case.page)
+    if pool is None or pool_bytes(case) <= pool.free_bytes:
         return ""
-    return why_pool_is_small(Page(case.page), pool_bytes(case), pools[case.page])
+    return why_pool_is_small(Page(case.page), pool_bytes(case), pool)
 
 
 def why_too_large(case: Case, facts: MachineFacts) -> str | None:
+    """Return why the case does not fit; None if it does, or if free memory is unknown."""
     needed = needed_bytes(case)
-    if needed <= facts.available_bytes:
+    if facts.available_bytes is None or needed <= facts.available_bytes:
         return None
     return (
         f"size {format_size(case.size_bytes)} needs about {needed / (1 << 30):.1f} GiB of memory, "
