@@ -66,6 +66,34 @@ def test_each_setting_that_disturbs_is_named_with_what_mends_it(tmp_path: Path) 
     assert ADVICE[0].name not in {one.name for one in noise.from_settings(noisy, tmp_path)}
 
 
+CLOCK = "sys/devices/system/clocksource/clocksource0"
+
+
+@pytest.mark.parametrize(
+    ("now", "available", "fix"),
+    [
+        ("acpi_pm", "tsc hpet acpi_pm", "echo tsc > "),
+        ("hpet", "hpet acpi_pm", "look for 'clocksource' in dmesg"),
+        ("tsc", "tsc hpet", None),
+        ("kvm-clock", "kvm-clock tsc", None),
+        ("arch_sys_counter", "arch_sys_counter", None),
+    ],
+)
+def test_a_slow_clocksource_is_loud(
+    tmp_path: Path, now: str, available: str, fix: str | None
+) -> None:
+    put(tmp_path, f"{CLOCK}/current_clocksource", now)
+    put(tmp_path, f"{CLOCK}/available_clocksource", available)
+    found = [one for one in noise.from_settings(FACTS, tmp_path) if one.name == "clocksource"]
+    if fix is None:
+        assert found == []
+    else:
+        (one,) = found
+        assert one.state == "noisy"
+        assert one.what.startswith(now)
+        assert one.mend.startswith(fix)
+
+
 def test_a_machine_without_anything_blocks_or_degrades_each_metric(tmp_path: Path) -> None:
     none = MemoryGroups(Hierarchy(1, tmp_path / "none"), tmp_path / "state")
     found = {metric.name: metric for metric in metrics(none, tmp_path)}
@@ -95,7 +123,7 @@ def test_a_plan_that_is_blocked_has_status_2() -> None:
     good = vmabench("doctor", "ok.toml", "--no-noise", "--json")
     assert good.returncode == 0, good.stderr
     data = json.loads(good.stdout)
-    assert [finding["mechanism"] for finding in data["findings"]] == ["memcpy"]
+    assert [finding["mechanism"] for finding in data["findings"]] == ["worker", "memcpy"]
     assert {"folio sizes", "swap"} <= {metric["name"] for metric in data["metrics"]}
     assert "spin" not in {one["name"] for one in data["noise"]}
     if not Path("/dev/xpmem").exists():

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Under which settings it was measured: what a reviewer asks for, and machine.facts does not need.
+"""The settings under which a result was measured, for a reviewer; no rule depends on them.
 
-None is what this machine does not show. The command line of the kernel is kept as a hash alone.
+None is unknown. The command line of the kernel is kept as a hash alone.
 """
 
 import hashlib
@@ -12,20 +12,27 @@ from typing import Any
 from vmabench.machine.facts import THP
 from vmabench.units import format_size
 
+#: clocksources that a process reads without a system call: x86, guests of KVM, arm64
+FAST_CLOCKSOURCES = ("tsc", "kvm-clock", "arch_sys_counter")
+
+_CLOCKSOURCE = "sys/devices/system/clocksource/clocksource0"
+_CPUS = "sys/devices/system/cpu"
+
 #: of the kernel's command line: names of files and devices, which say nothing of its speed
 _PLACES = re.compile(r"(BOOT_IMAGE|root|initrd|resume)=|vmabench\.")
 
 
 def read_conditions(root: Path = Path("/")) -> dict[str, Any]:
-    """Facts for machine.json, below ``root``; strings, numbers, lists and objects of those.
+    """Return the conditions below ``root``; strings, numbers, lists and objects of those.
 
     ``sockets`` and ``cores`` of the CPUs that are online; ``governor``; ``turbo`` (``on`` or
-    ``off``); ``swap`` (kinds of devices, empty without one); ``zswap``; ``thp_defrag``; ``mthp``
-    (size -> setting, those that are not at their default); ``khugepaged`` (its defrag setting);
-    ``hugetlb_pools`` (size -> pages); ``compiler`` of the kernel; ``aslr``
-    (kernel.randomize_va_space); ``cmdline_sha256``.
+    ``off``); ``clocksource`` (``now`` and ``available``); ``cpuidle`` (``driver``, ``governor``
+    and ``states``, those that are disabled in brackets); ``swap`` (kinds of devices, empty without
+    one); ``zswap``; ``thp_defrag``; ``mthp`` (size -> setting, those that are not at their
+    default); ``khugepaged`` (its defrag setting); ``hugetlb_pools`` (size -> pages); ``compiler``
+    of the kernel; ``aslr`` (kernel.randomize_va_space); ``cmdline_sha256``.
     """
-    cpus = list((root / "sys/devices/system/cpu").glob("cpu[0-9]*"))
+    cpus = list((root / _CPUS).glob("cpu[0-9]*"))
     packages = {_read(cpu / "topology/physical_package_id") for cpu in cpus} - {None}
     cores = {
         (_read(cpu / "topology/physical_package_id"), _read(cpu / "topology/core_id"))
@@ -35,8 +42,10 @@ def read_conditions(root: Path = Path("/")) -> dict[str, Any]:
     return {
         "sockets": len(packages) or None,
         "cores": len(cores) if packages else None,
-        "governor": _read(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+        "governor": _read(root / _CPUS / "cpu0/cpufreq/scaling_governor"),
         "turbo": _turbo(root),
+        "clocksource": _clocksource(root),
+        "cpuidle": _cpuidle(root),
         "swap": _swap(root),
         "zswap": _read(root / "sys/module/zswap/parameters/enabled"),
         "thp_defrag": _chosen(_read(root / THP / "defrag")),
@@ -49,10 +58,65 @@ def read_conditions(root: Path = Path("/")) -> dict[str, Any]:
     }
 
 
+def pinned_cpus(source: int, receiver: int, root: Path = Path("/")) -> dict[str, Any]:
+    """Return the CPUs of the two sides and their ``placement``, None where it is unknown.
+
+    ``one-cpu``, ``smt`` (one core), ``llc`` (one last-level cache), ``socket`` or ``far``.
+    """
+    return {
+        "source": source,
+        "receiver": receiver,
+        "placement": _placement(root / _CPUS, source, receiver),
+    }
+
+
+def _placement(cpus: Path, one: int, other: int) -> str | None:
+    if one == other:
+        return "one-cpu"
+    topology, caches = f"cpu{one}/topology", f"cpu{one}/cache"
+    levels = {_read(path / "level"): path for path in (cpus / caches).glob("index*")}
+    last = levels[max(levels, key=str)] if levels else cpus / caches
+    shared = (
+        ("smt", cpus / topology / "thread_siblings_list"),
+        ("llc", last / "shared_cpu_list"),
+        ("socket", cpus / topology / "core_siblings_list"),
+    )
+    lists = [(name, _read(path)) for name, path in shared]
+    found = next((name for name, text in lists if other in _cpu_list(text or "")), None)
+    return found or ("far" if lists[-1][1] else None)
+
+
+def _cpu_list(text: str) -> set[int]:
+    """Return the CPUs of a list as in sysfs: ``0-3,8``."""
+    ranges = [part.split("-") for part in text.split(",") if part]
+    return {cpu for ends in ranges for cpu in range(int(ends[0]), int(ends[-1]) + 1)}
+
+
+def _clocksource(root: Path) -> dict[str, Any]:
+    available = _read(root / _CLOCKSOURCE / "available_clocksource")
+    return {
+        "now": _read(root / _CLOCKSOURCE / "current_clocksource"),
+        "available": None if available is None else available.split(),
+    }
+
+
+def _cpuidle(root: Path) -> dict[str, Any]:
+    states = sorted((root / _CPUS / "cpu0/cpuidle").glob("state*"))
+    named = [
+        f"[{_read(state / 'name')}]" if _read(state / "disable") == "1" else _read(state / "name")
+        for state in states
+    ]
+    return {
+        "driver": _read(root / _CPUS / "cpuidle/current_driver"),
+        "governor": _read(root / _CPUS / "cpuidle/current_governor"),
+        "states": named or None,
+    }
+
+
 def _read(path: Path) -> str | None:
-    """The text of a file, or None where there is none or it may not be read."""
+    """Return the text of a file, or None where there is none or it may not be read."""
     try:
-        return path.read_text().strip()
+        return path.read_text(errors="surrogateescape").strip()
     except (OSError, ValueError):
         return None
 
@@ -63,7 +127,7 @@ def _chosen(setting: str | None) -> str | None:
 
 
 def _turbo(root: Path) -> str | None:
-    cpus = root / "sys/devices/system/cpu"
+    cpus = root / _CPUS
     no_turbo = _read(cpus / "intel_pstate/no_turbo")
     boost = _read(cpus / "cpufreq/boost")
     if no_turbo is not None:

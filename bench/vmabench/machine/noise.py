@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What makes measurements on this machine scatter: measured for a second, and read from settings.
+"""Sources of noise on this machine: measured for a second, and read from settings.
 
-How much a fixed piece of work scatters is a fact; which setting is to blame is a guess, so the
-settings come with what mends them and the measurement with its weight.
+How much a fixed piece of work scatters is measured; which setting causes it is a guess. So a
+measurement has a weight, and a setting has a fix.
 """
 
 import hashlib
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import quantiles
 
+from vmabench.machine.conditions import FAST_CLOCKSOURCES, read_conditions
 from vmabench.machine.facts import MachineFacts
 from vmabench.machine.tuning import examine
 
@@ -25,6 +26,7 @@ QUIET_PCT = 5.0
 
 _CPU = "sys/devices/system/cpu"
 _DAMON = "sys/kernel/mm/damon/admin/kdamonds"
+_CLOCK = "sys/devices/system/clocksource/clocksource0/current_clocksource"
 _TUNE = "python -m pyperf system tune"
 
 
@@ -80,11 +82,12 @@ def width_pct(times_ns: Sequence[int]) -> float:
 
 
 def from_settings(facts: MachineFacts, root: Path = Path("/")) -> Iterator[Noise]:
-    """What is set in a way that disturbs, below ``root``."""
+    """Yield the settings below ``root`` that disturb a measurement."""
     for state in examine(root):
         if not state.fits:
             what = f"{state.now}; at {state.advice.value} it {state.advice.why}"
             yield Noise(state.advice.name, "noisy", what, mend="vmabench tune --apply")
+    yield from _clock(root)
     governor = _read(root / _CPU / "cpu0/cpufreq/scaling_governor")
     if governor and governor != "performance":
         yield Noise("governor", "noisy", f"{governor}: the frequency follows the load", mend=_TUNE)
@@ -100,6 +103,17 @@ def from_settings(facts: MachineFacts, root: Path = Path("/")) -> Iterator[Noise
         yield Noise("damon", "noisy", what, mend=mend)
     if facts.virt != "none":
         yield Noise("virtualisation", "noisy", f"{facts.virt}: the host does what it does")
+
+
+def _clock(root: Path) -> Iterator[Noise]:
+    """Yield a clocksource that is read by a system call, or from a slow device."""
+    known = read_conditions(root)["clocksource"]
+    if known["now"] is None or known["now"] in FAST_CLOCKSOURCES:
+        return
+    fast = [name for name in known["available"] or () if name in FAST_CLOCKSOURCES]
+    fix = f"echo {fast[0]} > /{_CLOCK}" if fast else "look for 'clocksource' in dmesg"
+    what = f"{known['now']}: each reading of the clock is a system call and adds to every value"
+    yield Noise("clocksource", "noisy", what, mend=fix)
 
 
 def _watchers(root: Path) -> str:
