@@ -157,6 +157,13 @@ def test_the_header_says_what_a_reader_must_know() -> None:
     assert "virtualisation emulated (QEMU 7.2.22, CPU qemu64)" in " ".join(header(emulated).split())
 
 
+def test_the_header_names_a_slow_clocksource_alone() -> None:
+    for clock, named in (("acpi_pm", True), ("tsc", False), (None, False)):
+        result = synthetic.result()
+        result.machine["conditions"] = {"clocksource": {"now": clock, "available": None}}
+        assert ("CLOCKSOURCE acpi_pm" in header(result)) == named
+
+
 def test_a_machine_without_facts_is_unknown_and_no_error() -> None:
     assert "unknown processor" in header(replace(synthetic.result(), machine={}))
 

@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
+from vmabench.machine.conditions import FAST_CLOCKSOURCES
 from vmabench.matrix.table import TABLE
 from vmabench.store.format import Result
 from vmabench.store.reader import machine_facts
@@ -108,7 +109,7 @@ def bulleted(title: str, sentences: Iterable[str]) -> str:
 
 
 def machine_line(result: Result) -> str:
-    """Processor, processors in use and memory, as far as they are known."""
+    """Return processor, CPUs, memory, and a slow clocksource, as far as they are known."""
     facts = machine_facts(result)
     parts = [str(facts.get("cpu_model") or "unknown processor")]
     cpus = facts.get("cpus")
@@ -118,6 +119,10 @@ def machine_line(result: Result) -> str:
     if isinstance(memory_bytes, int) and memory_bytes > 0:
         gib = memory_bytes / (1 << 30)
         parts.append(f"{gib:.0f}G memory" if gib >= 1 else f"{format_size(memory_bytes)} memory")
+    conditions = result.machine.get("conditions")
+    clock = (conditions.get("clocksource") or {}) if isinstance(conditions, dict) else {}
+    if clock.get("now") not in (None, *FAST_CLOCKSOURCES):
+        parts.append(f"CLOCKSOURCE {clock['now']}: reading the clock adds to every value")
     return ", ".join(parts)
 
 
