@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""doctor names what really blocks a mechanism: a filter, another user, a missing call."""
+"""Restrictions that are really there: a filter, another user, a missing call."""
 
 import errno
 import os
@@ -38,7 +38,7 @@ def foreign_source() -> Iterator[str]:
 def test_every_mechanism_and_page_has_a_finding() -> None:
     """Slow: each mechanism fills and compares pages of 1G, where the machine has them."""
     found = findings(vmabench("doctor", "--no-noise", "--json"))
-    own = {(name, "") for name in ("swap-zram", "swap-file", "memory-cgroup")}
+    own = {(name, "") for name in ("worker", "swap-zram", "swap-file", "memory-cgroup")}
     pages = read_facts().all_pages
     assert set(found) == {(name, page) for name in MECHANISMS for page in pages} | own
     for finding in found.values():
@@ -47,8 +47,13 @@ def test_every_mechanism_and_page_has_a_finding() -> None:
     assert found["memcpy", BASE]["state"] == "ok"
 
 
-def test_the_text_names_gate_and_mend() -> None:
+def test_the_text_names_what_blocks_and_the_fix() -> None:
     text = vmabench(*DOCTOR[:-1]).stdout
+    if not Path("/dev/xpmem").exists():
+        assert "blocked by: there is no /dev/xpmem" in text
+        assert "fix: modprobe xpmem" in text
+    assert "mend" not in text
+    assert "worker" in text
     assert "memcpy" in text
     assert read_facts().cpu_model in text
 

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-only
 import errno
+from collections.abc import Collection
 from dataclasses import replace
 
 import pytest
 
 from vmabench.machine.facts import MachineFacts, read_facts
-from vmabench.machine.gates import gate_of, other_gate, page_gate, permission_gate
+from vmabench.machine.gates import gate_of, killed_gate, other_gate, page_gate, permission_gate
 
 FACTS = replace(
     read_facts(),
@@ -15,6 +16,7 @@ FACTS = replace(
     thp="madvise",
     thp_shmem="never",
     dev_shm_huge="never",
+    thp_process=True,
 )
 
 
@@ -55,6 +57,7 @@ def test_a_gate_comes_with_the_command_that_opens_it() -> None:
         (FACTS, "sysv", "shmem_enabled is never"),
         (FACTS, "shm", "/dev/shm is mounted with huge=never"),
         (FACTS, "anon", "only 12.5 % of the memory"),
+        (replace(FACTS, thp_process=False), "anon", "THP is disabled for this process"),
         (replace(FACTS, thp_shmem="advise", thp="never"), "memfd", "only 12.5 %"),
         (replace(FACTS, dev_shm_huge="advise"), "shm", "only 12.5 %"),
     ],
@@ -112,3 +115,25 @@ def test_errors_that_name_themselves() -> None:
 )
 def test_the_gate_of_an_error(facts: MachineFacts, error: int, detail: str, words: str) -> None:
     assert words in gate_of(error, detail, facts, 0).name
+
+
+SIGSYS = "the worker process was killed by signal 31 (SIGSYS)"
+
+
+@pytest.mark.parametrize(
+    ("mechanism", "killed", "words"),
+    [
+        ("readv", {"process_vm_readv", "vmsplice"}, "kills process_vm_readv (SIGSYS)"),
+        ("vmsplice", {"pipe2", "vmsplice"}, "kills pipe2 and vmsplice (SIGSYS)"),
+        ("memcpy", {"sched_setaffinity"}, "kills sched_setaffinity (SIGSYS)"),
+        ("memcpy", (), "kills a system call (SIGSYS)"),
+    ],
+)
+def test_the_call_that_a_filter_kills_is_named(
+    mechanism: str, killed: Collection[str], words: str
+) -> None:
+    gate = killed_gate(mechanism, SIGSYS, killed)
+    assert gate and gate.name == f"a seccomp filter {words}"
+    source = "the source process was killed by signal 31 (Bad system call)"
+    assert killed_gate(mechanism, source, killed) == gate
+    assert killed_gate(mechanism, SIGSYS.replace("31", "3"), killed) is None

@@ -17,11 +17,13 @@ from tests.needs import needs, thpmaps
 from tests.undo import borrowed, restored
 from tests.users import ORDINARY
 from vmabench.analysis.frame import tidy
-from vmabench.errors import NativeError
+from vmabench.doctor import raise_pools
+from vmabench.errors import MachineError, NativeError
 from vmabench.machine.facts import THP, read_facts
 from vmabench.machine.pages import (
     BorrowedPages,
     Page,
+    Pool,
     changes,
     free_in_pool,
     is_advised,
@@ -101,12 +103,62 @@ def test_a_machine_with_64k_base_pages() -> None:
 def test_what_does_not_fit_into_a_pool_is_skipped_with_its_size() -> None:
     case = Case("readv", "transfer", "hugetlb-2M", 64 << 20)
     assert pool_bytes(case) == 128 << 20
-    assert why_not(case, FACTS, {}, pools={"hugetlb-2M": 128 << 20}) is None
-    reason = why_not(case, FACTS, {}, pools={"hugetlb-2M": 126 << 20})
+    assert why_not(case, FACTS, {}, pools={"hugetlb-2M": Pool(128 << 20)}) is None
+    reason = why_not(case, FACTS, {}, pools={"hugetlb-2M": Pool(126 << 20)})
     assert reason and "126M free of the 128M" in reason
     # what is copied within one process has a source of its own
     local = replace(case, mechanism="memcpy")
-    assert why_not(local, FACTS, {}, pools={"hugetlb-2M": 128 << 20})
+    assert why_not(local, FACTS, {}, pools={"hugetlb-2M": Pool(128 << 20)})
+
+
+def test_a_pool_that_may_not_be_raised_is_not_called_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_self: BorrowedPages, _page: Page, _wanted: int) -> int:
+        raise MachineError("can't keep what is borrowed in /state: Read-only file system")
+
+    monkeypatch.setattr(BorrowedPages, "raise_pool", refuse)
+    case = Case("readv", "transfer", "hugetlb-2M", 64 << 20)
+    pools = raise_pools([case], BorrowedPages())
+    reason = why_not(case, FACTS, {}, pools=pools)
+    assert reason and "Read-only file system" in reason
+    assert "too full" not in reason
+
+
+PMD_SWITCHES = {SIZES / "hugepages-2048kB/enabled", SIZES / "hugepages-2048kB/shmem_enabled"}
+
+
+@pytest.mark.parametrize("memory", ["anon", "memfd", "shm", "sysv"])
+def test_a_switch_of_the_pmd_size_that_says_never_is_borrowed(memory: str) -> None:
+    plain = thp_settings(Page("2M"), memory, FACTS)
+    found = thp_settings(Page("2M"), memory, FACTS, PMD_SWITCHES)
+    # the receiver's own memory is anonymous, and goes by its switch
+    assert (SIZES / "hugepages-2048kB/enabled", "inherit") in found
+    assert set(plain) <= set(found)
+    shared = dict(found).get(SIZES / "hugepages-2048kB/shmem_enabled")
+    assert shared == {"anon": None, "shm": "advise"}.get(memory, "inherit")
+    assert not {"inherit"} & set(dict(plain).values())
+
+
+@needs("root", "thp")
+def test_what_the_suite_has_set_to_never_itself_is_not_the_machines(all_given_back: None) -> None:
+    with BorrowedPages() as pages:
+        pages.switch(thp_settings(Page("64K"), "anon", read_facts()))
+        assert pages.never(Page("2M")) == set()
+    with borrowed(SIZES / "hugepages-2048kB/enabled", "never"), BorrowedPages() as pages:
+        assert pages.never(Page("2M")) == {SIZES / "hugepages-2048kB/enabled"}
+
+
+@needs("root", "thp")
+def test_2m_pages_come_although_their_own_switches_say_never(all_given_back: None) -> None:
+    own = SIZES / "hugepages-2048kB"
+    with borrowed(own / "enabled", "never"), borrowed(own / "shmem_enabled", "never"):
+        run = vmabench(
+            "run", "smoke", "--mechanism", "readv,memfd,shm", "--page", "2M", "--size", "2M",
+            "--scenario", "transfer", "--budget", "1s", "-o", "out",
+        )  # fmt: skip
+        assert (own / "enabled").read_text().split("[")[1].startswith("never]")
+    assert run.returncode in (0, 2), run.stderr
+    frame = tidy(read(Path("out")))
+    assert set(frame[frame["outcome"] == "ok"]["mechanism"]) == {"readv", "memfd", "shm"}
 
 
 @needs("root", "thp")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What can run here and what can't: found by trying it in a real pair of processes."""
+"""Find out what can run here, by trying it in a real pair of processes."""
 
 import errno
 import os
@@ -10,12 +10,13 @@ from functools import partial
 from vmabench.errors import MachineError
 from vmabench.machine.cgroup import MemoryGroups
 from vmabench.machine.facts import MachineFacts
-from vmabench.machine.gates import Gate, gate_of, page_gate
+from vmabench.machine.gates import Gate, gate_of, killed_gate, page_gate
 from vmabench.machine.metrics import Metric
 from vmabench.machine.pages import (
     SHARED_WORDS,
     BorrowedPages,
     Page,
+    Pool,
     free_in_pool,
     why_not_under,
 )
@@ -23,7 +24,8 @@ from vmabench.machine.swap import KINDS, SwapDevices
 from vmabench.matrix.case import Case
 from vmabench.matrix.rules import GROUP, Blocked, pool_bytes, why_not_in_pool
 from vmabench.mechanisms import MECHANISMS, self_readv_errno, why_no_cpu_counters
-from vmabench.runner.process import Worker, WorkerLostError
+from vmabench.runner.calls import killed_calls
+from vmabench.runner.process import Worker, WorkerLostError, WorkerStartError
 from vmabench.runner.protocol import Block, CaseJob, Job, Message
 from vmabench.runner.rounds import choose_cpus
 
@@ -67,10 +69,10 @@ def examine(
     borrowed: BorrowedPages,
     settings: Sequence[str] = ("",),
 ) -> list[Finding]:
-    """Tries each mechanism on each page, at the smallest size there is.
+    """Try each mechanism on each page, at the smallest size; raise WorkerStartError.
 
-    ``settings`` are those of THP to try it under, the empty one being the machine's own; where one
-    gives no such pages, the rules of the matrix say so and nothing is tried.
+    ``settings`` are those of THP to try it under; the empty one is the machine's own. A setting
+    under which there are no such pages is not tried: the rules of the matrix name the reason.
     """
     cases = [
         _smallest(name, page, thp)
@@ -86,13 +88,18 @@ def examine(
         if why_not_in_pool(case, pools)
     }
     messages = _try([case for case in cases if str(case) not in no_pool], facts)
-    self_error = self_readv_errno()
+    self_error = _self_error()
     return [
         Finding(case.mechanism, case.page, "blocked", no_pool[str(case)], case.thp)
         if str(case) in no_pool
         else _judge(case, messages[str(case)], facts, self_error)
         for case in cases
     ]
+
+
+def _self_error() -> int:
+    """Return the error number of process_vm_readv() of this process itself, 0 if it works."""
+    return 0 if "process_vm_readv" in killed_calls() else self_readv_errno()
 
 
 def examine_memory(
@@ -124,8 +131,11 @@ def examine_memory(
 
 
 def cpu_counters(cpu: int) -> Metric:
-    """Whether cycles and misses of the TLB are counted, by counting them on one CPU."""
-    name, why = "cycles, TLB misses", why_no_cpu_counters(cpu)
+    """Return whether cycles and TLB misses can be counted, by counting them on one CPU."""
+    name = "cycles, TLB misses"
+    if "perf_event_open" in killed_calls():
+        return Metric(name, "blocked", "a seccomp filter kills perf_event_open (SIGSYS)", "")
+    why = why_no_cpu_counters(cpu)
     if not why:
         return Metric(name, "ok")
     if "ermi" in why or "not permitted" in why:
@@ -133,8 +143,8 @@ def cpu_counters(cpu: int) -> Metric:
     return Metric(name, "blocked", f"{why}: the machine has no such counters", "")
 
 
-def raise_pools(cases: Sequence[Case], borrowed: BorrowedPages) -> dict[str, int]:
-    """Page of a pool -> bytes that are free in it, raised to what the largest case takes."""
+def raise_pools(cases: Sequence[Case], borrowed: BorrowedPages) -> dict[str, Pool]:
+    """Raise the pools to what their largest case needs; return page -> pool."""
     wanted: dict[str, int] = {}
     for case in cases:
         if Page(case.page).hugetlb:
@@ -142,9 +152,9 @@ def raise_pools(cases: Sequence[Case], borrowed: BorrowedPages) -> dict[str, int
     pools = {}
     for page in sorted(wanted, key=lambda name: -Page(name).size_bytes):  # 1G while there is room
         try:
-            pools[page] = borrowed.raise_pool(Page(page), wanted[page])
-        except MachineError:
-            pools[page] = free_in_pool(Page(page))
+            pools[page] = Pool(borrowed.raise_pool(Page(page), wanted[page]))
+        except (MachineError, OSError) as error:
+            pools[page] = Pool(free_in_pool(Page(page)), str(error))
     return pools
 
 
@@ -159,22 +169,36 @@ def _smallest(mechanism: str, page: str, thp: str) -> Case:
 
 
 def _try(cases: Sequence[Case], facts: MachineFacts) -> dict[str, Message]:
-    """The outcome of each case: verified only, nothing is timed."""
+    """Verify each case, without timing; return its message. Raises WorkerStartError."""
     messages: dict[str, Message] = {}
-    source_cpu, receiver_cpu = choose_cpus(facts.cpus)
     while left := [case for case in cases if str(case) not in messages]:
         blocks = _blocks(left)
         current = blocks[0].cases[0].case
-        with Worker(Job(os.getpid(), 1, 1, source_cpu, receiver_cpu, blocks)) as worker:
+        with Worker(_job(blocks, facts)) as worker:
             try:
                 for message in worker.messages(lambda _last: PROBE_LIMIT_S):
                     if message["kind"] == "begin":
                         current = message["case"]
                     elif message["kind"] == "case":
                         messages[message["case"]] = message
+            except WorkerStartError:
+                raise
             except WorkerLostError as error:
                 messages[current] = {"outcome": "failed", "reason": str(error)}
     return messages
+
+
+def _job(blocks: tuple[Block, ...], facts: MachineFacts) -> Job:
+    source_cpu, receiver_cpu = choose_cpus(facts.cpus)
+    return Job(
+        parent=os.getpid(),
+        seed=1,
+        generation=1,
+        source_cpu=source_cpu,
+        receiver_cpu=receiver_cpu,
+        blocks=blocks,
+        killed=tuple(killed_calls()),
+    )
 
 
 def _blocks(cases: Sequence[Case]) -> tuple[Block, ...]:
@@ -205,6 +229,8 @@ def _under(thp: str, facts: MachineFacts) -> MachineFacts:
 def _gate(case: Case, message: Mapping[str, object], facts: MachineFacts, self_error: int) -> Gate:
     detail, error = str(message["reason"]), message.get("errno", 0)
     assert isinstance(error, int)
+    if killed := killed_gate(case.mechanism, detail, killed_calls()):
+        return killed
     page = Page(case.page)
     if message.get("setting"):
         return Gate(detail, "")
@@ -232,6 +258,6 @@ def _backing_gate(case: Case, message: Mapping[str, object], facts: MachineFacts
 
 
 def explain(facts: MachineFacts) -> Callable[[int, str], str]:
-    """For errors that only a larger size meets: number and sentence to a reason."""
-    self_error = self_readv_errno()
+    """Return a function that makes a reason of the error number and sentence of a case."""
+    self_error = _self_error()
     return lambda error, detail: str(gate_of(error, detail, facts, self_error))

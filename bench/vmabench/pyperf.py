@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """One case under ``pyperf.Runner``: ``python -m vmabench.pyperf --mechanism readv ...``.
 
-All of pyperf's own options work. pyperf's workers run this program again and pick their
-benchmark by position, so there is exactly one, whose name follows from the arguments that
-are handed on to them. What the case takes of the machine is made by the first process, which tries
-the case and removes everything at its end; workers find it as those of a run do.
+All of pyperf's own options work. pyperf's workers run this program again and pick their benchmark
+by position, so there is exactly one; its name follows from the arguments that are handed on to
+them. The first process tries the case, makes the pools, swap devices and cgroup that the case
+needs, and removes them at its end. Its workers use them.
 """
 
 import argparse
+import json
 import os
 import random
 import sys
@@ -27,9 +28,10 @@ from vmabench.matrix.case import ALL_PHASES, SCENARIOS, Case
 from vmabench.matrix.plans import Vocabulary, unknown
 from vmabench.matrix.rules import swap_bytes, why_not
 from vmabench.mechanisms import MECHANISMS, SLOWEST_BYTES_PER_S, OpenCase
+from vmabench.runner.calls import killed_calls
 from vmabench.runner.lock import only_run
-from vmabench.runner.process import Worker, WorkerLostError
-from vmabench.runner.protocol import CaseJob, Job, Message
+from vmabench.runner.process import PYTHON, Worker, WorkerLostError, check_identity
+from vmabench.runner.protocol import CaseJob, Job, Message, identity
 from vmabench.runner.rounds import FIRST_LIMIT_S, ONCE_LIMIT_S, blocks_of, choose_cpus
 from vmabench.runner.worker import (
     WrongMemoryError,
@@ -43,18 +45,23 @@ from vmabench.runner.worker import (
 from vmabench.units import parse_size
 
 #: what workers have to be told beside the axes
-_OPTIONS = ("mechanism", "scenario", "page", "size", "phase", "group", "group-version")
+_OPTIONS = (
+    "mechanism", "scenario", "page", "size", "phase", "group", "group-version", "identity",
+)  # fmt: skip
 
 #: the part of the environment that pyperf's workers need
 _ENVIRONMENT = ("VMABENCH_SOURCE",)
 
 
 def main() -> int:
-    runner = pyperf.Runner(program_args=("-m", "vmabench.pyperf"), add_cmdline_args=_hand_on)
+    runner = pyperf.Runner(
+        program_args=(*PYTHON[1:], "-m", "vmabench.pyperf"), add_cmdline_args=_hand_on
+    )
     _add_options(runner.argparser)
     try:
         args = runner.parse_args()
         case = _case(args)
+        check_identity(identity(), json.loads(args.identity))
         with ExitStack() as stack:
             if not args.worker:
                 _prepare(stack, case, args)
@@ -80,6 +87,8 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     # the memory cgroup of the first process, for its workers
     group.add_argument("--group", default="", help=argparse.SUPPRESS)
     group.add_argument("--group-version", default="0", help=argparse.SUPPRESS)
+    # the code of the first process, which its workers compare with their own
+    group.add_argument("--identity", default=json.dumps(identity()), help=argparse.SUPPRESS)
 
 
 def _hand_on(command: list[str], args: argparse.Namespace) -> None:
@@ -171,6 +180,7 @@ def _job(case: Case, args: argparse.Namespace, values: int = 1) -> Job:
         blocks=tuple(blocks),
         group=args.group,
         group_version=int(args.group_version),
+        killed=tuple(killed_calls()),
     )
 
 

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Which gate of the machine is behind an error, and the command that would open it."""
+"""The permission check, limit or setting behind an error, and the command that fixes it."""
 
 import errno
 import os
+import signal
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from vmabench.machine.facts import THP, MachineFacts
@@ -10,7 +12,7 @@ from vmabench.machine.facts import THP, MachineFacts
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """``name`` says what is in the way, ``mend`` the command or step that would open it."""
+    """``name`` is the restriction that blocks a case, ``mend`` the command that lifts it."""
 
     name: str
     mend: str
@@ -24,6 +26,30 @@ _UNASKED = ("userfaultfd", "vmsplice", "pipe2", "socketpair", "memfd_create", "s
 
 #: what a pipe is asked for, as in mech_stream.c
 PIPE_BYTES = 1 << 20
+
+#: the fix for a call that a seccomp filter refuses
+_UNFILTERED = "run outside the sandbox, or allow the call in its seccomp profile"
+
+#: the calls of each mechanism, by names as in calls.c
+CALLS_OF = {
+    "clone": ("process_vm_mmap",),
+    "readv": ("process_vm_readv",),
+    "writev": ("process_vm_writev",),
+    "pipe": ("pipe2",),
+    "vmsplice": ("pipe2", "vmsplice"),
+    "vmsplice-gift": ("pipe2", "vmsplice"),
+    "socket": ("socketpair",),
+    "socket-seqpacket": ("socketpair",),
+    "memfd": ("memfd_create",),
+    "memfd-inplace": ("memfd_create",),
+    "memfd-private": ("memfd_create",),
+    "memfd-getfd": ("memfd_create", "pidfd_open", "pidfd_getfd"),
+    "sysv": ("shmget", "shmat"),
+    "mremap": ("mremap",),
+    "mremap-dup": ("memfd_create", "mremap"),
+    "uffd-copy": ("userfaultfd",),
+    "uffd-move": ("userfaultfd",),
+}
 
 _NO_DEVICE = (errno.ENOENT, errno.ENODEV, errno.ENXIO)
 
@@ -97,11 +123,23 @@ def gate_of(error: int, detail: str, facts: MachineFacts, self_error: int) -> Ga
     return other_gate(error, detail)
 
 
+def killed_gate(mechanism: str, reason: str, killed: Collection[str]) -> Gate | None:
+    """Return the gate of a process that SIGSYS has killed, by the ``reason`` of its case.
+
+    ``killed`` are the calls that kill their caller; None if something else ended the process.
+    """
+    if f"killed by signal {signal.SIGSYS.value} " not in reason:
+        return None
+    own = [name for name in CALLS_OF.get(mechanism, ()) if name in killed]
+    names = " and ".join(own or sorted(killed)) or "a system call"
+    return Gate(f"a seccomp filter kills {names} (SIGSYS)", _UNFILTERED)
+
+
 def _pipe_gate(error: int, what: str, facts: MachineFacts) -> Gate | None:
     """The kernel says EPERM to a larger pipe for two reasons."""
     if error != errno.EPERM or not what.startswith("fcntl(F_SETPIPE_SZ"):
         return None
-    if facts.pipe_max_bytes < PIPE_BYTES:
+    if facts.pipe_max_bytes is not None and facts.pipe_max_bytes < PIPE_BYTES:
         return Gate(
             "fs.pipe-max-size is below the 1M of the pipe and CAP_SYS_RESOURCE is missing",
             f"sysctl fs.pipe-max-size={PIPE_BYTES}",
@@ -116,7 +154,7 @@ def _special_gate(error: int, what: str, facts: MachineFacts) -> Gate | None:
     if what in _UNASKED and error in (errno.EPERM, errno.ENOSYS) and facts.seccomp == 2:
         return Gate(
             f"a seccomp filter refuses {what} ({errno.errorcode[error]})",
-            "run outside the sandbox, or allow the call in its seccomp profile",
+            _UNFILTERED,
         )
     if error == errno.ENOMEM and facts.overcommit == 2:
         return Gate(
@@ -138,7 +176,7 @@ def permission_gate(error: int, facts: MachineFacts, self_error: int, what: str)
     if self_error and facts.seccomp == 2:
         gate = Gate(
             f"a seccomp filter refuses {what} ({errno.errorcode.get(self_error)})",
-            "run outside the sandbox, or allow the call in its seccomp profile",
+            _UNFILTERED,
         )
     elif self_error == errno.ENOSYS:
         gate = Gate(f"{what}: ENOSYS, this kernel lacks it", "needs CONFIG_CROSS_MEMORY_ATTACH=y")
@@ -155,7 +193,7 @@ def permission_gate(error: int, facts: MachineFacts, self_error: int, what: str)
         gate = Gate(
             f"{what} gives {errno.errorcode.get(error, error)}: a seccomp filter refuses it, or the"
             " other process belongs to another user or is not dumpable",
-            "run outside the sandbox, or allow the call in its seccomp profile",
+            _UNFILTERED,
         )
     else:
         gate = Gate(
@@ -180,11 +218,15 @@ def page_gate(facts: MachineFacts, memory: str, backed_pct: float) -> Gate:
             f"shared memory: shmem_enabled is {facts.thp_shmem}",
             f"echo advise > /{THP}/shmem_enabled",
         )
+    if not facts.thp_process:
+        return Gate(
+            "THP is disabled for this process (PR_SET_THP_DISABLE)",
+            "start it from a process that has THP: grep THP_enabled /proc/PID/status",
+        )
     if memory == "anon" and facts.thp == "never":
         return Gate("THP is set to never", f"echo madvise > /{THP}/enabled")
     return Gate(
-        f"only {backed_pct:.1f} % of the memory is backed by huge pages: memory is fragmented, "
-        "or THP is off for this process",
+        f"only {backed_pct:.1f} % of the memory is backed by huge pages: memory is fragmented",
         "echo 1 > /proc/sys/vm/compact_memory",
     )
 

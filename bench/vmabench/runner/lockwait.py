@@ -12,6 +12,8 @@ from vmabench.errors import NativeError
 from vmabench.machine.ledger import Undoing
 from vmabench.machine.tracing import LockTrace, has_events, mounted, remove_stale
 from vmabench.mechanisms import OpenCase, open_tracefs
+from vmabench.runner.calls import killed_calls
+from vmabench.runner.process import WorkerStartError
 
 
 @cache
@@ -26,11 +28,19 @@ def tracefs() -> Path | None:
 
 
 class TraceInstances(Undoing):
-    """What was traced with; a context manager that removes what runs that are gone have left."""
+    """The trace instances; a context manager that removes the stale ones of killed runs."""
 
     def restore(self) -> list[str]:
-        root = tracefs()
+        root = tracefs() if mounted() or _may_mount() else None
         return remove_stale(root) if root else []
+
+
+def _may_mount() -> bool:
+    """Return whether this process survives fsopen(), which a seccomp filter may kill it for."""
+    try:
+        return "fsopen" not in killed_calls()
+    except WorkerStartError:
+        return False
 
 
 def lock_wait(opened: OpenCase, source_pid: int) -> dict[str, int]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The parent's view of a worker: start it, read its messages, end it whatever happens."""
+"""The parent's view of a worker: start it, check its code, read its messages, end it."""
 
 import contextlib
 import json
@@ -9,23 +9,41 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import Self
 
 from vmabench.errors import MachineError
-from vmabench.runner.protocol import Job, Message
+from vmabench.runner.protocol import Job, Message, identity
 from vmabench.runner.signals import uninterrupted
+
+#: The options of a Python process of this package: -P leaves the current directory out of
+#: sys.path, which may hold another checkout, or a json.py.
+PYTHON = (sys.executable, "-P")
 
 
 class WorkerLostError(Exception):
-    """The worker ended, or fell silent, before its job was done."""
+    """The worker ended, or fell silent, before its job was done.
+
+    ``signal`` is the number of the signal that killed it, or 0.
+    """
+
+    def __init__(self, message: str, signal: int = 0) -> None:
+        super().__init__(message)
+        self.signal = signal
+
+
+class WorkerStartError(WorkerLostError, MachineError):
+    """The worker ended before its first message: no worker can run here."""
+
+    def __init__(self, lost: WorkerLostError) -> None:
+        super().__init__(f"can't start a worker process: {lost}", lost.signal)
 
 
 class Worker:
     """A worker process with its job; a context manager that leaves no process behind.
 
-    It gets a session of its own, so that Ctrl-C reaches the parent alone, which decides.
+    The worker has a session of its own: Ctrl-C reaches the parent alone.
     """
 
     def __init__(self, job: Job) -> None:
@@ -51,7 +69,7 @@ class Worker:
 
     def _start(self) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "vmabench.runner.worker"],
+            [*PYTHON, "-m", "vmabench.runner.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -84,17 +102,37 @@ class Worker:
                 stream.close()
 
     def messages(self, limit_s: Callable[[Message | None], float]) -> Iterator[Message]:
-        """Each message as it comes; raises WorkerLostError.
+        """Yield each message as it comes.
 
-        ``limit_s`` says how many seconds the worker may be silent after a message, or at the
-        start.
+        ``limit_s`` returns how many seconds the worker may be silent after a message, or before
+        the first one. Raises WorkerLostError, WorkerStartError before the first message, and
+        MachineError if the worker runs other code than this process.
         """
+        try:
+            hello = self._read_message(limit_s(None))
+            if hello is None:
+                raise self._lost()
+        except WorkerLostError as error:
+            raise WorkerStartError(error) from error
+        check_identity(hello, identity())
         last: Message | None = None
-        while (line := self._read_line(limit_s(last))) is not None:
-            last = json.loads(line)
-            yield last
+        while (message := self._read_message(limit_s(last))) is not None:
+            last = message
+            yield message
         if self._process.wait() != 0:
-            raise WorkerLostError(self._how_it_ended())
+            raise self._lost()
+
+    def _read_message(self, limit_s: float) -> Message | None:
+        line = self._read_line(limit_s)
+        if line is None:
+            return None
+        try:
+            message = json.loads(line)
+        except ValueError:
+            message = None
+        if not isinstance(message, dict):
+            raise WorkerLostError(f"the worker process wrote {line[:80]!r}: no message")
+        return message
 
     def _read_line(self, limit_s: float) -> bytes | None:
         deadline = time.monotonic() + limit_s
@@ -109,18 +147,31 @@ class Worker:
         line, _, self._buffer = self._buffer.partition(b"\n")
         return line
 
-    def _how_it_ended(self) -> str:
-        status = self._process.returncode
+    def _lost(self) -> WorkerLostError:
+        """Return how the worker ended, which has closed its output."""
+        status = self._process.wait()
         if status < 0:
-            return f"the worker process was killed by signal {-status} ({_signal_name(-status)})"
+            name = _signal_name(-status)
+            return WorkerLostError(f"the worker process was killed by signal {name}", -status)
         assert self._process.stderr
         lines = self._process.stderr.read().decode(errors="replace").strip().splitlines()
         why = f": {lines[-1]}" if lines else ""
-        return f"the worker process ended with status {status}{why}"
+        return WorkerLostError(f"the worker process ended with status {status}{why}")
+
+
+def check_identity(found: Mapping[str, object], expected: Mapping[str, str]) -> None:
+    """Raise MachineError if a worker of identity ``found`` runs other code than ``expected``."""
+    for name, value in expected.items():
+        if found.get(name) != value:
+            raise MachineError(
+                f"the worker process has another {name} than its parent: {found.get(name)}, not "
+                f"{value} (run the vmabench command of one installation; python -m vmabench takes "
+                "the package of the current directory)"
+            )
 
 
 def _signal_name(number: int) -> str:
     try:
-        return signal.Signals(number).name
+        return f"{number} ({signal.Signals(number).name})"
     except ValueError:
-        return "unknown"
+        return str(number)

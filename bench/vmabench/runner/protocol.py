@@ -1,14 +1,32 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What passes between the runner and its worker: one job in, one message a line out."""
+"""The messages between the runner and its worker: one job in, one JSON object a line out.
+
+The first message of a worker is ``hello`` with the ``identity`` of its code.
+"""
 
 import json
+import os
 from dataclasses import asdict, dataclass
 from typing import Any, Self
+
+import vmabench
+from vmabench.mechanisms import SOURCE_PROGRAM
+from vmabench.native import _core
 
 Message = dict[str, Any]
 
 #: ``loops`` of a case that is to be calibrated
 CALIBRATE = 0
+
+
+def identity() -> dict[str, str]:
+    """Return the version of this code and the files that it was loaded from."""
+    return {
+        "version": vmabench.__version__,
+        "package": os.path.realpath(vmabench.__file__),
+        "core": os.path.realpath(_core.__file__),
+        "source": os.path.realpath(SOURCE_PROGRAM),
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +67,8 @@ class Job:
     ``group`` is the memory cgroup of the run, empty where there is none, of ``group_version``.
     Without ``counters`` none is read beside the values.
     ``delays_ns``: a case and what is injected into each of its operations, to test the tool.
+    ``killed`` are the system calls that a seccomp filter kills their caller for.
+    ``tries`` are system calls that the worker tries before its blocks, see ``runner.calls``.
     """
 
     parent: int
@@ -61,6 +81,8 @@ class Job:
     group: str = ""
     group_version: int = 0
     counters: bool = True
+    killed: tuple[str, ...] = ()
+    tries: tuple[str, ...] = ()
 
     def delay_ns(self, case: str) -> int:
         return dict(self.delays_ns).get(case, 0)
@@ -76,4 +98,5 @@ class Job:
             for block in data.pop("blocks")
         ]
         delays = tuple((case, ns) for case, ns in data.pop("delays_ns"))
-        return cls(**data, blocks=tuple(blocks), delays_ns=delays)
+        killed, tries = tuple(data.pop("killed")), tuple(data.pop("tries"))
+        return cls(**data, blocks=tuple(blocks), delays_ns=delays, killed=killed, tries=tries)

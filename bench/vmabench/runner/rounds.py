@@ -13,8 +13,9 @@ from vmabench.machine.cgroup import MemoryGroup
 from vmabench.matrix.case import SCENARIOS, Case
 from vmabench.mechanisms import SLOWEST_BYTES_PER_S
 from vmabench.runner.bisection import next_cases
+from vmabench.runner.calls import killed_calls
 from vmabench.runner.planner import ONE, Clockwork, Cost, Effort, counted_effort, plan_round
-from vmabench.runner.process import Worker, WorkerLostError
+from vmabench.runner.process import Worker, WorkerLostError, WorkerStartError
 from vmabench.runner.protocol import CALIBRATE, Block, CaseJob, Job, Message
 from vmabench.runner.signals import uninterrupted
 from vmabench.runner.tightness import RESERVE, Judge, worth_repeating
@@ -339,9 +340,9 @@ class Run:
         if op_ns is not None:
             self._op_ns.setdefault(message["case"], []).append(op_ns)
 
-    def _run_worker(self, blocks: Sequence[Block], number: int, result: RoundResult) -> None:
+    def _job(self, blocks: Sequence[Block], number: int) -> Job:
         setup = self.setup
-        job = Job(
+        return Job(
             parent=os.getpid(),
             seed=setup.seed,
             generation=number + 1,
@@ -352,10 +353,14 @@ class Run:
             group=str(setup.group.path) if setup.group else "",
             group_version=setup.group.version if setup.group else 0,
             counters=setup.counters,
+            killed=tuple(killed_calls()),
         )
+
+    def _run_worker(self, blocks: Sequence[Block], number: int, result: RoundResult) -> None:
+        """Run one worker; a worker that dies fails its current case, or all if it never started."""
         limits = {case.case: _limit_s(case) for block in blocks for case in block.cases}
         current = blocks[0].cases[0].case
-        with Worker(job) as worker:
+        with Worker(self._job(blocks, number)) as worker:
             try:
                 for message in worker.messages(lambda last: _silence(last, limits)):
                     if message["kind"] == "begin":
@@ -367,9 +372,14 @@ class Run:
                         result.cases.append(message)
                         self._note_times(message)
                         result.timed_ns += _timed_ns(message)
+            except WorkerStartError as error:
+                result.cases += [_lost(case, error) for case in limits]
             except WorkerLostError as error:
-                lost = {"case": current, "outcome": "failed", "reason": str(error), "wall_ns": 0}
-                result.cases.append(lost)
+                result.cases.append(_lost(current, error))
+
+
+def _lost(case: str, error: WorkerLostError) -> Message:
+    return {"case": case, "outcome": "failed", "reason": str(error), "wall_ns": 0}
 
 
 def _op_ns(message: Message) -> float | None:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The worker: a fresh process that runs the cases of one round and ends.
 
-Started as ``python -m vmabench.runner.worker``, with a job on its standard input. It answers
-with one JSON object a line: ``begin`` before each case, then ``case`` with its outcome, and
-``block`` at the end of each block. It imports no more than it needs, to be measuring soon.
+``runner.process`` starts it with a job on its standard input. It answers with one JSON object a
+line: ``hello``, ``begin`` before each case, ``case`` with its outcome, and ``block`` at the end of
+each block. Its imports are few, because it starts often.
 """
 
 import errno
@@ -23,6 +23,7 @@ from vmabench.machine.facts import MachineFacts, read_facts
 from vmabench.machine.pages import (
     BorrowedPages,
     Page,
+    Pool,
     changes,
     free_in_pool,
     is_advised,
@@ -42,14 +43,17 @@ from vmabench.mechanisms import (
     Proof,
     base_page_bytes,
     follow_parent,
+    forbid_cpu_counters,
     mark_value,
     now_ns,
     read_counters,
+    try_call,
     watch_peak,
     watch_swap_device,
 )
+from vmabench.runner.limits import why_refused
 from vmabench.runner.lockwait import lock_wait
-from vmabench.runner.protocol import CALIBRATE, Block, CaseJob, Job, Message
+from vmabench.runner.protocol import CALIBRATE, Block, CaseJob, Job, Message, identity
 from vmabench.units import format_size
 
 #: A calibration grows its loops until a value takes this long.
@@ -68,10 +72,16 @@ class WrongMemoryError(Exception):
 
 
 def main() -> None:
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())  # the runner started us with its own
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())  # inherited from the runner
+    send({"kind": "hello"} | identity())
     job = Job.from_json(sys.stdin.read())
     follow_parent(job.parent)
     read_counters(job.counters)
+    if "perf_event_open" in job.killed:
+        forbid_cpu_counters()
+    for name in job.tries:
+        send({"kind": "begin", "case": name, "at_ns": now_ns()})
+        send({"kind": "call", "case": name, "errno": try_call(name)})
     gc.disable()  # the objects of a round are few, and a collection in a value is noise
     for block in job.blocks:
         run_block(job, block, send)
@@ -107,24 +117,26 @@ def run_block(job: Job, block: Block, report: Callable[[Message], None]) -> None
 
 
 def switch_pages(block: Block) -> tuple[Message, dict[Path, str]]:
-    """Lets the kernel give the block its pages; what was set, or else the outcome of its cases."""
-    page = Page(block.page)
+    """Borrow the settings of the block's pages; return them, or else the outcome of its cases."""
+    page, borrowed = Page(block.page), BorrowedPages()
     plain = page.hugetlb or page.size_bytes == base_page_bytes()
     facts = read_facts() if block.thp or not plain else None
     try:
-        BorrowedPages().switch(_settings(block, page, facts) if facts else [])
-    except MachineError as error:
+        borrowed.switch(_settings(block, page, facts, borrowed) if facts else [])
+    except (MachineError, OSError) as error:
         return _not_set(error), {}
     return {}, thp_state(page, facts, block.thp) if facts else pool_state(page)
 
 
-def _settings(block: Block, page: Page, facts: MachineFacts) -> list[tuple[Path, str]]:
+def _settings(
+    block: Block, page: Page, facts: MachineFacts, borrowed: BorrowedPages
+) -> list[tuple[Path, str]]:
     if block.thp:
         return settings_under(block.thp, page, facts)
-    return thp_settings(page, block.memory, facts)
+    return thp_settings(page, block.memory, facts, borrowed.never(page))
 
 
-def _not_set(error: MachineError | NativeError) -> Message:
+def _not_set(error: Exception) -> Message:
     outcome = {"outcome": "blocked", "reason": str(error), "errno": errno.EPERM}
     return outcome | {"setting": True}
 
@@ -192,17 +204,21 @@ def limit(pair: Pair, job: Job, case: Case) -> None:
         group.join(pair.source_pid, SERVER)
 
 
-def _not_set_up(error: NativeError, page: Page, size_bytes: int) -> Message:
-    """Of a case without its memory. What a pool lacks it did not lack when the run began."""
-    outcome = _error("blocked", error)
-    if not page.hugetlb or error.errno != errno.ENOMEM:
+def _not_set_up(error: NativeError, page: Page, size_bytes: int, mappings: int = 1) -> Message:
+    """Return the outcome of a case without its memory; the pool had room when the run began."""
+    outcome = _error("blocked", error, mappings)
+    if outcome.get("setting") or not page.hugetlb or error.errno != errno.ENOMEM:
         return outcome
-    why = why_pool_is_small(page, size_bytes, free_in_pool(page))
+    why = why_pool_is_small(page, size_bytes, Pool(free_in_pool(page)))
     return outcome | {"reason": f"{error.detail}: {why}", "setting": True}
 
 
-def _error(outcome: str, error: NativeError) -> Message:
-    return {"outcome": outcome, "reason": error.detail, "errno": error.errno}
+def _error(outcome: str, error: NativeError, mappings: int = 1) -> Message:
+    """Return the outcome of a case by its error, with the limit that has refused it."""
+    message: Message = {"outcome": outcome, "reason": error.detail, "errno": error.errno}
+    if why := why_refused(error, mappings):
+        message |= {"reason": f"{error.detail}: {why}", "setting": True}
+    return message
 
 
 def run_case(pair: Pair, job: Job, case_job: CaseJob) -> Message:
@@ -218,11 +234,11 @@ def run_case(pair: Pair, job: Job, case_job: CaseJob) -> Message:
         try:
             opened = stack.enter_context(pair.open(case, job.seed, job.delay_ns(case_job.case)))
         except NativeError as error:
-            return _not_set_up(error, Page(case.page), case.region_bytes)
+            return _not_set_up(error, Page(case.page), case.region_bytes, case.segments)
         try:
             return _run_opened(opened, case, job, case_job)
         except NativeError as error:
-            failed = _error("failed", error)
+            failed = _error("failed", error, case.segments)
             if group and case.limit_bytes and not pair.alive:  # its receivers end after the server
                 group.wait_until_empty(SERVER)
             if group and group.oom_kills() > kills:
@@ -244,7 +260,10 @@ def _run_opened(opened: OpenCase, case: Case, job: Job, case_job: CaseJob) -> Me
     opened.forget_latency()
     values = [measure(opened, case_job.loops, expected_s, job) for _ in range(case_job.values)]
     latency = opened.latency()
-    waits = lock_wait(opened, opened.source_pid) if case.scenario == "contention" else {}
+    traced = case.scenario == "contention" and "fsopen" not in job.killed
+    waits = lock_wait(opened, opened.source_pid) if traced else {}
+    if moved := why_moved(job, opened.source_pid):
+        return {"outcome": "failed", "reason": moved, "proof": proof}
     try:
         check_afterwards(opened, case)
     except WrongMemoryError as error:
@@ -255,8 +274,24 @@ def _run_opened(opened: OpenCase, case: Case, job: Job, case_job: CaseJob) -> Me
     return {"outcome": "ok", "proof": proof, "loops": case_job.loops, "values": values} | kept
 
 
+def why_moved(job: Job, source_pid: int) -> str:
+    """Return which side is no longer pinned to its CPU alone; empty if both are."""
+    for side, pid, cpu in (
+        ("source", source_pid, job.source_cpu),
+        ("receiver", 0, job.receiver_cpu),
+    ):
+        try:
+            allowed = os.sched_getaffinity(pid)
+        except ProcessLookupError:
+            return f"the {side} process ended during the run"
+        if allowed != {cpu}:
+            now = ",".join(map(str, sorted(allowed)))
+            return f"the {side} was moved off CPU {cpu} during the run: it may run on CPU {now} now"
+    return ""
+
+
 def check_afterwards(opened: OpenCase, case: Case) -> None:
-    """Whether the memory is still of its kind: the operation, or somebody else, may split it."""
+    """Raise WrongMemoryError if the memory was split, by the operation or by another process."""
     src, dst = opened.prove()
     for side, proof in (("the source", src), ("the destination", dst)):
         if proof is not None:
