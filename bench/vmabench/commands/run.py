@@ -7,6 +7,7 @@ import re
 import resource
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -17,7 +18,7 @@ from vmabench.commands.output import say, say_files, warn
 from vmabench.commands.progress import make_progress
 from vmabench.errors import MachineError, UsageError
 from vmabench.machine.cgroup import MemoryGroup, MemoryGroups
-from vmabench.machine.conditions import read_conditions
+from vmabench.machine.conditions import pinned_cpus, read_conditions
 from vmabench.machine.facts import MachineFacts, read_facts
 from vmabench.machine.ledger import why_not_noted
 from vmabench.machine.pages import BorrowedPages
@@ -45,7 +46,10 @@ from vmabench.store.reader import read
 from vmabench.store.writer import Writer
 from vmabench.units import format_duration, parse_duration
 
-DONE, FAILED_OR_UNSTABLE, INTERRUPTED = 0, 2, 130
+DONE, NOTHING_MEASURED, FAILED_OR_UNSTABLE, INTERRUPTED = 0, 1, 2, 130
+
+#: the most reasons in the line of a run that measured nothing
+_REASONS_TOLD = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +102,11 @@ def run(args: argparse.Namespace) -> int:
             if why := why_not_noted():
                 warn(f"this run changes no setting of the machine: {why}")
             status = _measure(request, Borrowed(pages, swap, groups))
-        return status if args.samples_only or args.inject else finish(request.directory)
+        if status:
+            return status
+        if args.samples_only or args.inject:
+            return judge_values(read(request.directory))
+        return finish(request.directory)
 
 
 def _request(args: argparse.Namespace) -> Request:
@@ -257,15 +265,15 @@ def _execute(setup: Setup, writer: Writer) -> int:
 
 
 def finish(directory: Path, *, announce: bool = True) -> int:
-    """Everything that is made from the samples of a run, and the exit status that they mean.
+    """Write the reports of a run's samples; return the exit status that the samples mean.
 
-    ``announce`` prints the report and lets results/latest point to the directory.
+    ``announce`` prints the report and points results/latest to the directory.
     """
     from vmabench.report.build import Report
     from vmabench.store.suite import build_suite, mechanisms_with_values, write_suite
 
     result = read(directory)
-    if mechanisms_with_values(result):  # pyperf knows no empty suite
+    if mechanisms_with_values(result):  # pyperf rejects an empty suite
         write_suite(build_suite(result), directory / SUITE)
     report = Report(result)
     files = report.write(directory / REPORT)
@@ -277,11 +285,14 @@ def finish(directory: Path, *, announce: bool = True) -> int:
 
 
 def _judge(result: Result, unstable: int) -> int:
+    """Return the exit status of a run and warn about what it lacks."""
     end = (result.of_kind("end") or [{"status": "cut off"}])[-1]
     rounds = sum(1 for record in result.of_kind("round") if record["complete"])
     if not result.complete:
         warn(f"{end['status']} after {rounds} whole rounds: what was measured is saved")
         return INTERRUPTED
+    if status := judge_values(result):
+        return status
     wanted = result.plan.get("rounds", 0)
     if rounds < wanted and end["timed_ns"]:
         warn(f"only {rounds} of {wanted} rounds fit into the budget")
@@ -295,6 +306,27 @@ def _judge(result: Result, unstable: int) -> int:
     return DONE
 
 
+def judge_values(result: Result) -> int:
+    """Return DONE for a result with a value; else warn with the reasons."""
+    if any(record.get("values") for record in result.of_kind("case")):
+        return DONE
+    warn(why_nothing(result))
+    return NOTHING_MEASURED
+
+
+def why_nothing(result: Result) -> str:
+    """Return a line on a result without any value: its reasons, the most frequent one first."""
+    records = [*result.of_kind("skipped"), *result.of_kind("case")]
+    reasons = {record["case"]: record["reason"] for record in records if "reason" in record}
+    counts = Counter(reasons.values()).most_common()
+    told = "; ".join(
+        f"{reason} ({count} case{'s' if count > 1 else ''})"
+        for reason, count in counts[:_REASONS_TOLD]
+    )
+    more = f"; {len(counts) - _REASONS_TOLD} more reasons" if len(counts) > _REASONS_TOLD else ""
+    return f"nothing was measured: {told or 'the plan has no case'}{more}"
+
+
 def _in_order(names: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(names))
 
@@ -302,7 +334,7 @@ def _in_order(names: Iterable[str]) -> list[str]:
 def _machine(facts: MachineFacts, findings: Sequence[doctor.Finding]) -> dict[str, object]:
     return {
         "facts": asdict(facts),
-        "conditions": read_conditions(),
+        "conditions": read_conditions() | {"cpus": pinned_cpus(*choose_cpus(facts.cpus))},
         "doctor": [
             {"mechanism": f.mechanism, "page": f.page, "state": f.state, "reason": f.reason}
             | ({"thp": f.thp} if f.thp else {})
