@@ -325,9 +325,11 @@ def _guest(args: argparse.Namespace) -> int:
 
 
 def _pyperf(args: argparse.Namespace) -> int:
+    from vmabench.runner.process import PYTHON
+
     options = args.options[1:] if args.options[:1] == ["--"] else args.options
     # A process of its own: pyperf starts its workers from the command line that it finds.
-    os.execv(sys.executable, [sys.executable, "-m", "vmabench.pyperf", *options])  # noqa: S606
+    os.execv(sys.executable, [*PYTHON, "-m", "vmabench.pyperf", *options])  # noqa: S606
 
 
 _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {

@@ -31,6 +31,7 @@ from vmabench.guest import against, functions
 from vmabench.matrix.axes import AXES, SWEEP_AXES
 from vmabench.matrix.plans import Plan, load_plan, override, scaled
 from vmabench.runner.lock import only_run
+from vmabench.runner.process import PYTHON
 from vmabench.runner.signals import interruptible, uninterrupted
 from vmabench.store.boots import Boots
 from vmabench.store.format import SAMPLES
@@ -181,7 +182,7 @@ def _boot(contest: Contest, number: int, side: Side, seed: int) -> None:
 def _measure(contest: Contest, side: Side, seed: int, scratch: Path) -> None:
     """The plan in a guest, its samples below ``scratch``; raises LostGuest."""
     (scratch / "plan.toml").write_text(tomli_w.dumps(contest.plan.to_toml()))
-    command = [sys.executable, "-m", "vmabench", "run", str(scratch / "plan.toml")]
+    command = [*PYTHON, "-m", "vmabench", "run", str(scratch / "plan.toml")]
     command += ["--samples-only", "--seed", str(seed), "-o", str(scratch / "result")]
     machine = replace(contest.machine, shares=(scratch,))
     if contest.watched:

@@ -20,6 +20,7 @@ from vmabench.matrix.plans import Vocabulary, expand, load_plan, override
 from vmabench.matrix.rules import swap_bytes
 from vmabench.mechanisms import MECHANISMS
 from vmabench.runner.lock import only_run
+from vmabench.runner.process import PYTHON
 from vmabench.runner.signals import interruptible
 from vmabench.store.format import PLAN, REPORT, SAMPLES, Result
 from vmabench.store.places import default_directory
@@ -213,7 +214,7 @@ def scratch_bytes(args: argparse.Namespace) -> int:
 
 def _plan_command(args: argparse.Namespace, directory: Path) -> list[str]:
     """The command line of the same run, as the guest is to do it."""
-    line = [sys.executable, "-m", "vmabench", "run", args.plan, "--samples-only"]
+    line = [*PYTHON, "-m", "vmabench", "run", args.plan, "--samples-only"]
     line += ["-o", str(directory)]
     for axis in _PLAN_AXES:
         if values := getattr(args, axis):
