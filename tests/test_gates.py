@@ -5,8 +5,10 @@ from dataclasses import replace
 
 import pytest
 
+from vmabench.doctor import _gate
 from vmabench.machine.facts import MachineFacts, read_facts
 from vmabench.machine.gates import gate_of, killed_gate, other_gate, page_gate, permission_gate
+from vmabench.matrix.case import Case
 
 FACTS = replace(
     read_facts(),
@@ -52,13 +54,14 @@ def test_a_gate_comes_with_the_command_that_opens_it() -> None:
     [
         (replace(FACTS, thp_bytes=None), "anon", "no THP"),
         (replace(FACTS, thp="never"), "anon", "THP is set to never"),
-        (FACTS, "memfd", "shmem_enabled is never"),
-        (FACTS, "sealed", "shmem_enabled is never"),
-        (FACTS, "sysv", "shmem_enabled is never"),
+        # shmem_enabled was borrowed for the case: it is not the cause
+        (FACTS, "memfd", "only 12.5 %"),
+        (FACTS, "sealed", "only 12.5 %"),
+        (FACTS, "sysv", "only 12.5 %"),
         (FACTS, "shm", "/dev/shm is mounted with huge=never"),
         (FACTS, "anon", "only 12.5 % of the memory"),
         (replace(FACTS, thp_process=False), "anon", "THP is disabled for this process"),
-        (replace(FACTS, thp_shmem="advise", thp="never"), "memfd", "only 12.5 %"),
+        (replace(FACTS, thp="never"), "memfd", "only 12.5 %"),
         (replace(FACTS, dev_shm_huge="advise"), "shm", "only 12.5 %"),
     ],
 )
@@ -137,3 +140,16 @@ def test_the_call_that_a_filter_kills_is_named(
     source = "the source process was killed by signal 31 (Bad system call)"
     assert killed_gate(mechanism, source, killed) == gate
     assert killed_gate(mechanism, SIGSYS.replace("31", "3"), killed) is None
+
+
+def test_the_memory_of_the_receiver_goes_by_its_own_switch() -> None:
+    """A memfd is huge under THP never; the anonymous memory that it is copied to is not."""
+    case = Case("memfd", "deliver", FACTS.pages[1], 2 << 20, "read", 100)
+    proof = {"src_backed_pct": 100.0, "dst_backed_pct": 0.0}
+    for side, words in (("destination", "THP is set to never"), ("source", "only 0.0 %")):
+        message = {
+            "outcome": "failed", "backing": True, "proof": proof,
+            "reason": f"the {side} is 0.0 % backed by huge pages, not 100 %",
+        }  # fmt: skip
+        gate = _gate(case, message, replace(FACTS, thp="never"), 0)
+        assert gate.name.startswith(words)

@@ -185,6 +185,16 @@ def test_a_limit_of_mappings_is_named() -> None:
     assert not why_refused(error, 10)
 
 
+def test_a_source_that_is_dead_has_not_moved() -> None:
+    (cpu,) = choose_cpus(CPUS)[1:]
+    os.sched_setaffinity(0, {cpu})
+    job = Job(os.getpid(), 1, 1, source_cpu=CPUS[0], receiver_cpu=cpu, blocks=())
+    with subprocess.Popen(["true"]) as source:
+        source.wait()
+    assert not why_moved(job, source.pid)
+    assert not why_moved(job, 0)
+
+
 def test_a_cpu_that_is_gone_is_named() -> None:
     error = NativeError(22, "pinning to CPU 4000: Invalid argument")
     assert why_refused(error, 1).startswith("CPU 4000 is offline or outside of the cpuset")
@@ -200,7 +210,7 @@ def test_a_side_that_left_its_cpu_is_named(side: str) -> None:
             os.sched_setaffinity(source.pid, {one})
             os.sched_setaffinity(0, {other})
             assert not why_moved(job, source.pid)
-            moved, cpu = (source.pid, one) if side == "source" else (0, other)
+            moved, cpu = (source.pid, one) if side == "source" else (os.getpid(), other)
             os.sched_setaffinity(moved, {one, other})
             assert f"the {side} was moved off CPU {cpu} during" in why_moved(job, source.pid)
         finally:

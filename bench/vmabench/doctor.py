@@ -254,7 +254,9 @@ def _backing_gate(case: Case, message: Mapping[str, object], facts: MachineFacts
     if page.multi_size(facts):
         return Gate(detail, "echo 1 > /proc/sys/vm/compact_memory, if memory is fragmented")
     backed_pct = min(proof["src_backed_pct"], proof["dst_backed_pct"])
-    return page_gate(facts, MECHANISMS[case.mechanism].memory, backed_pct)
+    # what the receiver has of its own is anonymous memory
+    memory = "anon" if "destination" in detail else MECHANISMS[case.mechanism].memory
+    return page_gate(facts, memory, backed_pct)
 
 
 def explain(facts: MachineFacts) -> Callable[[int, str], str]:

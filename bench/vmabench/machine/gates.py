@@ -205,18 +205,16 @@ def permission_gate(error: int, facts: MachineFacts, self_error: int, what: str)
 
 
 def page_gate(facts: MachineFacts, memory: str, backed_pct: float) -> Gate:
-    """Why memory of that kind, a name as in the core, is not huge as it was to be."""
+    """Return why memory of that kind, a name as in the core, is not backed by huge pages.
+
+    The switches that a case borrows are not to blame: it failed with them set.
+    """
     if facts.thp_bytes is None:
         return Gate("the kernel has no THP", "needs CONFIG_TRANSPARENT_HUGEPAGE=y")
     if memory == "shm" and facts.dev_shm_huge in ("never", "deny"):
         return Gate(
             f"/dev/shm is mounted with huge={facts.dev_shm_huge}",
             "mount -o remount,huge=advise /dev/shm",
-        )
-    if memory in ("memfd", "sealed", "sysv") and facts.thp_shmem in ("never", "deny"):
-        return Gate(
-            f"shared memory: shmem_enabled is {facts.thp_shmem}",
-            f"echo advise > /{THP}/shmem_enabled",
         )
     if not facts.thp_process:
         return Gate(

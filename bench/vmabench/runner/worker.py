@@ -275,15 +275,13 @@ def _run_opened(opened: OpenCase, case: Case, job: Job, case_job: CaseJob) -> Me
 
 
 def why_moved(job: Job, source_pid: int) -> str:
-    """Return which side is no longer pinned to its CPU alone; empty if both are."""
-    for side, pid, cpu in (
-        ("source", source_pid, job.source_cpu),
-        ("receiver", 0, job.receiver_cpu),
-    ):
+    """Return which side is no longer pinned to its CPU alone; empty if both are, or one is dead."""
+    sides = (("source", source_pid, job.source_cpu), ("receiver", os.getpid(), job.receiver_cpu))
+    for side, pid, cpu in sides:
         try:
-            allowed = os.sched_getaffinity(pid)
+            allowed = os.sched_getaffinity(pid) if pid else {cpu}
         except ProcessLookupError:
-            return f"the {side} process ended during the run"
+            allowed = {cpu}
         if allowed != {cpu}:
             now = ",".join(map(str, sorted(allowed)))
             return f"the {side} was moved off CPU {cpu} during the run: it may run on CPU {now} now"
