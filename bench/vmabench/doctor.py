@@ -31,13 +31,13 @@ from vmabench.runner.rounds import choose_cpus
 
 PROBE_LIMIT_S = 30.0
 
-#: of a swap device that is made to see whether it can be
+#: the size of a swap device that is made as a test
 _SMALL_BYTES = 1 << 20
 
-#: what brings base pages whatever the source has
+#: mechanisms that deliver base pages whatever the pages of the source
 BASE_PAGES_ONLY = {"uffd-copy": "UFFDIO_COPY fills memory with base pages, whatever the source has"}
 
-#: why there are no folios between base page and PMD, where it is known
+#: mechanisms that have no folios between base page and PMD, and why
 NO_MULTI_SIZE = {
     "uffd-move": "UFFDIO_MOVE splits folios that entries of base pages map",
     "sysv": "the kernel gives System V memory base pages or PMD-sized ones, no sizes between",
@@ -46,7 +46,7 @@ NO_MULTI_SIZE = {
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One mechanism on one page size: ``ok``, or ``blocked`` by a gate.
+    """One mechanism on one page size: ``ok``, or ``blocked`` and by what.
 
     ``thp`` is the setting of THP under which it was tried, empty for the machine's own.
     """
@@ -105,7 +105,7 @@ def _self_error() -> int:
 def examine_memory(
     swap: SwapDevices, groups: MemoryGroups, wanted: Collection[str]
 ) -> list[Finding]:
-    """Whether swap devices and a memory cgroup can be made: made, and removed again.
+    """Make swap devices and a memory cgroup, remove them, and return whether that worked.
 
     ``wanted`` are names as ``matrix.rules.needs`` has them.
     """
@@ -159,7 +159,7 @@ def raise_pools(cases: Sequence[Case], borrowed: BorrowedPages) -> dict[str, Poo
 
 
 def blocked(findings: Sequence[Finding]) -> Blocked:
-    """The reasons, in the form that the rules of the matrix take."""
+    """Return the reasons in the form that the rules of the matrix take."""
     return {(f.mechanism, f.page, f.thp): f.reason for f in findings if f.state == "blocked"}
 
 
@@ -202,7 +202,7 @@ def _job(blocks: tuple[Block, ...], facts: MachineFacts) -> Job:
 
 
 def _blocks(cases: Sequence[Case]) -> tuple[Block, ...]:
-    """The cases by source, one for each kind of memory and page: a page of 1G takes seconds."""
+    """Return the cases in blocks of one source each, because a page of 1G takes seconds to make."""
     jobs: dict[tuple[str, str, int, str], list[CaseJob]] = {}
     for case in cases:
         key = MECHANISMS[case.mechanism].memory, case.page, case.size_bytes, case.thp
@@ -254,7 +254,7 @@ def _backing_gate(case: Case, message: Mapping[str, object], facts: MachineFacts
     if page.multi_size(facts):
         return Gate(detail, "echo 1 > /proc/sys/vm/compact_memory, if memory is fragmented")
     backed_pct = min(proof["src_backed_pct"], proof["dst_backed_pct"])
-    # what the receiver has of its own is anonymous memory
+    # the destination of a copy is anonymous memory
     memory = "anon" if "destination" in detail else MECHANISMS[case.mechanism].memory
     return page_gate(facts, memory, backed_pct)
 

@@ -18,7 +18,7 @@ FAST_CLOCKSOURCES = ("tsc", "kvm-clock", "arch_sys_counter")
 _CLOCKSOURCE = "sys/devices/system/clocksource/clocksource0"
 _CPUS = "sys/devices/system/cpu"
 
-#: of the kernel's command line: names of files and devices, which say nothing of its speed
+#: words of the kernel's command line without influence on speed: files and devices
 _PLACES = re.compile(r"(BOOT_IMAGE|root|initrd|resume)=|vmabench\.")
 
 
@@ -136,7 +136,7 @@ def _turbo(root: Path) -> str | None:
 
 
 def _swap(root: Path) -> list[str] | None:
-    """The kind of each device; its name would be a path of this machine."""
+    """Return the kind of each device, since its name would be a path of this machine."""
     table = _read(root / "proc/swaps")
     if table is None:
         return None
@@ -145,7 +145,7 @@ def _swap(root: Path) -> list[str] | None:
 
 
 def _sizes(directory: Path, file: str) -> dict[str, Any]:
-    """Size of pages -> what the file says, where that is not the default."""
+    """Return page size -> content of the file, where that is not the default."""
     found = {}
     for path in directory.glob(f"hugepages-*kB/{file}"):
         size = format_size(int(re.sub(r"\D", "", path.parent.name)) << 10)
@@ -158,7 +158,7 @@ def _sizes(directory: Path, file: str) -> dict[str, Any]:
 
 
 def _compiler(version: str | None) -> str | None:
-    """``gcc 12.2.0`` of ``(gcc-12 (Debian 12.2.0-14) 12.2.0, GNU ld ...)``."""
+    """Return ``gcc 12.2.0`` of ``(gcc-12 (Debian 12.2.0-14) 12.2.0, GNU ld ...)``."""
     match = re.search(r"\b(gcc|clang)\b.*?(\d+\.\d+\.\d+)(?:,| )", version or "")
     return f"{match[1]} {match[2]}" if match else None
 

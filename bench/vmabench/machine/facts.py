@@ -16,13 +16,13 @@ from vmabench.units import format_size
 #: the directory of THP's settings below a root of the file system
 THP = "sys/kernel/mm/transparent_hugepage"
 
-#: what costs time on the paths that are measured here
+#: options that cost time on the measured paths
 DEBUG_OPTIONS = ("KASAN", "KCSAN", "PROVE_LOCKING", "DEBUG_VM", "PAGE_TABLE_CHECK_ENFORCED")
 
-#: the option that the series adds: the kernel to compare it with can't have it
+#: the option that the series adds, which the kernel to compare with lacks
 OWN_OPTION = "CONFIG_PROCESS_VM_MMAP"
 
-#: what a guest of ours is told of itself, by guest/boot.py
+#: the description of a guest of vmabench, written by guest/boot.py
 GUEST = "run/vmabench/machine.json"
 
 
@@ -74,12 +74,12 @@ class MachineFacts:
 
     @property
     def clock(self) -> str:
-        """What a nanosecond of this machine is: ``raw`` time, or one of its ``instructions``."""
+        """Return the unit of a nanosecond here: ``raw`` time, or ``instructions``."""
         return "instructions" if (self.guest or {}).get("clock") == "instructions" else "raw"
 
     @property
     def pages(self) -> tuple[str, str]:
-        """The names of the base page and of the page that one PMD entry maps.
+        """Return the names of the base page and of the page that one PMD entry maps.
 
         The latter is known without THP as well: a table of 8-byte entries fills a base page.
         """
@@ -88,7 +88,7 @@ class MachineFacts:
 
     @property
     def all_pages(self) -> tuple[str, ...]:
-        """The names of all kinds of pages that this kernel knows, the two of ``pages`` first."""
+        """Return the names of all kinds of pages of this kernel, the two of ``pages`` first."""
         mthp = (format_size(size) for size in self.mthp_bytes)
         hugetlb = (f"hugetlb-{format_size(size)}" for size in self.hugetlb_bytes)
         return (*self.pages, *mthp, *hugetlb)
@@ -105,7 +105,7 @@ class MachineFacts:
 
 
 def read_facts(root: Path = Path("/")) -> MachineFacts:
-    """The facts below ``root``, which tests point at a tree of their own."""
+    """Return the facts below ``root``, which tests point at a tree of their own."""
     status = _fields(_read(root, "proc/self/status"))
     memory = _fields(_read(root, "proc/meminfo"))
     cpuinfo = _fields(_read(root, "proc/cpuinfo"))
@@ -148,7 +148,7 @@ def _read(root: Path, name: str) -> str:
 
 
 def _fields(text: str) -> dict[str, str]:
-    """The first value of each ``name: value`` line."""
+    """Return the first value of each ``name: value`` line."""
     fields: dict[str, str] = {}
     for line in text.splitlines():
         name, colon, value = line.partition(":")
@@ -167,13 +167,13 @@ def _number(text: str) -> int | None:
 
 
 def _chosen(setting: str) -> str:
-    """The word in brackets, as in ``always [madvise] never``."""
+    """Return the word in brackets, as in ``always [madvise] never``."""
     match = re.search(r"\[([^]]+)\]", setting)
     return match[1] if match else "absent"
 
 
 def _sizes(directory: Path, file: str = "") -> tuple[int, ...]:
-    """The sizes of the directories ``hugepages-2048kB``, in bytes, those that have the file."""
+    """Return the sizes in bytes of the directories ``hugepages-2048kB`` that have the file."""
     found = (
         re.fullmatch(r"hugepages-(\d+)kB", entry.name)
         for entry in directory.glob("hugepages-*kB")
@@ -188,7 +188,7 @@ def _mthp_sizes(root: Path) -> tuple[int, ...]:
 
 
 def _dev_shm_huge(root: Path) -> str:
-    """The option of the mount that is on top; the kernel leaves out its default, never."""
+    """Return the option of the topmost mount; the kernel leaves out its default, never."""
     options = ""
     for line in _read(root, "proc/self/mounts").splitlines():
         _, place, kind, mounted_with, *_ = line.split()
@@ -218,7 +218,7 @@ def _available_bytes(root: Path, available: int | None) -> int | None:
 
 
 def _config_lines(root: Path) -> list[str]:
-    """The lines that set something, sorted; empty where the kernel does not show them."""
+    """Return the sorted lines that set an option; empty where the kernel does not show them."""
     try:
         text = gzip.decompress((root / "proc/config.gz").read_bytes()).decode()
     except OSError:
@@ -227,7 +227,7 @@ def _config_lines(root: Path) -> list[str]:
 
 
 def _config_hash(root: Path) -> str | None:
-    """Two equal configurations have one hash, and so have a kernel with the call and without it."""
+    """Return one hash for equal configurations, with or without the option of the call."""
     lines = [line for line in _config_lines(root) if not line.startswith(f"{OWN_OPTION}=")]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest() if lines else None
 
@@ -246,7 +246,7 @@ def _guest(root: Path) -> dict[str, Any] | None:
 
 
 def _virt(root: Path, cpu_flags: str) -> str:
-    """``none``, ``container``-less machine kinds as far as they show: the hypervisor's name.
+    """Return the name of the hypervisor, ``none``, or ``vm`` for an unknown one.
 
     ``emulated`` marks QEMU without hardware support: its CPU names itself so.
     """

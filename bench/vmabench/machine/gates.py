@@ -21,10 +21,10 @@ class Gate:
         return f"{self.name} ({self.mend})" if self.mend else self.name
 
 
-#: calls that no permission on another process is asked for
+#: calls that need no permission on another process
 _UNASKED = ("userfaultfd", "vmsplice", "pipe2", "socketpair", "memfd_create", "shmget", "shmat")
 
-#: what a pipe is asked for, as in mech_stream.c
+#: the size of a pipe, as in mech_stream.c
 PIPE_BYTES = 1 << 20
 
 #: the fix for a call that a seccomp filter refuses
@@ -53,8 +53,8 @@ CALLS_OF = {
 
 _NO_DEVICE = (errno.ENOENT, errno.ENODEV, errno.ENXIO)
 
-#: for calls with a limit, or a way of failing, of their own: how the core's sentence begins,
-#: the error numbers, then the gate, in which {what} is the call as that sentence has it
+#: calls with errors of their own: the beginning of the core's sentence, the error numbers, the
+#: restriction ({what} is the call as in that sentence) and its fix
 _SPECIAL = (
     (
         "pipe2",
@@ -110,7 +110,7 @@ _SPECIAL = (
 
 
 def gate_of(error: int, detail: str, facts: MachineFacts, self_error: int) -> Gate:
-    """The gate behind an error of the core: its number, and its sentence, which names the call.
+    """Return the restriction behind an error of the core: its number and its sentence.
 
     ``self_error`` is as in ``permission_gate``.
     """
@@ -124,7 +124,7 @@ def gate_of(error: int, detail: str, facts: MachineFacts, self_error: int) -> Ga
 
 
 def killed_gate(mechanism: str, reason: str, killed: Collection[str]) -> Gate | None:
-    """Return the gate of a process that SIGSYS has killed, by the ``reason`` of its case.
+    """Return the restriction of a process that SIGSYS has killed, by the ``reason`` of its case.
 
     ``killed`` are the calls that kill their caller; None if something else ended the process.
     """
@@ -136,7 +136,7 @@ def killed_gate(mechanism: str, reason: str, killed: Collection[str]) -> Gate | 
 
 
 def _pipe_gate(error: int, what: str, facts: MachineFacts) -> Gate | None:
-    """The kernel says EPERM to a larger pipe for two reasons."""
+    """Tell the two reasons for EPERM of F_SETPIPE_SZ apart."""
     if error != errno.EPERM or not what.startswith("fcntl(F_SETPIPE_SZ"):
         return None
     if facts.pipe_max_bytes is not None and facts.pipe_max_bytes < PIPE_BYTES:
@@ -168,7 +168,7 @@ def _special_gate(error: int, what: str, facts: MachineFacts) -> Gate | None:
 
 
 def permission_gate(error: int, facts: MachineFacts, self_error: int, what: str) -> Gate:
-    """The gate behind a call on another process that was refused or is not there.
+    """Return the restriction behind a call on another process that was refused or does not exist.
 
     ``self_error`` is what process_vm_readv() of the caller itself gave: no permission rule
     forbids that, so if it fails too, the call is missing or a filter takes it away.
@@ -230,7 +230,7 @@ def page_gate(facts: MachineFacts, memory: str, backed_pct: float) -> Gate:
 
 
 def other_gate(error: int, detail: str) -> Gate:
-    """For errors that name themselves."""
+    """Return the restriction of an error whose sentence says enough."""
     mends = {
         errno.ENOMEM: "free memory, or raise the limits (ulimit -v, memory cgroup)",
         errno.EMFILE: "raise ulimit -n",

@@ -17,7 +17,7 @@ from vmabench.machine.conditions import FAST_CLOCKSOURCES, read_conditions
 from vmabench.machine.facts import MachineFacts
 from vmabench.machine.tuning import examine
 
-#: of each of the two measurements, and how much work one reading of the clock is for
+#: the duration of each measurement, and the work between two readings of the clock
 SECONDS = 1.0
 SPIN_BYTES = 64 << 10
 COPY_BYTES = 4 << 20
@@ -42,7 +42,7 @@ class Noise:
 
 
 def measured(cpu: int, seconds: float = SECONDS) -> list[Noise]:
-    """The scatter of a fixed spin and of a fixed copy on a CPU, and the time stolen meanwhile."""
+    """Measure the scatter of a fixed spin and of a fixed copy on a CPU, and the steal time."""
     source, target = bytes(COPY_BYTES), bytearray(COPY_BYTES)
 
     def copy() -> None:
@@ -64,7 +64,7 @@ def measured(cpu: int, seconds: float = SECONDS) -> list[Noise]:
 
 
 def scatter_pct(work: Callable[[], object], seconds: float) -> float:
-    """The middle 80 % of the times of the same work, as a percentage of their median."""
+    """Return the width of the middle 80 % of the times of one work, in percent of the median."""
     times_ns: list[int] = []
     end = time.monotonic() + seconds
     for _ in range(3):
@@ -117,7 +117,7 @@ def _clock(root: Path) -> Iterator[Noise]:
 
 
 def _watchers(root: Path) -> str:
-    """How many kernel threads watch accesses to memory; somebody's tool has started them."""
+    """Return how many DAMON threads watch accesses to memory; empty for none."""
     running = [file for file in (root / _DAMON).glob("*/state") if _read(file) == "on"]
     return f"{len(running)} thread{'s' if len(running) > 1 else ''}" if running else ""
 

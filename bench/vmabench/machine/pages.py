@@ -34,20 +34,20 @@ class Page:
         return parse_size(self.name.removeprefix(HUGETLB))
 
     def transparent(self, facts: MachineFacts) -> bool:
-        """Larger than the base page and of no pool."""
+        """Return whether THP provides it: larger than the base page, and not of a pool."""
         return not self.hugetlb and self.size_bytes > facts.base_page_bytes
 
     def multi_size(self, facts: MachineFacts) -> bool:
-        """Mapped by entries of base pages: a folio between base page and PMD."""
+        """Return whether it is a folio between base page and PMD in size."""
         return self.transparent(facts) and self.name != facts.pages[1]
 
 
-#: what shared memory calls the settings of THP, in sysfs and as an option of a mount
+#: the names of THP settings for shared memory, in sysfs and as a mount option
 SHARED_WORDS = {"always": "always", "madvise": "advise", "never": "never"}
 
 
 def settings_under(thp: str, page: Page, facts: MachineFacts) -> list[tuple[Path, str]]:
-    """What has to be set for THP to be ``always``, ``madvise`` or ``never``, for all memory.
+    """Return the settings of THP ``always``, ``madvise`` or ``never`` for all memory.
 
     It is the setting of the size that the page has, and of the PMD-sized ones for base pages; all
     other sizes are off, or the kernel would take those.
@@ -66,7 +66,7 @@ def settings_under(thp: str, page: Page, facts: MachineFacts) -> list[tuple[Path
 
 
 def is_advised(thp: str, page: Page, facts: MachineFacts) -> bool:
-    """Whether memory has to be advised to get such pages, where THP is set so.
+    """Return whether memory needs madvise() to get such pages under that setting of THP.
 
     Without a setting of its own each case is advised, to be what its name says on any machine.
     """
@@ -76,7 +76,7 @@ def is_advised(thp: str, page: Page, facts: MachineFacts) -> bool:
 
 
 def why_not_under(thp: str, page: Page, facts: MachineFacts) -> str:
-    """Why there are no such pages where THP is set so; empty if there are."""
+    """Return why there are no such pages under that setting of THP; empty if there are."""
     if facts.thp_bytes is None:
         return "the kernel has no THP, whose setting could be changed"
     if page.hugetlb:
@@ -138,7 +138,7 @@ def _size_file(size_bytes: int, name: str) -> Path:
 
 
 def thp_state(page: Page, facts: MachineFacts, thp: str = "") -> dict[Path, str]:
-    """What decides now whether such a page is got; empty for those that nobody can switch.
+    """Return the switches of such a page as they are now; empty for a page without a switch.
 
     Where THP is to be ``thp``, all that was set for it.
     """
@@ -153,7 +153,7 @@ def thp_state(page: Page, facts: MachineFacts, thp: str = "") -> dict[Path, str]
 
 
 def changes(before: Mapping[Path, str]) -> list[str]:
-    """What somebody has changed since ``thp_state``, in words."""
+    """Return a sentence on each setting that changed since ``thp_state``."""
     now = {path: value_of(path) for path in before}
     return [
         f"{path} was switched from {before[path]} to {now[path]}"

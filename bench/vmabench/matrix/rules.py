@@ -11,37 +11,37 @@ from vmabench.matrix.scenarios import Traits, why_no_part
 from vmabench.matrix.table import TABLE
 from vmabench.units import format_size
 
-#: of a mechanism that has no row: it may keep one of each kind
+#: the buffers of a mechanism without a row: one of each kind
 _STRANGE_BUFFERS = 4
 
-#: From this size on a worker gives each buffer back that its case does not need, as it does for
-#: pages of a pool; below, the rivals of a block find them populated. As in core.h.
+#: From this size on a worker frees each buffer that its case does not need, as it does for pages of
+#: a pool; below, the rivals of a block find them populated. As in core.h.
 LARGE_BYTES = 512 << 20
 
-#: what a worker keeps below that: a destination and the local source of the baselines
+#: the buffers that a worker keeps below that: a destination and the local source of the baselines
 KEPT_BUFFERS = 2
 
-#: of each buffer: the entries that map base pages
+#: the fraction of each buffer that the entries of base pages take
 _TABLES = 1 / 512
 
-#: by these a server hands out shares to several processes
+#: the mechanisms by which a server serves several receivers
 SERVED = (
     "clone", "fork", "readv", "writev", "procmem-read", "memfd", "memfd-inplace", "shm",
 )  # fmt: skip
 _SERVED_LIST = ", ".join(SERVED)
 
-#: what a case with a limit needs beside a swap device
+#: the need of a case with a limit, beside a swap device
 GROUP = "memory cgroup"
 
-#: What is left to the rest of the machine.
+#: the memory that is left to the rest of the machine
 RESERVE_BYTES = 256 << 20
 
-#: what was tried in vain: mechanism, page, setting of THP (empty: the machine's) -> the reason
+#: (mechanism, page, setting of THP, empty for the machine's own) -> why it is blocked
 Blocked = Mapping[tuple[str, str, str], str]
 
 
 def peak_bytes(case: Case) -> int:
-    """The most memory that the processes of a case take together, measured alone.
+    """Return the most memory that the processes of a case take together.
 
     A written page of memory that is shared until then is one more.
     """
@@ -53,7 +53,7 @@ def peak_bytes(case: Case) -> int:
 
 
 def needed_bytes(case: Case) -> int:
-    """What has to be available: the case's own peak, and what the rivals before it have left."""
+    """Return the memory that a case needs: its peak, and the buffers that earlier rivals keep."""
     kept = KEPT_BUFFERS * case.region_bytes if case.size_bytes < LARGE_BYTES else 0
     return peak_bytes(case) + kept + RESERVE_BYTES
 
@@ -90,7 +90,7 @@ def why_not(  # noqa: PLR0913, PLR0917 - each is another way not to run
 
 
 def _why_not_scattered(case: Case) -> str:
-    """Empty where the case has its segments, or no need of any."""
+    """Return why the case has no segments; empty if it has them, or needs none."""
     if case.scenario != "scatter":
         return ""
     if case.size_bytes % (case.segments * case.page_bytes):
@@ -100,18 +100,18 @@ def _why_not_scattered(case: Case) -> str:
 
 
 def needs(case: Case) -> list[str]:
-    """The kinds of swap devices that a case takes, and GROUP for one that has a limit."""
+    """Return the kinds of swap devices of a case, and GROUP for one with a limit."""
     found = [case.swap_device] if case.swap_device else []
     return found + ([GROUP] if case.limit_bytes else [])
 
 
 def swap_bytes(case: Case) -> int:
-    """The size of its swap device: over half full, the kernel gives up copies that are clean."""
+    """Return the size of its swap device; one over half full drops copies of clean pages."""
     return 4 * case.size_bytes + (64 << 20)
 
 
 def _why_unfit(case: Case, facts: MachineFacts) -> str | None:
-    """Of the scenarios that not every mechanism or page has."""
+    """Return why the scenario does not have this mechanism or page, or None."""
     if case.scenario == "swapped" and case.page != facts.pages[0]:
         return "swapped takes base pages: others come back from the device as such"
     row = TABLE.get(case.mechanism)
@@ -131,7 +131,7 @@ def _why_not_served(case: Case) -> str | None:
 
 
 def pool_bytes(case: Case) -> int:
-    """What a case takes of a pool: there, a buffer that no case needs is given back at once."""
+    """Return the bytes of a pool that a case takes; unused buffers of a pool are freed at once."""
     row = TABLE.get(case.mechanism)
     buffers = row.pool_buffers if row else _STRANGE_BUFFERS
     return buffers * case.region_bytes * max(case.receivers, case.pairs)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What the receivers of ``contention`` wait for the mmap_lock: traced, so not in a timed value."""
+"""Trace how long the receivers of ``contention`` wait for the mmap_lock, untimed."""
 
 import contextlib
 import os
@@ -18,7 +18,7 @@ from vmabench.runner.process import WorkerStartError
 
 @cache
 def tracefs() -> Path | None:
-    """Its root: where it is mounted, or else a mount of this process's own; None without it."""
+    """Return the root of tracefs, mounted by this process if need be; None without one."""
     root = mounted()
     if root is None:
         with contextlib.suppress(NativeError):
@@ -44,7 +44,7 @@ def _may_mount() -> bool:
 
 
 def lock_wait(opened: OpenCase, source_pid: int) -> dict[str, int]:
-    """``acquires``, ``wait_ns`` and ``longest_ns`` of one operation; empty where not permitted."""
+    """Return ``acquires``, ``wait_ns`` and ``longest_ns`` of one operation; empty if forbidden."""
     root = tracefs()
     receivers = [pid for pid in _family(os.getpid()) if pid not in (os.getpid(), source_pid)]
     if root is None or not receivers:

@@ -55,8 +55,8 @@ class Worker:
         self._buffer = b""
         self.started_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC_RAW)
         try:
-            # An interrupt amid the start would leave a worker that nobody knows. It comes when
-            # the block ends. The worker lifts the mask that it inherits.
+            # An interrupt during the start would leak the worker: it is held back until the block
+            # ends. The worker lifts the mask that it inherits.
             with uninterrupted():
                 self._start()
         except OSError as error:
@@ -78,7 +78,7 @@ class Worker:
         self._started = True
         assert self._process.stdin and self._process.stdout
         self._pipe = self._process.stdout.fileno()
-        # A worker that died at once does not take its job: messages() will say how it died.
+        # A worker that died at once does not read its job: messages() reports how it died.
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.write(self._job.to_json().encode())
             self._process.stdin.close()
@@ -94,7 +94,7 @@ class Worker:
     def _end(self) -> None:
         if not self._started:
             return
-        # Its source process has asked the kernel to be killed with it.
+        # PR_SET_PDEATHSIG kills its source process with it.
         self._process.kill()
         self._process.wait()
         for stream in (self._process.stdout, self._process.stderr):

@@ -15,7 +15,7 @@ from vmabench.native import _core
 
 Message = dict[str, Any]
 
-#: ``loops`` of a case that is to be calibrated
+#: ``loops`` of a case that is calibrated
 CALIBRATE = 0
 
 
@@ -62,7 +62,7 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """All that a worker does in its life: one round.
+    """The work of one worker: one round.
 
     ``group`` is the memory cgroup of the run, empty where there is none, of ``group_version``.
     Without ``counters`` none is read beside the values.
