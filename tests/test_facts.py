@@ -136,6 +136,14 @@ def test_the_limit_of_a_cgroup_is_known_without_meminfo(root: Path) -> None:
     assert read_facts(root).available_bytes == 600000
 
 
+def test_a_cgroup_without_a_limit_says_nothing_of_the_memory(root: Path) -> None:
+    (root / "proc/meminfo").unlink()
+    write(root, "proc/self/cgroup", "4:memory:/jobs/1\n")
+    write(root, "sys/fs/cgroup/memory/jobs/1/memory.limit_in_bytes", "9223372036854771712\n")
+    write(root, "sys/fs/cgroup/memory/jobs/1/memory.usage_in_bytes", "400000\n")
+    assert read_facts(root).available_bytes is None
+
+
 def test_text_of_the_kernel_that_is_not_utf_8_is_read(root: Path) -> None:
     write(root, "proc/cpuinfo", b"model name\t: Caf\xe9 CPU\n")
     assert read_facts(root).cpu_model.startswith("Caf")

@@ -147,11 +147,15 @@ def test_a_filter_that_kills_for_counters_takes_the_counters_alone(seccomp_filte
 
 
 def test_a_run_that_measured_nothing_is_no_success() -> None:
-    size = ("--page", BASE, "--size", "4K", "--scenario", "transfer")
-    run = command("run", "smoke", "--mechanism", "fork", *size, "--budget", "1s", "-o", "out")
+    """Under a limit of address space that leaves no worker the range of a case."""
+    arguments = ("run", "smoke", "--mechanism", "memcpy", "--page", BASE, "--size", "4K")
+    limit = ("prlimit", "--as=2048000000")
+    run = command(*arguments, "-o", "out", prefix=limit)
     assert run.returncode == NOTHING_MEASURED, run.stderr
-    assert "vmabench: nothing was measured: " in run.stderr.splitlines()[-1]
-    again = command("run", "smoke", "--mechanism", "fork", *size, "--samples-only", "-o", "samples")
+    line = run.stderr.splitlines()[-1]
+    assert line.startswith("vmabench: nothing was measured: ")
+    assert "RLIMIT_AS is 2000000 KiB (ulimit -v unlimited)" in line
+    again = command(*arguments, "--samples-only", "-o", "samples", prefix=limit)
     assert again.returncode == NOTHING_MEASURED
 
 

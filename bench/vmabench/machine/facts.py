@@ -19,6 +19,9 @@ THP = "sys/kernel/mm/transparent_hugepage"
 #: options that cost time on the measured paths
 DEBUG_OPTIONS = ("KASAN", "KCSAN", "PROVE_LOCKING", "DEBUG_VM", "PAGE_TABLE_CHECK_ENFORCED")
 
+#: from this size on a limit of a version 1 cgroup is none: the largest multiple of a page
+_UNLIMITED = 1 << 62
+
 #: the option that the series adds, which the kernel to compare with lacks
 OWN_OPTION = "CONFIG_PROCESS_VM_MMAP"
 
@@ -211,7 +214,7 @@ def _available_bytes(root: Path, available: int | None) -> int | None:
         else:
             continue
         limit, used = (_number(_read(base, name)) for name in files)
-        if limit is not None and used is not None:
+        if limit is not None and limit < _UNLIMITED and used is not None:
             left = max(0, limit - used)
             available = left if available is None else min(available, left)
     return available
