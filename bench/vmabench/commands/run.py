@@ -54,7 +54,7 @@ _REASONS_TOLD = 3
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What the command line asks for, checked against this machine."""
+    """The request of a command line, checked against this machine."""
 
     plan: Plan
     cases: tuple[Case, ...]
@@ -67,7 +67,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Borrowed:
-    """What a run takes of the machine and gives back at its end."""
+    """The settings and devices that a run borrows and restores at its end."""
 
     pages: BorrowedPages
     swap: SwapDevices

@@ -20,38 +20,38 @@ from vmabench.runner.protocol import CALIBRATE, Block, CaseJob, Job, Message
 from vmabench.runner.signals import uninterrupted
 from vmabench.runner.tightness import RESERVE, Judge, worth_repeating
 
-#: no case is started on a machine on which the setting up of a worker takes longer
+#: the most seconds that the start of a worker takes
 FIRST_LIMIT_S = 30.0
 
-#: what paging out, or a server that thrashes, may take beside that
+#: the seconds more for paging out, or for a server that thrashes
 ONCE_LIMIT_S = 120.0
 
 Record = dict[str, object]
 
 
 class Observer(Protocol):
-    """Who wants to know how far a run is; called between the timed parts."""
+    """Receives the progress of a run; called between the timed parts."""
 
     def phase(self, name: str, cases: int) -> None: ...
     def case(self, case: str) -> None: ...
 
 
 class Sink(Protocol):
-    """Who keeps what was measured."""
+    """Stores the records of a run."""
 
     def append(self, records: Sequence[Record]) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What is the same for all rounds. ``memories`` has the kind of memory a mechanism needs.
+    """The settings of all rounds. ``memories`` has the kind of memory that a mechanism needs.
 
     ``pinning`` are the mechanisms that pin pages of the source.
     ``counted``: the clock counts instructions, so there is no budget and no more rounds than asked.
     ``once``: each case is done once, without a calibration, to see what can run.
     ``is_loose``: whether the medians of a case's rounds are too far apart for what the plan is
     after; None where the plan has no such target, and then the whole budget is spent.
-    ``group`` is the memory cgroup of the run. ``counters`` off is for who wants to see what reading
+    ``group`` is the memory cgroup of the run. ``counters`` off shows what reading
     them costs.
     ``explain`` makes a reason of the error number and the sentence of a case that can't be set up.
     """
@@ -75,7 +75,7 @@ class Setup:
 
 @dataclass(slots=True)
 class Outcome:
-    """How a run went: finished rounds, the times of all workers, and who failed how often."""
+    """The outcome of a run: finished rounds, times of all workers, and the failed cases."""
 
     rounds: int = 0
     wall_ns: int = 0
@@ -105,11 +105,11 @@ def blocks_of(
     order: random.Random,
     pinning: Collection[str] = (),
 ) -> list[Block]:
-    """The cases in blocks that share a source; blocks, and the cases in them, are shuffled.
+    """Return the cases in blocks that share a source; blocks, and the cases in them, are shuffled.
 
     Those that pin come last in their block: a process whose pages were ever pinned pays for each
-    page that a fork or a clone shares from then on (MMF_HAS_PINNED), and who comes after whom
-    would decide by how much it is dearer.
+    page that a fork or a clone shares from then on (MMF_HAS_PINNED), so the order would decide the
+    figures.
     """
     groups: dict[tuple[str, str, int, str, str, str], list[CaseJob]] = {}
     for job in cases:
@@ -155,7 +155,7 @@ class Run:
         return self.outcome
 
     def _measure_once(self) -> None:
-        """One operation of each case, whatever it takes: the calibration would be as long."""
+        """Measure one operation of each case: a calibration would take as long."""
         costs = {
             str(case): Cost(case.size_bytes / SLOWEST_BYTES_PER_S * 1e9, 0.0)
             for case in self.setup.cases
@@ -163,7 +163,7 @@ class Run:
         self._measure(costs, dict.fromkeys(costs, ONE))
 
     def _bisect(self, costs: dict[str, Cost]) -> None:
-        """Adds what halves the brackets of break-evens, by what is known of each case so far."""
+        """Add cases that halve the brackets of break-evens, by the figures so far."""
         tried = set(costs)
         while True:
             op_ns = {
@@ -208,9 +208,9 @@ class Run:
         clockwork: Clockwork,
         overhead_ns: float,
     ) -> None:
-        """More rounds for what is not tight, as long as there are such cases and time for them.
+        """Add rounds of the loose cases, as long as there are some and time is left.
 
-        ``overhead_ns`` is what a case takes beside its timed part.
+        ``overhead_ns`` is the untimed part of a case.
         """
         assert self.setup.is_loose
         while True:
@@ -227,7 +227,7 @@ class Run:
         return time.monotonic_ns() - self._started_ns
 
     def _calibrate(self, cases: Sequence[Case]) -> dict[str, Cost]:
-        """What each case costs; those that fail are reported and left out of the rounds."""
+        """Return the cost of each case; cases that fail are reported and left out of the rounds."""
         jobs = [CaseJob(str(case), values=1, loops=CALIBRATE) for case in cases]
         self.observer.phase("calibrating", len(jobs))
         result = RoundResult([])
@@ -321,7 +321,7 @@ class Run:
         return record | {key: message[key] for key in kept if key in message}
 
     def _work(self, jobs: Sequence[CaseJob], number: int, result: RoundResult) -> None:
-        """Runs all jobs, with a new worker for the rest when one is lost."""
+        """Run all jobs, with a new worker for the rest when one is lost."""
         order = random.Random(f"{self.setup.seed}-{number}")  # noqa: S311
         blocks = blocks_of(jobs, self.setup.memories, order, self.setup.pinning)
         start_ns = time.monotonic_ns()
@@ -383,13 +383,13 @@ def _lost(case: str, error: WorkerLostError) -> Message:
 
 
 def _op_ns(message: Message) -> float | None:
-    """The median over the values of what one operation took; None where there is no value."""
+    """Return the median time of one operation over the values; None without a value."""
     totals = [value["time_ns"]["total"] for value in message.get("values", ())]
     return median(totals) / message["loops"] if totals else None
 
 
 def _rest(blocks: Sequence[Block], done: set[str]) -> list[Block]:
-    """The blocks without the cases that have an outcome."""
+    """Return the blocks without the cases that have an outcome."""
     rest = []
     for block in blocks:
         left = tuple(case for case in block.cases if case.case not in done)
@@ -404,7 +404,7 @@ def _timed_ns(message: Message) -> int:
 
 
 def _limit_s(job: CaseJob) -> float:
-    """How long a case may take: generous, since it only has to catch what hangs."""
+    """Return the most seconds of a case: generous, since it only catches hangs."""
     case = Case.parse(job.case)
     size_bytes = case.region_bytes * max(case.receivers, case.pairs)
     untimed_s = ONCE_LIMIT_S if SCENARIOS[case.scenario].once else 0
@@ -418,5 +418,5 @@ def _silence(last: Message | None, limits: Mapping[str, float]) -> float:
 
 
 def choose_cpus(cpus: Sequence[int]) -> tuple[int, int]:
-    """A CPU for the source and one for the receiver: the same where there is only one."""
+    """Return the CPUs of source and receiver: the same one where there is only one."""
     return cpus[0], cpus[min(1, len(cpus) - 1)]

@@ -60,7 +60,7 @@ from vmabench.units import format_size
 CALIBRATION_NS = 2_000_000
 MOST_LOOPS = 1 << 22
 
-#: how a peak is known that no cgroup has told: by the PSS at the borders of phases
+#: the source of a peak without a cgroup: the PSS at the borders of phases
 SAMPLED = "sampled-pss"
 
 
@@ -93,7 +93,7 @@ def send(message: Message) -> None:
 
 
 def run_block(job: Job, block: Block, report: Callable[[Message], None]) -> None:
-    """Runs the block's cases on one source; a source that died is replaced."""
+    """Run the block's cases on one source; replace a source that died."""
     start_ns, cases_ns = now_ns(), 0
     with ExitStack() as stack:
         pair: Pair | None = None
@@ -142,7 +142,7 @@ def _not_set(error: Exception) -> Message:
 
 
 def switch_swap(block: Block) -> Message:
-    """The swap device of the block and no other of the suite; empty, or why it is not on."""
+    """Turn on the swap device of the block alone; return empty, or why it is not on."""
     try:
         devices = SwapDevices()
         watch_swap_device(devices.switch(block.swap) if block.swap or devices.any() else None)
@@ -156,9 +156,9 @@ def _group_of(job: Job) -> MemoryGroup | None:
 
 
 def enter_group(stack: ExitStack, job: Job, block: Block) -> Message:
-    """Moves this process, and so the source that it starts, into the cgroup until the block ends.
+    """Move this process and its source into the cgroup until the block ends.
 
-    A page server is in a group of its own, which has a limit: no interpreter comes there.
+    A page server has a group of its own with a limit, without the interpreter.
     """
     group = _group_of(job)
     if group is None or not block.apart:
@@ -177,11 +177,11 @@ def enter_group(stack: ExitStack, job: Job, block: Block) -> Message:
 
 
 def make_pair(stack: ExitStack, job: Job, block: Block) -> tuple[Pair | None, Message]:
-    """A pair with the block's source; or None, and the outcome of a case that has none."""
+    """Return a pair with the block's source; or None, and the outcome of its cases."""
     try:
         pair = stack.enter_context(Pair(job.source_cpu, job.receiver_cpu))
         page = Page(block.page)
-        # what a page server holds is made by it, below its limit
+        # a page server makes its memory itself, below its limit
         size_bytes = page.size_bytes if block.apart == "pageserver" else block.size_bytes
         advised = not block.thp or is_advised(block.thp, page, read_facts())
         pair.make_source(
@@ -197,7 +197,7 @@ def make_pair(stack: ExitStack, job: Job, block: Block) -> tuple[Pair | None, Me
 
 
 def limit(pair: Pair, job: Job, case: Case) -> None:
-    """Puts the source of a case with a limit below it; raises MachineError."""
+    """Put the source of a case with a limit into the limited group; raise MachineError."""
     group = _group_of(job)
     if case.limit_bytes and group:
         group.set_limit(case.limit_bytes)
@@ -222,7 +222,7 @@ def _error(outcome: str, error: NativeError, mappings: int = 1) -> Message:
 
 
 def run_case(pair: Pair, job: Job, case_job: CaseJob) -> Message:
-    """The outcome of a case: ``ok``, ``blocked`` if it could not be set up, or ``failed``."""
+    """Return the outcome of a case: ``ok``, ``blocked`` without its set-up, or ``failed``."""
     case = Case.parse(case_job.case)
     group = _group_of(job)
     kills = group.oom_kills() if group else 0
@@ -297,7 +297,7 @@ def check_afterwards(opened: OpenCase, case: Case) -> None:
 
 
 def check_backing(case: Case, evidence: Evidence) -> None:
-    """Pages of the kind that the case names and no others; raises WrongMemoryError."""
+    """Raise WrongMemoryError unless all pages are of the kind that the case names."""
     if evidence.src is None or evidence.dst is None:
         return
     check_proof(case, "the source", evidence.src)
@@ -305,7 +305,7 @@ def check_backing(case: Case, evidence: Evidence) -> None:
 
 
 def check_proof(case: Case, side: str, proof: Proof) -> None:
-    """Folio by folio where page frames can be seen, else by what huge entries map."""
+    """Check folio by folio where page frames are visible, else by huge entries."""
     if proof.present_bytes != proof.size_bytes:
         share = 100 * proof.present_bytes / proof.size_bytes
         raise WrongMemoryError(side, f"{share:.1f} % populated")
@@ -323,7 +323,7 @@ def check_proof(case: Case, side: str, proof: Proof) -> None:
 
 
 def huge_entry_bytes() -> int:
-    """What a PMD entry maps: a table of 8-byte entries fills a base page."""
+    """Return the bytes that a PMD entry maps: a table of 8-byte entries fills a base page."""
     return base_page_bytes() ** 2 // 8
 
 
@@ -349,7 +349,7 @@ def describe(evidence: Evidence) -> Message:
 
 
 def describe_proof(proof: Proof) -> Message:
-    """VMAs, and where it is known the percentages in folios of each size, in part and aligned."""
+    """Return VMAs and, if known, the percentages in folios by size, partial and aligned."""
     described: Message = {"vmas": proof.vmas}
     if proof.folio_bytes is not None:
         share = 100.0 / proof.size_bytes
@@ -381,7 +381,7 @@ def measure(opened: OpenCase, loops: int, expected_s: float, job: Job) -> Messag
 
 
 def calibrate(opened: OpenCase, case: Case) -> Message:
-    """Nanoseconds of one operation, from as few as a useful figure takes."""
+    """Return the nanoseconds of one operation, from as few operations as that takes."""
     loops, timed_ns, op_ns = 1, 0, case.size_bytes / SLOWEST_BYTES_PER_S * 1e9
     most_loops = 1 if SCENARIOS[case.scenario].most_ops else MOST_LOOPS
     while True:
