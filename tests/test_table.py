@@ -1,10 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What Python says of the mechanisms is what the table in C says."""
+"""What Python says of the mechanisms and scenarios is what the tables in C say."""
+
+from pathlib import Path
 
 import pytest
 
+import vmabench.native
+from vmabench.matrix.axes import AXES
+from vmabench.matrix.scenarios import ALL_PHASES, SCENARIOS
 from vmabench.matrix.table import ROWS, TABLE, names_of
-from vmabench.mechanisms import MECHANISMS
+from vmabench.mechanisms import MECHANISMS, PHASE_NAMES, SCENES
 from vmabench.report.style import LOOKS, look
 
 
@@ -38,3 +43,34 @@ def test_every_mechanism_goes_one_way() -> None:
 def test_who_has_no_look_gets_one() -> None:
     """So that a new mechanism is drawn before anybody has chosen its colour."""
     assert look("teleport") == look("teleport") not in LOOKS.values()
+
+
+def test_the_scenarios_are_those_of_c_in_their_order() -> None:
+    assert list(SCENARIOS) == list(SCENES)
+    assert sorted(ALL_PHASES) == sorted(PHASE_NAMES)
+
+
+@pytest.mark.parametrize("name", SCENES)
+def test_a_scenario_says_what_c_says(name: str) -> None:
+    scenario, scene = SCENARIOS[name], SCENES[name]
+    assert set(scenario.phases) == set(scene.phases)
+    assert set(scenario.axes) == set(scene.axes)
+    assert set(scene.axes) <= set(AXES)
+
+
+@pytest.mark.parametrize("name", sorted(set(SCENARIOS) - {"transfer", "deliver"}))
+def test_a_scenario_has_its_paragraph(name: str) -> None:
+    """The README explains the two that are left out."""
+    text = (Path(__file__).parents[1] / "bench/SCENARIOS.md").read_text()
+    assert f"## {name}\n" in text
+
+
+def test_no_scene_knows_a_mechanism_and_no_mechanism_a_scene() -> None:
+    """A new one of either is one file and one row: the others ask flags."""
+    native = Path(vmabench.native.__file__).parent
+    for scene in native.glob("scene_*.c"):
+        for name in MECHANISMS:
+            assert f"vmb_mech_{name.replace('-', '_')}" not in scene.read_text(), scene
+        assert "mech->run" not in scene.read_text(), scene
+    for path in [*native.glob("mech_*.c"), native / "case.c", native / "source.c"]:
+        assert "params.scenario" not in path.read_text(), path

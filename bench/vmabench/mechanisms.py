@@ -23,19 +23,6 @@ SOURCE_PROGRAM = Path(
 #: a C object of cffi, which has no types of its own
 CData = Any
 
-#: touch is deliver with other shares: the same loops
-_SCENARIOS = {
-    "transfer": lib.VMB_TRANSFER,
-    "scatter": lib.VMB_SCATTER,
-    "deliver": lib.VMB_DELIVER,
-    "touch": lib.VMB_DELIVER,
-    "pingpong": lib.VMB_PINGPONG,
-    "contention": lib.VMB_CONTENTION,
-    "snapshot": lib.VMB_SNAPSHOT,
-    "swapped": lib.VMB_SWAPPED,
-    "handoff": lib.VMB_HANDOFF,
-    "pageserver": lib.VMB_PAGESERVER,
-}
 _WAITS = {
     "none": lib.VMB_WAIT_CHANNEL,
     "channel": lib.VMB_WAIT_CHANNEL,
@@ -132,6 +119,38 @@ def _read_table() -> dict[str, Mechanism]:
 
 #: by name, in the order of lists and legends
 MECHANISMS = _read_table()
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """A row of the table in scene_table.c: what the core does for a scenario.
+
+    ``index`` is its place in the table. ``phases`` are those that it times, in the order of
+    ``PHASE_NAMES``, ``axes`` the names of its optional axes. ``written``: the source writes to its
+    memory during the timed part, and the core describes these writes in ``Sample.writer``.
+    """
+
+    index: int
+    phases: tuple[str, ...]
+    axes: tuple[str, ...]
+    written: bool
+
+
+def _read_scenes() -> dict[str, Scene]:
+    rows = [lib.vmb_scene_at(index) for index in range(lib.vmb_scene_count())]
+    return {
+        ffi.string(row.name).decode(): Scene(
+            index=index,
+            phases=tuple(name for bit, name in enumerate(PHASE_NAMES) if row.phases >> bit & 1),
+            axes=tuple(ffi.string(row.axes).decode().split()),
+            written=bool(row.flags & lib.VMB_WRITTEN),
+        )
+        for index, row in enumerate(rows)
+    }
+
+
+#: by name, in the order of lists and legends
+SCENES = _read_scenes()
 
 
 @dataclass(frozen=True, slots=True)
@@ -391,20 +410,19 @@ class Pair:
         params = ffi.new(
             "struct vmb_params *",
             {
-                "scenario": _SCENARIOS[case.scenario],
+                "scenario": SCENES[case.scenario].index,
                 "touch": _TOUCHES[case.touch_mode],
                 "touch_pct": case.touch_pct,
                 "segments": case.segments,
                 "touch_random": case.touch_order == "random",
                 "seed": seed & 0xFFFFFFFF,
                 "delay_ns": delay_ns,
-                "message_bytes": case.size_bytes if case.scenario == "pingpong" else 0,
                 "wait": _WAITS[case.wait],
                 "receivers": case.receivers,
                 "pairs": case.pairs,
                 "rate": int(case.rate) if case.rate.isdigit() else 0,
                 "swapped_pct": case.swapped_pct,
-                "held_bytes": case.size_bytes,
+                "size_bytes": case.size_bytes,
             },
         )
         context = ffi.new("struct vmb_ctx **")
@@ -470,7 +488,7 @@ class OpenCase:
             },
             receiver_ns=tuple(sample.receiver_ns[0 : sample.receivers]),
             writer={name: getattr(sample.writer, field) for name, field in WRITER.items()}
-            if self._case.scenario == "snapshot"
+            if SCENES[self._case.scenario].written
             else {},
             peak_bytes=sample.peak_bytes if sample.peak_how else None,
             peak_sampled=sample.peak_how == lib.VMB_PEAK_SAMPLED,

@@ -2,113 +2,15 @@
 """A case: one mechanism in one scenario, on memory of one page size, at one size."""
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
-from types import MappingProxyType
+from dataclasses import dataclass, fields
 from typing import Any, Self
 
 from vmabench.errors import UsageError
 from vmabench.matrix.axes import AXES, write_touch
+from vmabench.matrix.scenarios import ALL_PHASES, PHASES, SCENARIOS
 from vmabench.units import format_size, parse_size
 
-#: the parts of a delivery, in their order; a scenario that times one thing has "total" alone
-PHASES = ("attach", "transfer", "touch", "release", "total")
-
-#: the parts of all scenarios, in the order in which they happen
-ALL_PHASES = (
-    "fill", "attach", "transfer", "ready", "unmap", "first", "touch", "work", "release", "total",
-)  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Scenario:
-    """What is measured. ``phases`` are timed apart and "total" is the whole.
-
-    ``axes``: the optional axes that it has -> what a plan that does not name them gets.
-    ``most_ops``: where what surrounds an operation, untimed, takes far longer than it: so many of
-    them in a round, each a value of its own. 0: values are of as many operations as useful.
-    ``apart``: its cases have a source, and a memory cgroup, that no other scenario uses.
-    """
-
-    description: str
-    phases: tuple[str, ...] = ("total",)
-    axes: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
-    most_ops: int = 0
-    apart: bool = False
-
-    @property
-    def once(self) -> bool:
-        """An operation is so rare that a value and a round are one of it."""
-        return self.most_ops == 1
-
-
-_CURRENT_THP: dict[str, tuple[str, ...]] = {"thp": ("current",)}
-
-#: percentages of the pages that are touched, beside none at all; at random, for the ends of curves
-_IN_ORDER = tuple(f"{mode}-{pct}" for mode in ("read", "write") for pct in (1, 10, 50, 100))
-_AT_RANDOM = tuple(f"{mode}-{pct}-random" for mode in ("read", "write") for pct in (10, 100))
-
-#: by name, in the order of lists and legends
-SCENARIOS = {
-    "transfer": Scenario(
-        "both sides populated, buffers reused: the bare operation", axes=_CURRENT_THP
-    ),
-    "scatter": Scenario(
-        "like transfer, in 1 to 1024 segments that lie in another order afterwards",
-        axes={"segments": ("1", "16", "256", "1024")} | _CURRENT_THP,
-    ),
-    "deliver": Scenario(
-        "fresh memory at the receiver each time: attach, transfer, touch, release apart",
-        PHASES,
-        {"touch": ("read-100", "write-100")} | _CURRENT_THP,
-    ),
-    "touch": Scenario(
-        "deliver, then a share of the pages used: up to which one is deferring the copy cheaper?",
-        PHASES,
-        {"touch": ("none", *_IN_ORDER, *_AT_RANDOM)} | _CURRENT_THP,
-    ),
-    "pingpong": Scenario(
-        "one small message there and back, each round trip timed: percentiles",
-        axes={"wait": ("channel", "futex", "eventfd", "busy")},
-    ),
-    "contention": Scenario(
-        "receivers that pull from one source at once, or pairs side by side",
-        axes={"crowd": ("alone", "receivers", "pairs")},
-    ),
-    "snapshot": Scenario(
-        "the source goes on writing while it is copied or cloned: how long is it held up?",
-        axes={"rate": ("10000", "max")},
-        most_ops=3,
-    ),
-    "swapped": Scenario(
-        "deliver, of a source that is paged out in part: what does the call read back?",
-        ("attach", "transfer", "first", "touch", "release", "total"),
-        {
-            "touch": ("read-10",),
-            "swapped": ("0-zram", "50-zram", "90-zram", "100-zram", "100-file"),
-        },
-        most_ops=1,
-    ),
-    "handoff": Scenario(
-        "the source fills memory, hands it over and unmaps it: time, and peak of the pair",
-        ("fill", "attach", "transfer", "unmap", "touch", "release", "total"),
-        {"touch": ("read-100",)},
-        apart=True,
-    ),
-    "pageserver": Scenario(
-        "a server under a memory limit hands each of several processes its share",
-        ("fill", "ready", "work", "release", "total"),
-        {
-            "touch": ("read-50",),
-            "swapped": ("0-zram",),
-            "receivers": ("4",),
-            "limit": ("64M",),
-        },
-        apart=True,
-        most_ops=1,
-    ),
-}
-
+__all__ = ["ALL_PHASES", "OPTIONAL_FIELDS", "PHASES", "SCENARIOS", "Case", "name_without_doubles"]
 
 #: two axes that say how many receive: a scenario has one of them, or neither
 _OF_RECEIVERS = ("crowd", "receivers")
@@ -163,8 +65,8 @@ class Case:
 
     @property
     def region_bytes(self) -> int:
-        """The memory of the source: a message, there and back, lies on pages of its own."""
-        if self.scenario != "pingpong":
+        """The memory of the source; of messages, whole pages for each of the two ways."""
+        if not SCENARIOS[self.scenario].two_way:
             return self.size_bytes
         return 2 * -(-self.size_bytes // self.page_bytes) * self.page_bytes
 

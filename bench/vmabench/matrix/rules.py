@@ -24,12 +24,6 @@ KEPT_BUFFERS = 2
 #: the fraction of each buffer that the entries of base pages take
 _TABLES = 1 / 512
 
-#: the mechanisms by which a server serves several receivers
-SERVED = (
-    "clone", "fork", "readv", "writev", "procmem-read", "memfd", "memfd-inplace", "shm",
-)  # fmt: skip
-_SERVED_LIST = ", ".join(SERVED)
-
 #: the need of a case with a limit, beside a swap device
 GROUP = "memory cgroup"
 
@@ -72,31 +66,16 @@ def why_not(  # noqa: PLR0913, PLR0917 - each is another way not to run
     each hugetlb page; ``lacking`` the reason for each kind of swap device, and for the memory
     cgroup (``GROUP``), that could not be made.
     """
-    base_page = facts.pages[0]
-    reason = why_no_part(case, traits.get(case.mechanism, ()), len(facts.cpus), base_page)
-    if reason:
-        return reason
     if case.region_bytes % case.page_bytes:
         return f"{format_size(case.size_bytes)} is no multiple of the page size {case.page}"
     return (
-        _why_not_scattered(case)
-        or _why_unfit(case, facts)
+        why_no_part(case, traits.get(case.mechanism, ()), len(facts.cpus), facts.pages[0])
         or next((lacking[need] for need in needs(case) if need in lacking), None)
         or (case.thp and why_not_under(case.thp, Page(case.page), facts))
         or why_not_in_pool(case, pools)
         or why_too_large(case, facts)
         or blocked.get((case.mechanism, case.page, case.thp))
     )
-
-
-def _why_not_scattered(case: Case) -> str:
-    """Return why the case has no segments; empty if it has them, or needs none."""
-    if case.scenario != "scatter":
-        return ""
-    if case.size_bytes % (case.segments * case.page_bytes):
-        return f"{format_size(case.size_bytes)} has no {case.segments} segments of whole pages"
-    row = TABLE.get(case.mechanism)
-    return row.unscattered if row else ""
 
 
 def needs(case: Case) -> list[str]:
@@ -108,26 +87,6 @@ def needs(case: Case) -> list[str]:
 def swap_bytes(case: Case) -> int:
     """Return the size of its swap device; one over half full drops copies of clean pages."""
     return 4 * case.size_bytes + (64 << 20)
-
-
-def _why_unfit(case: Case, facts: MachineFacts) -> str | None:
-    """Return why the scenario does not have this mechanism or page, or None."""
-    if case.scenario == "swapped" and case.page != facts.pages[0]:
-        return "swapped takes base pages: others come back from the device as such"
-    row = TABLE.get(case.mechanism)
-    if row and row.in_object and case.swapped_pct and case.swap_device == "file":
-        return "what a shared object has on a disk stays in the swap cache: nothing would be read"
-    if row and row.unrenewed and case.scenario in ("swapped", "handoff"):
-        return f"{case.mechanism} has no source whose memory could be made anew or paged out"
-    return _why_not_served(case) if case.scenario == "pageserver" else None
-
-
-def _why_not_served(case: Case) -> str | None:
-    if case.mechanism not in SERVED:
-        return f"{case.mechanism} serves one receiver at a time: pageserver takes {_SERVED_LIST}"
-    if case.size_bytes % (case.receivers * case.page_bytes):
-        return f"{format_size(case.size_bytes)} are no whole pages for {case.receivers} receivers"
-    return None
 
 
 def pool_bytes(case: Case) -> int:

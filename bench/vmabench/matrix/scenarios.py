@@ -1,35 +1,79 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Why a mechanism has no part in a scenario: pure, from what it does and how many CPUs there are.
+"""What Python says of each scenario, once: its phases and axes, and which cases have no part in it.
 
-``traits`` of a mechanism are the names of what is true of it, as ``mechanisms.Mechanism`` has them:
-``source_acts``, ``both_act``, ``in_place``, ``local``, ``fresh_only``, ``talks``, ``shares``,
-``moves_nothing``.
+Results of other machines and other versions are read without the C core, so these rows can't ask
+it. A test holds phases and axes against the table in C (scene_table.c).
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING
 
-from vmabench.matrix.case import Case
+from vmabench.matrix.table import TABLE
 from vmabench.units import format_size
 
+if TYPE_CHECKING:
+    from vmabench.matrix.case import Case
+
+#: names of what is true of a mechanism, as ``mechanisms.Mechanism`` has them: ``source_acts``,
+#: ``both_act``, ``in_place``, ``local``, ``fresh_only``, ``talks``, ``shares``, ``moves_nothing``
 Traits = Collection[str]
+
+#: case, traits of its mechanism, number of CPUs, name of the base page -> why it has no part
+Rule = Callable[["Case", Traits, int, str], str | None]
+
+#: the parts of a delivery, in their order; a scenario that times one thing has "total" alone
+PHASES = ("attach", "transfer", "touch", "release", "total")
+
+#: the parts of all scenarios, in the order in which they happen
+ALL_PHASES = (
+    "fill", "attach", "transfer", "ready", "unmap", "first", "touch", "work", "release", "total",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """What is measured. ``phases`` are timed apart and "total" is the whole.
+
+    ``axes``: the optional axes that it has -> what a plan that does not name them gets.
+    ``most_ops``: where what surrounds an operation, untimed, takes far longer than it: so many of
+    them in a round, each a value of its own. 0: values are of as many operations as useful.
+    ``apart``: its cases have a source, and a memory cgroup, that no other scenario uses.
+    ``two_way``: a case is a message, which goes there and back.
+    ``rule`` returns why a case has no part in the scenario, or None.
+    """
+
+    description: str
+    phases: tuple[str, ...] = ("total",)
+    axes: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    most_ops: int = 0
+    apart: bool = False
+    two_way: bool = False
+    rule: Rule = lambda _case, _traits, _cpus, _base_page: None
+
+    @property
+    def once(self) -> bool:
+        """An operation is so rare that a value and a round are one of it."""
+        return self.most_ops == 1
+
 
 MOST_MESSAGE_BYTES = 64 << 10
 _WORD_BYTES = 8
 
+#: the mechanisms by which a server hands out parts of its memory to several processes
+SERVED = (
+    "clone", "fork", "readv", "writev", "procmem-read", "memfd", "memfd-inplace", "shm",
+)  # fmt: skip
 
-def why_no_part(case: Case, traits: Traits, cpus: int, base_page: str) -> str | None:
-    """The reason for which the mechanism of the case has no part in its scenario, or None."""
-    ask = _RULES.get(case.scenario)
-    return ask(case, traits, cpus, base_page) if ask else None
 
-
-def _only_fresh(case: Case, traits: Traits, _cpus: int, _base_page: str) -> str | None:
+def _only_fresh(case: "Case", traits: Traits, _cpus: int, _base_page: str) -> str | None:
     if "fresh_only" in traits:
         return f"{case.mechanism} fills fresh memory alone, there is no {case.scenario} of it"
     return None
 
 
-def _pingpong(case: Case, traits: Traits, cpus: int, base_page: str) -> str | None:
+def _pingpong(case: "Case", traits: Traits, cpus: int, base_page: str) -> str | None:
     name = case.mechanism
     if "talks" not in traits:
         return f"{name} carries no message there and back"
@@ -41,8 +85,8 @@ def _pingpong(case: Case, traits: Traits, cpus: int, base_page: str) -> str | No
     return _wrong_wait(case, "both_act" in traits, cpus)
 
 
-def _wrong_wait(case: Case, tells: bool, cpus: int) -> str | None:
-    """``tells``: the channel itself wakes who waits for a message."""
+def _wrong_wait(case: "Case", tells: bool, cpus: int) -> str | None:
+    """``tells``: the channel itself wakes the side that waits for a message."""
     name = case.mechanism
     if tells and case.wait != "channel":
         return f"a message through {name} tells itself that it is there: wait channel"
@@ -53,7 +97,7 @@ def _wrong_wait(case: Case, tells: bool, cpus: int) -> str | None:
     return None
 
 
-def _contention(case: Case, traits: Traits, cpus: int, base_page: str) -> str | None:
+def _contention(case: "Case", traits: Traits, cpus: int, base_page: str) -> str | None:
     name = case.mechanism
     if reason := _only_fresh(case, traits, cpus, base_page):
         return reason
@@ -69,7 +113,7 @@ def _contention(case: Case, traits: Traits, cpus: int, base_page: str) -> str | 
     return None
 
 
-def _snapshot(case: Case, traits: Traits, cpus: int, _base_page: str) -> str | None:
+def _snapshot(case: "Case", traits: Traits, cpus: int, _base_page: str) -> str | None:
     name = case.mechanism
     if cpus < 2:
         return "a source that writes while it is copied needs a CPU of its own, there is 1"
@@ -84,9 +128,120 @@ def _snapshot(case: Case, traits: Traits, cpus: int, _base_page: str) -> str | N
     return None
 
 
-_RULES: dict[str, Callable[[Case, Traits, int, str], str | None]] = {
-    "transfer": _only_fresh,
-    "pingpong": _pingpong,
-    "contention": _contention,
-    "snapshot": _snapshot,
+def _scatter(case: "Case", _traits: Traits, _cpus: int, _base_page: str) -> str | None:
+    if case.size_bytes % (case.segments * case.page_bytes):
+        return f"{format_size(case.size_bytes)} has no {case.segments} segments of whole pages"
+    row = TABLE.get(case.mechanism)
+    return row.unscattered or None if row else None
+
+
+def _renewed(case: "Case", _traits: Traits, _cpus: int, _base_page: str) -> str | None:
+    row = TABLE.get(case.mechanism)
+    if row and row.unrenewed:
+        return f"{case.mechanism} has no source whose memory could be made anew or paged out"
+    return None
+
+
+def _swapped(case: "Case", traits: Traits, cpus: int, base_page: str) -> str | None:
+    if case.page != base_page:
+        return "swapped takes base pages: others come back from the device as such"
+    return _why_not_on_disk(case) or _renewed(case, traits, cpus, base_page)
+
+
+def _why_not_on_disk(case: "Case") -> str | None:
+    row = TABLE.get(case.mechanism)
+    if row and row.in_object and case.swapped_pct and case.swap_device == "file":
+        return "what a shared object has on a disk stays in the swap cache: nothing would be read"
+    return None
+
+
+def _pageserver(case: "Case", _traits: Traits, _cpus: int, _base_page: str) -> str | None:
+    if case.mechanism not in SERVED:
+        served = ", ".join(SERVED)
+        return f"{case.mechanism} serves one receiver at a time: pageserver takes {served}"
+    if case.size_bytes % (case.receivers * case.page_bytes):
+        return f"{format_size(case.size_bytes)} are no whole pages for {case.receivers} receivers"
+    return _why_not_on_disk(case)
+
+
+_CURRENT_THP: dict[str, tuple[str, ...]] = {"thp": ("current",)}
+
+#: percentages of the pages that are touched, beside none at all; at random, for the ends of curves
+_IN_ORDER = tuple(f"{mode}-{pct}" for mode in ("read", "write") for pct in (1, 10, 50, 100))
+_AT_RANDOM = tuple(f"{mode}-{pct}-random" for mode in ("read", "write") for pct in (10, 100))
+
+#: by name, in the order of lists and legends
+SCENARIOS = {
+    "transfer": Scenario(
+        "both sides populated, buffers reused: the bare operation",
+        axes=_CURRENT_THP,
+        rule=_only_fresh,
+    ),
+    "scatter": Scenario(
+        "like transfer, in 1 to 1024 segments that lie in another order afterwards",
+        axes={"segments": ("1", "16", "256", "1024")} | _CURRENT_THP,
+        rule=_scatter,
+    ),
+    "deliver": Scenario(
+        "fresh memory at the receiver each time: attach, transfer, touch, release apart",
+        PHASES,
+        {"touch": ("read-100", "write-100")} | _CURRENT_THP,
+    ),
+    "touch": Scenario(
+        "deliver, then a share of the pages used: up to which one is deferring the copy cheaper?",
+        PHASES,
+        {"touch": ("none", *_IN_ORDER, *_AT_RANDOM)} | _CURRENT_THP,
+    ),
+    "pingpong": Scenario(
+        "one small message there and back, each round trip timed: percentiles",
+        axes={"wait": ("channel", "futex", "eventfd", "busy")},
+        two_way=True,
+        rule=_pingpong,
+    ),
+    "contention": Scenario(
+        "receivers that pull from one source at once, or pairs side by side",
+        axes={"crowd": ("alone", "receivers", "pairs")},
+        rule=_contention,
+    ),
+    "snapshot": Scenario(
+        "the source goes on writing while it is copied or cloned: how long is it held up?",
+        axes={"rate": ("10000", "max")},
+        most_ops=3,
+        rule=_snapshot,
+    ),
+    "swapped": Scenario(
+        "deliver, of a source that is paged out in part: what does the call read back?",
+        ("attach", "transfer", "first", "touch", "release", "total"),
+        {
+            "touch": ("read-10",),
+            "swapped": ("0-zram", "50-zram", "90-zram", "100-zram", "100-file"),
+        },
+        most_ops=1,
+        rule=_swapped,
+    ),
+    "handoff": Scenario(
+        "the source fills memory, hands it over and unmaps it: time, and peak of the pair",
+        ("fill", "attach", "transfer", "unmap", "touch", "release", "total"),
+        {"touch": ("read-100",)},
+        apart=True,
+        rule=_renewed,
+    ),
+    "pageserver": Scenario(
+        "a server under a memory limit hands each of several processes its share",
+        ("fill", "ready", "work", "release", "total"),
+        {
+            "touch": ("read-50",),
+            "swapped": ("0-zram",),
+            "receivers": ("4",),
+            "limit": ("64M",),
+        },
+        apart=True,
+        most_ops=1,
+        rule=_pageserver,
+    ),
 }
+
+
+def why_no_part(case: "Case", traits: Traits, cpus: int, base_page: str) -> str | None:
+    """The reason for which the mechanism of the case has no part in its scenario, or None."""
+    return SCENARIOS[case.scenario].rule(case, traits, cpus, base_page)

@@ -13,12 +13,6 @@ class FFI:
     def string(self, data: Any) -> bytes: ...
 
 class Lib:
-    VMB_TRANSFER: int
-    VMB_SCATTER: int
-    VMB_DELIVER: int
-    VMB_PINGPONG: int
-    VMB_CONTENTION: int
-    VMB_SNAPSHOT: int
     VMB_WAIT_CHANNEL: int
     VMB_WAIT_FUTEX: int
     VMB_WAIT_EVENTFD: int
@@ -27,9 +21,6 @@ class Lib:
     VMB_LATENCY_BITS: int
     VMB_LATENCY_BUCKETS: int
     VMB_CHART_POINTS: int
-    VMB_SWAPPED: int
-    VMB_HANDOFF: int
-    VMB_PAGESERVER: int
     VMB_TOUCH_NONE: int
     VMB_TOUCH_READ: int
     VMB_TOUCH_WRITE: int
@@ -53,12 +44,17 @@ class Lib:
     VMB_FRESH_ONLY: int
     VMB_PINS: int
     VMB_TALKS: int
+    VMB_CHILD_RECEIVES: int
+    VMB_WRITTEN: int
     VMB_PEAK_GROUP: int
     VMB_PEAK_SAMPLED: int
     VMB_NR_EVENTS: int
     def vmb_mech_count(self) -> int: ...
     def vmb_mech_at(self, index: int) -> Any: ...
     def vmb_mech_find(self, name: bytes) -> Any: ...
+    def vmb_scene_count(self) -> int: ...
+    def vmb_scene_at(self, index: int) -> Any: ...
+    def vmb_scene_index(self, name: bytes) -> int: ...
     def vmb_readv_self(self) -> int: ...
     def vmb_call_name(self, index: int) -> Any: ...
     def vmb_call_try(self, name: bytes) -> int: ...

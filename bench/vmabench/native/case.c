@@ -7,16 +7,11 @@
 
 #include "control.h"
 
-/* Scenarios in which a buffer that nobody needs would be in the result. */
-static int counts_memory(const struct vmb_ctx *ctx)
-{
-	return ctx->params.scenario == VMB_HANDOFF || ctx->params.scenario == VMB_PAGESERVER;
-}
-
-/* A pool is small, and so is a machine beside its largest cases. */
+/* Whether a buffer that the case does not need has to be unmapped before it. */
 static int is_scarce(const struct vmb_ctx *ctx)
 {
-	return ctx->hugetlb || ctx->size >= VMB_LARGE_BYTES || counts_memory(ctx);
+	return ctx->hugetlb || ctx->size >= VMB_LARGE_BYTES ||
+	       vmb_scene_of(ctx)->flags & VMB_FRUGAL;
 }
 
 /* Where the receiver's bytes go: a populated buffer, or a free range for fresh memory. */
@@ -115,7 +110,7 @@ static int prepare(struct vmb_ctx *ctx, int joins)
 	if (vmb_scene_of(ctx)->flags & VMB_APART)
 		return prepare_apart(ctx);
 	err = ctx->mech->probe ? ctx->mech->probe() : 0;
-	if (!err && ctx->params.scenario == VMB_PAGESERVER) /* all of it is in the source */
+	if (!err && vmb_scene_of(ctx)->flags & VMB_REMOTE)
 		return open_in_source(ctx);
 	if (!err)
 		err = prepare_destination(ctx);
@@ -186,13 +181,16 @@ int vmb_case_join(const struct vmb_ctx *opened, const struct vmb_params *params,
 int vmb_case_open(struct vmb_pair *pair, const struct vmb_mech *mech,
 		  const struct vmb_params *params, struct vmb_ctx **ret)
 {
+	const struct vmb_scene *scene = vmb_scene_at((int)params->scenario);
 	const struct vmb_region *source = vmb_pair_source(pair);
 	struct vmb_ctx *ctx;
 	int err;
 
 	if (mech->memory != source->memory)
 		return vmb_fail(-EINVAL, "%s needs a source of another kind", mech->name);
-	if (params->scenario == VMB_SCATTER && !mech->scatter)
+	if (!scene)
+		return vmb_fail(-EINVAL, "there is no scenario %u", params->scenario);
+	if (scene->flags & VMB_CUT && !mech->scatter)
 		return vmb_fail(-EOPNOTSUPP, "%s has no segments", mech->name);
 	if (params->segments > VMB_MOST_SEGMENTS ||
 	    (params->segments && source->size % (params->segments * vmb_base_page())))
@@ -206,7 +204,7 @@ int vmb_case_open(struct vmb_pair *pair, const struct vmb_mech *mech,
 		return vmb_fail(-ENOMEM, "opening a case");
 	if (mech->flags & VMB_FRESH_ONLY && !vmb_delivers(ctx))
 		err = vmb_fail(-EOPNOTSUPP, "%s fills fresh memory alone", mech->name);
-	else if (params->delay_ns && vmb_scene_of(ctx)->source_run)
+	else if (params->delay_ns && scene->source_run && !(scene->flags & VMB_REMOTE))
 		err = vmb_fail(-EOPNOTSUPP, "no delay can be injected into this scenario");
 	if (err) {
 		free(ctx);
@@ -261,7 +259,7 @@ int vmb_case_run_uncounted(struct vmb_ctx *ctx, uint64_t loops, struct vmb_sampl
 	*ret = (struct vmb_sample){ .loops = loops };
 	if (scene->run)
 		return scene->run(ctx, loops, ret);
-	if (flags & VMB_SOURCE_ACTS && (ctx->mech->run || !vmb_delivers(ctx)))
+	if (flags & VMB_CHILD_RECEIVES || (flags & VMB_SOURCE_ACTS && !vmb_delivers(ctx)))
 		return run_in_source(ctx, loops, ret);
 	return vmb_loop(ctx, loops, ret);
 }

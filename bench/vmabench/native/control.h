@@ -27,7 +27,6 @@ enum vmb_command {
 	VMB_CMD_PRODUCE,  /* fresh memory in place of the region, filled: timed */
 	VMB_CMD_DISOWN,	  /* unmap it: timed */
 	VMB_CMD_PAGE_OUT, /* pct percent of it */
-	VMB_CMD_SERVE,	  /* loops of a whole page server, timed here */
 	VMB_CMD_CLOSE,	  /* the case is over */
 	VMB_CMD_EXIT,
 	VMB_NR_COMMANDS,

@@ -34,19 +34,6 @@ enum vmb_memory {
 	VMB_SEALED, /* a memfd that nobody can write to any more; new data is a new one */
 };
 
-enum vmb_scenario {
-	VMB_TRANSFER,	/* both sides populated, buffers reused: the bare operation */
-	VMB_SCATTER,	/* like transfer, in segments that lie in another order afterwards */
-	VMB_DELIVER,	/* the receiver's memory is fresh each time, phases timed apart */
-	VMB_PINGPONG,	/* a small message there and back, each of them timed */
-	VMB_CONTENTION, /* several receivers of one source, or several pairs, at once */
-	VMB_SNAPSHOT,	/* the source goes on writing meanwhile */
-	VMB_SWAPPED,	/* deliver, of a source that is paged out in part before */
-	VMB_HANDOFF,	/* the source fills its memory, hands it over and unmaps it */
-	VMB_PAGESERVER, /* the source hands each of several processes its share */
-	VMB_NR_SCENARIOS,
-};
-
 /* How a side learns that a message is there. */
 enum vmb_wait {
 	VMB_WAIT_CHANNEL, /* the message itself tells: of a pipe, of a socket */
@@ -63,7 +50,7 @@ enum vmb_phase {
 	VMB_PHASE_TOUCH,
 	VMB_PHASE_RELEASE,
 	VMB_PHASE_TOTAL,
-	/* of some scenarios alone; vmb_phase_name() has the names of all */
+	/* of some scenarios alone; vmb_phase_name() returns the name of each */
 	VMB_PHASE_FILL,	 /* the source fills its memory */
 	VMB_PHASE_UNMAP, /* the source unmaps it */
 	VMB_PHASE_FIRST, /* the receiver uses one page */
@@ -71,6 +58,12 @@ enum vmb_phase {
 	VMB_PHASE_WORK,	 /* until every receiver has used it */
 	VMB_NR_PHASES,
 };
+
+/* A set of phases, as the row of a scenario has it. */
+#define VMB_BIT(phase)	(1u << VMB_PHASE_##phase)
+#define VMB_TOTAL_ALONE VMB_BIT(TOTAL)
+#define VMB_DELIVERY                                                                               \
+	(VMB_BIT(ATTACH) | VMB_BIT(TRANSFER) | VMB_BIT(TOUCH) | VMB_BIT(RELEASE) | VMB_BIT(TOTAL))
 
 #define VMB_MOST_SEGMENTS 1024 /* IOV_MAX: what one call takes */
 
@@ -82,18 +75,19 @@ enum vmb_isolation {
 	VMB_SHARES,	   /* each side sees the other's writes */
 };
 
-#define VMB_SOURCE_ACTS 0x1u  /* transfer() or run() is called in the source process */
-#define VMB_IN_PLACE	0x2u  /* no bytes move: the receiver uses them where they lie */
-#define VMB_PROXY	0x4u  /* stands in for clone on kernels that lack it */
-#define VMB_LOCAL	0x8u  /* one process only: a baseline, or a proxy for a move */
-#define VMB_BOTH_ACT	0x10u /* send() in the source and transfer() in the receiver, at once */
-#define VMB_FRESH_ONLY	0x20u /* needs memory that is not populated: no scenario transfer */
-#define VMB_PINS	0x40u /* pins pages of the source, which makes later copies of it dearer */
-#define VMB_TALKS	0x80u /* carries messages both ways: scenario pingpong */
+#define VMB_SOURCE_ACTS	   0x1u	 /* transfer() or run() is called in the source process */
+#define VMB_IN_PLACE	   0x2u	 /* no bytes move: the receiver uses them where they lie */
+#define VMB_PROXY	   0x4u	 /* stands in for clone on kernels that lack it */
+#define VMB_LOCAL	   0x8u	 /* one process only: a baseline, or a proxy for a move */
+#define VMB_BOTH_ACT	   0x10u /* send() in the source and transfer() in the receiver, at once */
+#define VMB_FRESH_ONLY	   0x20u /* needs memory that is not populated: no scenario transfer */
+#define VMB_PINS	   0x40u /* pins pages of the source, which makes later copies of it dearer */
+#define VMB_TALKS	   0x80u  /* carries messages both ways: scenario pingpong */
+#define VMB_CHILD_RECEIVES 0x100u /* the receiver is a child of the source, made by run() */
 
 /*
- * From this size on a buffer that a case does not need is given back before it;
- * below, the cases of a block find what the ones before them have populated.
+ * From this size on, a buffer that a case does not need is unmapped before the
+ * case; below, the cases of a block find the buffers of earlier cases populated.
  */
 #define VMB_LARGE_BYTES (512ul << 20)
 
@@ -192,20 +186,19 @@ struct vmb_sample {
 
 /* Everything that defines a case, apart from the mechanism. */
 struct vmb_params {
-	uint32_t scenario;     /* enum vmb_scenario */
+	uint32_t scenario;     /* index into vmb_scenes, which is the same on both sides */
 	uint32_t touch;	       /* enum vmb_touch */
 	uint32_t touch_pct;    /* of the base pages, where the receiver's memory is fresh */
 	uint32_t touch_random; /* in an order that no prefetcher knows */
 	uint32_t segments;     /* of scatter, up to VMB_MOST_SEGMENTS; else 1 */
 	uint32_t seed;
-	uint32_t delay_ns;	/* put into the operation on purpose; 0: none */
-	uint32_t message_bytes; /* pingpong */
-	uint32_t wait;		/* pingpong: enum vmb_wait */
-	uint32_t receivers;	/* of one source */
-	uint32_t pairs;		/* contention: side by side */
-	uint64_t rate;		/* snapshot: pages a second that the source writes; 0: all it can */
-	uint32_t swapped_pct;	/* of the source, before each operation */
-	uint64_t held_bytes;	/* pageserver: by all of them together */
+	uint32_t delay_ns;    /* put into the operation on purpose; 0: none */
+	uint32_t wait;	      /* pingpong: enum vmb_wait */
+	uint32_t receivers;   /* of one source */
+	uint32_t pairs;	      /* contention: side by side */
+	uint64_t rate;	      /* snapshot: pages a second that the source writes; 0: all it can */
+	uint32_t swapped_pct; /* of the source, before each operation */
+	uint64_t size_bytes;  /* of the case: of a message, or of what all receivers hold */
 };
 
 struct vmb_region {
@@ -301,17 +294,26 @@ struct vmb_steps {
 };
 
 /*
- * A scenario of its own: one row of the table in scenes.c, one file scene_*.c.
+ * A scenario: one row of the table in scene_table.c, one file scene_*.c. NULL
+ * means the common way of loops.c and verify.c.
+ *
  * run, verify and prove are called in the receiver, in place of the common ones. run
- * reads the clock itself; the counters are read around it, and what it leaves in
- * the counts of its sample is added to them.
+ * reads the clock itself; the counters are read around it, and the counts that it
+ * leaves in its sample are added to them. source_before and source_between are the
+ * source's part where the receiver is its child (VMB_CHILD_RECEIVES): before the child is
+ * made, and between that and the child's use of the data.
  */
 struct vmb_scene {
+	const char *name;
+	const char *axes;    /* the axes of its cases, by the names of matrix/axes.py */
+	unsigned int phases; /* VMB_BIT() of each that it times */
 	unsigned int flags;
 	int (*open)(struct vmb_ctx *ctx);	 /* receiver, when the mechanism is set up */
 	int (*source_open)(struct vmb_ctx *ctx); /* source, after that */
 	int (*run)(struct vmb_ctx *ctx, uint64_t loops, struct vmb_sample *ret);
 	int (*source_run)(struct vmb_ctx *ctx, uint64_t loops, struct vmb_sample *ret);
+	int (*source_before)(struct vmb_ctx *ctx, struct vmb_sample *ret);
+	int (*source_between)(struct vmb_ctx *ctx, struct vmb_sample *ret);
 	int (*verify)(struct vmb_ctx *ctx, uint64_t generation, struct vmb_evidence *ret);
 	int (*prove)(struct vmb_ctx *ctx, struct vmb_evidence *ret);
 	int (*source_fill)(struct vmb_region *region, uint32_t seed, uint64_t generation);
@@ -319,14 +321,24 @@ struct vmb_scene {
 	void (*source_close)(struct vmb_ctx *ctx);
 };
 
-#define VMB_REUSES  0x1u /* the receiver's memory is not fresh: transfer() is the operation */
-#define VMB_APART   0x4u /* the receivers are processes of their own */
-#define VMB_WRITTEN 0x8u /* the source's memory is not what it was, after the timed part */
-#define VMB_TWO_WAY 0x2u /* the receiver has a buffer of its own, whatever the mechanism */
+#define VMB_REUSES  0x1u  /* the receiver's memory is not fresh: transfer() is the operation */
+#define VMB_TWO_WAY 0x2u  /* messages both ways: the receiver always has a buffer of its own */
+#define VMB_APART   0x4u  /* the receivers are processes of their own */
+#define VMB_WRITTEN 0x8u  /* the source's memory is not what it was, after the timed part */
+#define VMB_CUT	    0x10u /* in segments: scatter() is the operation */
+#define VMB_FRUGAL  0x20u /* memory is measured: an unused buffer would be in the result */
+#define VMB_REMOTE  0x40u /* all of the case is in the source and its children */
 
-/* scenes.c */
+/* scene_table.c */
+extern const struct vmb_scene *const vmb_scenes[];
+extern const struct vmb_scene vmb_scene_transfer;
+int vmb_scene_count(void);
+const struct vmb_scene *vmb_scene_at(int index);
+int vmb_scene_index(const char *name);
 const struct vmb_scene *vmb_scene_of(const struct vmb_ctx *ctx);
+int vmb_has_phase(const struct vmb_ctx *ctx, enum vmb_phase phase);
 int vmb_delivers(const struct vmb_ctx *ctx);
+int vmb_is_cut(const struct vmb_ctx *ctx);
 
 /* scene_contention.c */
 int vmb_shares_source(const struct vmb_ctx *ctx);
@@ -434,16 +446,14 @@ void vmb_peak_end(struct vmb_sample *ret);
 /* evict.c */
 int vmb_page_out(char *addr, size_t size, uint32_t pct);
 
-/* scene_pageserver.c, in the source */
-int vmb_serve(const struct vmb_ctx *ctx, uint64_t generation, struct vmb_evidence *check,
-	      struct vmb_sample *ret);
-
 /* hooks.c: hooks that several mechanisms share */
 int vmb_attach_fresh(struct vmb_ctx *ctx);
 int vmb_release_slot(struct vmb_ctx *ctx);
 int vmb_take_channel(struct vmb_ctx *ctx);
-typedef int (*vmb_move)(struct vmb_ctx *ctx, char *from, char *to);
+typedef int (*vmb_move)(const struct vmb_ctx *ctx, char *from, char *to, size_t size);
+int vmb_move_out(struct vmb_ctx *ctx, vmb_move move);
 int vmb_swing(struct vmb_ctx *ctx, vmb_move move);
+int vmb_swing_segments(struct vmb_ctx *ctx, vmb_move move);
 int vmb_swing_home(struct vmb_ctx *ctx, vmb_move move);
 
 /* delay.c: what the timed loops call */
@@ -469,8 +479,11 @@ int vmb_loop(struct vmb_ctx *ctx, uint64_t loops, struct vmb_sample *ret);
 uint64_t vmb_now(void);
 void vmb_mark_value(uint64_t number);
 
-/* pair.c: the receiver's side */
+/* handshake.c: no process outlives the one that started it */
 int vmb_follow_parent(int parent);
+void vmb_be_child_of(int parent);
+
+/* pair.c: the receiver's side */
 struct vmb_pair *vmb_pair_open(const char *program, int source_cpu, int receiver_cpu);
 void vmb_pair_close(struct vmb_pair *pair);
 pid_t vmb_pair_pid(const struct vmb_pair *pair);
@@ -508,15 +521,10 @@ int vmb_prove_destination(struct vmb_ctx *ctx, struct vmb_proof *ret);
 int vmb_verify_delivery(struct vmb_ctx *ctx, uint64_t generation, struct vmb_evidence *ret);
 int vmb_take_object(struct vmb_ctx *ctx);
 
-/* scenes.c's files */
-extern const struct vmb_scene vmb_scene_swapped;
-extern const struct vmb_scene vmb_scene_handoff;
-extern const struct vmb_scene vmb_scene_pageserver;
-
 /* What is timed, where the receiver's memory is not fresh: in one piece or in segments. */
 static inline vmb_hook vmb_operation(const struct vmb_ctx *ctx)
 {
-	return ctx->params.scenario == VMB_SCATTER ? ctx->mech->scatter : ctx->mech->transfer;
+	return vmb_is_cut(ctx) ? ctx->mech->scatter : ctx->mech->transfer;
 }
 
 static inline uint64_t vmb_now_ns(void)

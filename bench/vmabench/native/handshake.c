@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* What the two processes need to talk: a futex and a way to hand over a file. */
+/* What processes of a case need to talk and to end: a futex, a passed file, a death signal. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <limits.h>
 #include <linux/futex.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -14,6 +16,23 @@
 /* Set by the program of the source; in the receiver they stay empty. */
 struct vmb_control *vmb_control;
 struct vmb_region vmb_source_region = { .fd = -1, .remote_fd = -1, .shmid = -1 };
+
+/* From now on the kernel kills this process when its parent dies; -ESRCH if it is dead already. */
+int vmb_follow_parent(int parent)
+{
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL))
+		return vmb_fail(-errno, "prctl(PR_SET_PDEATHSIG)");
+	if (getppid() != parent)
+		return vmb_fail(-ESRCH, "the parent of this process is gone");
+	return 0;
+}
+
+/* The first call of a child of parent: it ends with its parent, also with one that is gone. */
+void vmb_be_child_of(int parent)
+{
+	if (vmb_follow_parent(parent))
+		_exit(1);
+}
 
 /* Returns when the word changed, was woken, or ms have passed: the caller looks again. */
 void vmb_futex_wait(uint32_t *word, uint32_t while_value, unsigned int ms)

@@ -63,7 +63,7 @@ static int loop_transfer(struct vmb_ctx *ctx, uint64_t loops, struct vmb_sample 
 /* In the source: its half of a stream. Where it fails, the receiver sees the end of it. */
 static int loop_send(struct vmb_ctx *ctx, uint64_t loops)
 {
-	vmb_hook send = ctx->params.scenario == VMB_SCATTER ? ctx->mech->gather : ctx->mech->send;
+	vmb_hook send = vmb_is_cut(ctx) ? ctx->mech->gather : ctx->mech->send;
 	int err = 0;
 
 	vmb_control->started_ns = vmb_now_ns();

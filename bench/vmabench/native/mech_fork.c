@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * fork: the source forks and its child is the receiver. The same page-table
- * copy as a clone's, plus the making and the end of a task, so it stands in for
- * clone where the kernel lacks it, labelled as a proxy everywhere.
+ * fork: the source forks and its child is the receiver. fork() copies page tables
+ * as clone does and creates and ends a task besides, so it stands in for clone
+ * where the kernel lacks it, labelled as a proxy everywhere.
  *
  * All of it happens in the source, on its CPU: attach lasts from before fork()
  * to the first instruction of the child, release from the child's last one
@@ -10,9 +10,7 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <signal.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -73,7 +71,7 @@ static int deliver_once(struct vmb_ctx *ctx, struct vmb_sample *ret)
 	return err;
 }
 
-/* In the child: go on when the parent has taken its turn. */
+/* In the child: continue after the parent's turn. */
 static void pass_turn(int to, int from)
 {
 	char byte = 0;
@@ -83,8 +81,8 @@ static void pass_turn(int to, int from)
 }
 
 /*
- * The child of a scenario that does something between the call and the use: it
- * says that it runs, and goes on when its parent has done that.
+ * The child in a scenario whose source acts between the call and the use: it
+ * reports that it runs, and continues after the source has acted.
  */
 static void wait_and_use(struct vmb_ctx *ctx, const int *pipes)
 {
@@ -115,8 +113,9 @@ static void wait_and_use(struct vmb_ctx *ctx, const int *pipes)
 static int use_between(struct vmb_ctx *ctx, const int *pipes, struct vmb_sample *ret)
 {
 	const struct vmb_child_report *report = &vmb_control->child;
+	const struct vmb_scene *scene = vmb_scene_of(ctx);
 	struct vmb_counts before = { 0 }, called = { 0 };
-	uint64_t start_ns, unmap_ns, now_ns;
+	uint64_t start_ns, now_ns, touching_ns;
 	char byte = 0;
 	pid_t child;
 	int err = 0;
@@ -131,11 +130,8 @@ static int use_between(struct vmb_ctx *ctx, const int *pipes, struct vmb_sample 
 	if (read(pipes[0], &byte, 1) != 1)
 		return wait_for(child);
 	vmb_swap_read(&called);
-	unmap_ns = vmb_now_ns();
-	if (ctx->params.scenario == VMB_HANDOFF) {
-		err = vmb_region_disown(&vmb_source_region);
-		ret->time_ns[VMB_PHASE_UNMAP] += vmb_now_ns() - unmap_ns;
-	}
+	if (scene->source_between)
+		err = scene->source_between(ctx, ret);
 	if (write(pipes[3], &byte, 1) != 1 && !err)
 		err = vmb_fail(-errno, "writing to the child");
 	if (wait_for(child) && !err)
@@ -144,11 +140,12 @@ static int use_between(struct vmb_ctx *ctx, const int *pipes, struct vmb_sample 
 	if (!err && report->err)
 		err = vmb_fail(report->err, "%s", report->detail);
 	ret->time_ns[VMB_PHASE_ATTACH] += report->started_ns - start_ns;
-	if (ctx->params.scenario == VMB_SWAPPED)
+	touching_ns = report->opened_ns;
+	if (vmb_has_phase(ctx, VMB_PHASE_FIRST)) {
 		ret->time_ns[VMB_PHASE_FIRST] += report->first_ns - report->opened_ns;
-	ret->time_ns[VMB_PHASE_TOUCH] +=
-		report->touched_ns -
-		(ctx->params.scenario == VMB_SWAPPED ? report->first_ns : report->opened_ns);
+		touching_ns = report->first_ns;
+	}
+	ret->time_ns[VMB_PHASE_TOUCH] += report->touched_ns - touching_ns;
 	ret->time_ns[VMB_PHASE_RELEASE] += now_ns - report->ended_ns;
 	vmb_counts_add_swap(&ret->counts, &before, &called, VMB_CALL_SWAP_IN);
 	vmb_counts_add_swap(&ret->counts, &called, &report->used, VMB_USE_SWAP_IN);
@@ -157,15 +154,13 @@ static int use_between(struct vmb_ctx *ctx, const int *pipes, struct vmb_sample 
 
 static int scene_once(struct vmb_ctx *ctx, struct vmb_sample *ret)
 {
+	const struct vmb_scene *scene = vmb_scene_of(ctx);
 	int pipes[4] = { -1, -1, -1, -1 }, err = 0;
-	uint64_t fill_ns = 0;
 
 	if (pipe(pipes) || pipe(pipes + 2))
 		err = vmb_fail(-errno, "pipe");
-	if (!err && ctx->params.scenario == VMB_HANDOFF)
-		err = vmb_region_produce(&vmb_source_region, ctx->params.seed,
-					 vmb_control->request.generation, &fill_ns);
-	ret->time_ns[VMB_PHASE_FILL] += fill_ns;
+	if (!err && scene->source_before)
+		err = scene->source_before(ctx, ret);
 	if (!err)
 		err = use_between(ctx, pipes, ret);
 	for (int i = 0; i < 4; i++)
@@ -189,7 +184,7 @@ static int fork_run(struct vmb_ctx *ctx, uint64_t loops, struct vmb_sample *ret)
 	uint64_t start_ns = vmb_now_ns();
 	int err = 0;
 
-	if (ctx->params.scenario == VMB_SWAPPED || ctx->params.scenario == VMB_HANDOFF)
+	if (vmb_scene_of(ctx)->run) /* it asks for operations in steps of its own */
 		return run_scene(ctx, loops, ret);
 	if (vmb_delivers(ctx)) {
 		for (uint64_t i = 0; i < loops && !err; i++)
@@ -237,10 +232,7 @@ static void be_child(struct vmb_ctx *ctx, uint64_t generation, const int *pipes,
 {
 	struct vmb_child_report *report = &vmb_control->child;
 
-	/* Nobody waits for the child of a source that was killed: it has to end with it. */
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (getppid() != parent)
-		_exit(1);
+	vmb_be_child_of(parent);
 	report->err = check_child(ctx, generation, pipes);
 	memcpy(report->detail, vmb_detail(), sizeof(report->detail));
 	_exit(0);
@@ -313,7 +305,7 @@ static int fork_verify(struct vmb_ctx *ctx, uint64_t generation, struct vmb_evid
 const struct vmb_mech vmb_mech_fork = {
 	.name = "fork",
 	.description = "fork() of the source, its child receives: proxy for clone",
-	.flags = VMB_SOURCE_ACTS | VMB_IN_PLACE | VMB_PROXY,
+	.flags = VMB_SOURCE_ACTS | VMB_IN_PLACE | VMB_PROXY | VMB_CHILD_RECEIVES,
 	.memory = VMB_ANON,
 	.isolation = VMB_COW,
 	.run = fork_run,

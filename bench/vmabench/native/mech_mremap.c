@@ -15,48 +15,32 @@
 #define MREMAP_DONTUNMAP 4
 #endif
 
-static int move_range(char *from, char *to, size_t size)
+static int move_range(const struct vmb_ctx *ctx, char *from, char *to, size_t size)
 {
+	(void)ctx;
 	if (mremap(from, size, size, MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, to) != to)
 		return vmb_fail(-errno, "mremap(MREMAP_DONTUNMAP)");
 	return 0;
 }
 
-static int move(struct vmb_ctx *ctx, char *from, char *to)
-{
-	ctx->view = to;
-	return move_range(from, to, ctx->size);
-}
-
-static int move_segments(struct vmb_ctx *ctx, char *from, char *to)
-{
-	size_t size = vmb_segment_bytes(ctx);
-	int err = 0;
-
-	ctx->view = to;
-	for (size_t i = 0; i * size < ctx->size && !err; i++)
-		err = move_range(from + vmb_segment_from(ctx, i) * size, to + i * size, size);
-	return err;
-}
-
 static int mremap_transfer(struct vmb_ctx *ctx)
 {
-	return vmb_swing(ctx, move);
+	return vmb_swing(ctx, move_range);
 }
 
 static int mremap_scatter(struct vmb_ctx *ctx)
 {
-	return vmb_swing(ctx, move_segments);
+	return vmb_swing_segments(ctx, move_range);
 }
 
 static int mremap_attach(struct vmb_ctx *ctx)
 {
-	return move(ctx, ctx->local.addr, ctx->slot);
+	return vmb_move_out(ctx, move_range);
 }
 
 static int mremap_rearm(struct vmb_ctx *ctx)
 {
-	return vmb_swing_home(ctx, ctx->params.scenario == VMB_SCATTER ? move_segments : move);
+	return vmb_swing_home(ctx, move_range);
 }
 
 static int dup_part(struct vmb_ctx *ctx, size_t to, size_t from, size_t size)

@@ -36,7 +36,7 @@ static int shared_setup(struct vmb_ctx *ctx)
 {
 	int err;
 
-	if (ctx->mech->flags & VMB_IN_PLACE && ctx->params.scenario == VMB_SCATTER)
+	if (ctx->mech->flags & VMB_IN_PLACE && vmb_is_cut(ctx))
 		return 0; /* it is the mappings that are timed, at the slot */
 	if (ctx->mech->flags & VMB_IN_PLACE)
 		ctx->view = ctx->src_slot;

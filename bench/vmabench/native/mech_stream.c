@@ -24,9 +24,9 @@ static int pipe_setup(struct vmb_ctx *ctx)
 	if (pipe2(ends, O_CLOEXEC))
 		return vmb_fail(-errno, "pipe2");
 	ctx->channel = ends[0];
-	/* A message needs no more than what a pipe is born with, which a user has many of. */
-	size = ctx->params.scenario == VMB_PINGPONG ? fcntl(ends[1], F_GETPIPE_SZ)
-						    : fcntl(ends[1], F_SETPIPE_SZ, BUFFER_BYTES);
+	/* The default size suffices for messages, and pipe-user-pages-soft allows many of it. */
+	size = vmb_scene_of(ctx)->flags & VMB_TWO_WAY ? fcntl(ends[1], F_GETPIPE_SZ)
+						      : fcntl(ends[1], F_SETPIPE_SZ, BUFFER_BYTES);
 	if (size < 0) {
 		err = vmb_fail(-errno, "fcntl(F_SETPIPE_SZ, %d)", BUFFER_BYTES);
 	} else {

@@ -92,7 +92,7 @@ static int copy_transfer(struct vmb_ctx *ctx)
 	return 0;
 }
 
-static int move_range(const struct vmb_ctx *ctx, const char *from, const char *to, size_t size)
+static int move_range(const struct vmb_ctx *ctx, char *from, char *to, size_t size)
 {
 	for (size_t done = 0; done < size;) {
 		struct move_request request = {
@@ -108,23 +108,6 @@ static int move_range(const struct vmb_ctx *ctx, const char *from, const char *t
 			done += (size_t)request.moved;
 	}
 	return 0;
-}
-
-static int move(struct vmb_ctx *ctx, char *from, char *to)
-{
-	ctx->view = to;
-	return move_range(ctx, from, to, ctx->size);
-}
-
-static int move_segments(struct vmb_ctx *ctx, char *from, char *to)
-{
-	size_t size = vmb_segment_bytes(ctx);
-	int err = 0;
-
-	ctx->view = to;
-	for (size_t i = 0; i * size < ctx->size && !err; i++)
-		err = move_range(ctx, from + vmb_segment_from(ctx, i) * size, to + i * size, size);
-	return err;
 }
 
 /* Without a pair: is it there at all? */
@@ -153,22 +136,22 @@ static int move_setup(struct vmb_ctx *ctx)
 
 static int move_transfer(struct vmb_ctx *ctx)
 {
-	return vmb_swing(ctx, move);
+	return vmb_swing(ctx, move_range);
 }
 
 static int move_scatter(struct vmb_ctx *ctx)
 {
-	return vmb_swing(ctx, move_segments);
+	return vmb_swing_segments(ctx, move_range);
 }
 
 static int move_deliver(struct vmb_ctx *ctx)
 {
-	return move(ctx, ctx->local.addr, ctx->slot);
+	return vmb_move_out(ctx, move_range);
 }
 
 static int move_rearm(struct vmb_ctx *ctx)
 {
-	return vmb_swing_home(ctx, ctx->params.scenario == VMB_SCATTER ? move_segments : move);
+	return vmb_swing_home(ctx, move_range);
 }
 
 const struct vmb_mech vmb_mech_uffd_copy = {

@@ -247,16 +247,6 @@ static int connect_source(struct vmb_pair *pair, const char *program)
 	return err;
 }
 
-/* A worker must not outlive the run that it belongs to. */
-int vmb_follow_parent(int parent)
-{
-	if (prctl(PR_SET_PDEATHSIG, SIGKILL))
-		return vmb_fail(-errno, "prctl(PR_SET_PDEATHSIG)");
-	if (getppid() != parent) /* it died before */
-		return vmb_fail(-ESRCH, "the parent of this process is gone");
-	return 0;
-}
-
 /* What this process might run on before it was pinned; forked children inherit it. */
 static cpu_set_t allowed;
 

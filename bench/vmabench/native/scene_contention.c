@@ -20,7 +20,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -113,7 +112,7 @@ static int prepare_member(const struct vmb_ctx *ctx, unsigned int index, struct 
 	struct vmb_params params = ctx->params;
 	int err;
 
-	params.scenario = VMB_TRANSFER;
+	params.scenario = (uint32_t)vmb_scene_index(vmb_scene_transfer.name);
 	params.receivers = params.pairs = 1;
 	if (!vmb_shares_source(ctx))
 		return open_own_pair(ctx, index, &params, ret);
@@ -201,9 +200,7 @@ static void be_member(struct crowd *crowd, unsigned int index, const struct vmb_
 	struct vmb_ctx *own = NULL;
 	uint32_t seen = 0, number;
 
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (getppid() != parent)
-		_exit(1);
+	vmb_be_child_of(parent);
 	keep_error(member, prepare_member(ctx, index, &own));
 	tell_done(crowd);
 	if (!own)
@@ -453,6 +450,9 @@ static int contention_prove(struct vmb_ctx *ctx, struct vmb_evidence *ret)
 }
 
 const struct vmb_scene vmb_scene_contention = {
+	.name = "contention",
+	.axes = "crowd",
+	.phases = VMB_TOTAL_ALONE,
 	.flags = VMB_REUSES | VMB_APART,
 	.open = contention_open,
 	.run = contention_run,

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * handoff: the source fills memory that it has just mapped, hands it over and
- * unmaps it; then the receiver uses it. Whoever copies has it twice meanwhile.
+ * unmaps it; then the receiver uses it. With a mechanism that copies, the data is
+ * in memory twice meanwhile.
  */
 #include <string.h>
 
@@ -66,7 +67,7 @@ static int once(struct vmb_ctx *ctx, const struct vmb_steps *steps, uint64_t che
 	return ctx->mech->rearm ? ctx->mech->rearm(ctx) : 0;
 }
 
-/* fork: all of it is in the source, whose child is the receiver. */
+/* All of it is in the source, whose child is the receiver. */
 static int run_there(struct vmb_ctx *ctx, uint64_t loops, uint64_t check, struct vmb_sample *ret)
 {
 	struct vmb_request *request = vmb_pair_request(ctx->pair);
@@ -101,7 +102,7 @@ static int handoff(struct vmb_ctx *ctx, uint64_t loops, uint64_t check, struct v
 	const struct vmb_steps steps = vmb_steps_of(ctx);
 	int err = 0;
 
-	if (ctx->mech->run) {
+	if (ctx->mech->flags & VMB_CHILD_RECEIVES) {
 		err = run_there(ctx, loops, check, ret);
 	} else {
 		for (uint64_t i = 0; i < loops && !err; i++)
@@ -126,7 +127,33 @@ static int handoff_verify(struct vmb_ctx *ctx, uint64_t generation, struct vmb_e
 	return handoff(ctx, 1, generation, &unused);
 }
 
+static int handoff_source_before(struct vmb_ctx *ctx, struct vmb_sample *ret)
+{
+	uint64_t fill_ns = 0;
+	int err = vmb_region_produce(&vmb_source_region, ctx->params.seed,
+				     vmb_control->request.generation, &fill_ns);
+
+	ret->time_ns[VMB_PHASE_FILL] += fill_ns;
+	return err;
+}
+
+static int handoff_source_between(struct vmb_ctx *ctx, struct vmb_sample *ret)
+{
+	uint64_t start_ns = vmb_now_ns();
+	int err = vmb_region_disown(&vmb_source_region);
+
+	(void)ctx;
+	ret->time_ns[VMB_PHASE_UNMAP] += vmb_now_ns() - start_ns;
+	return err;
+}
+
 const struct vmb_scene vmb_scene_handoff = {
+	.name = "handoff",
+	.axes = "touch",
+	.phases = VMB_DELIVERY | VMB_BIT(FILL) | VMB_BIT(UNMAP),
+	.flags = VMB_FRUGAL,
 	.run = handoff_run,
+	.source_before = handoff_source_before,
+	.source_between = handoff_source_between,
 	.verify = handoff_verify,
 };

@@ -2,11 +2,11 @@
 /*
  * pageserver: one process holds memory and hands each of several others its
  * share; then each uses a part of it. Server and receivers are the source
- * process and its children, all in the cgroup that the source was put in, so
- * that a limit is on them and on nothing else.
+ * process and its children, all in the cgroup of the source, so that a memory
+ * limit applies to them and to nothing else.
  *
- * Receivers are forked before the server fills its memory; only where forking is
- * the mechanism they are forked afterwards. All keep step by a shared board.
+ * The server forks the receivers before it fills its memory, and afterwards where
+ * forking is the mechanism (VMB_CHILD_RECEIVES). All keep step by a shared board.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -15,7 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -51,6 +50,11 @@ struct server {
 	struct vmb_steps steps;
 };
 
+static int child_receives(const struct vmb_ctx *ctx)
+{
+	return !!(ctx->mech->flags & VMB_CHILD_RECEIVES);
+}
+
 /* Receivers and server share the CPUs of the pair. */
 static void pin(uint32_t number)
 {
@@ -85,7 +89,7 @@ static int prepare(const struct server *server, uint32_t number, pid_t parent, s
 
 	*ret = context_of(server, number);
 	ret->other = parent;
-	if (server->ctx->mech->run) { /* forked with its share */
+	if (child_receives(server->ctx)) { /* forked with its share */
 		ret->view = ret->src;
 		return 0;
 	}
@@ -106,7 +110,7 @@ static int take(const struct server *server, struct vmb_ctx *ctx)
 {
 	int err;
 
-	if (ctx->mech->run)
+	if (child_receives(ctx))
 		return 0;
 	err = server->steps.attach(ctx);
 	if (!err && !(ctx->mech->flags & VMB_SOURCE_ACTS))
@@ -126,7 +130,7 @@ static int obey(const struct server *server, struct vmb_ctx *ctx, uint32_t step)
 		return vmb_pattern_check(ctx->view, ctx->size, ctx->params.seed,
 					 server->generation);
 	case STEP_RELEASE:
-		return ctx->mech->run ? 0 : server->steps.release(ctx);
+		return child_receives(ctx) ? 0 : server->steps.release(ctx);
 	default:
 		return 0;
 	}
@@ -157,12 +161,10 @@ static void receive(const struct server *server, uint32_t number, pid_t parent)
 	uint32_t done = STEP_NONE, step;
 	struct vmb_ctx ctx;
 
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (getppid() != parent)
-		_exit(1);
+	vmb_be_child_of(parent);
 	pin(number);
 	seat->err = prepare(server, number, parent, &ctx);
-	if (ctx.mech->run)
+	if (child_receives(&ctx))
 		done = STEP_TAKE; /* it has been taken when it runs */
 	arrive(server->board);
 	while (done != STEP_RELEASE) {
@@ -254,7 +256,7 @@ static int map_regions(struct server *server)
 	struct vmb_region wanted = vmb_source_region;
 	int err = 0;
 
-	wanted.size = server->ctx->params.held_bytes / server->count;
+	wanted.size = server->ctx->params.size_bytes / server->count;
 	for (uint32_t i = 0; i < server->count && !err; i++)
 		err = vmb_region_map(&wanted, &server->regions[i]);
 	return err;
@@ -288,12 +290,15 @@ static int write_to_all(struct server *server)
 
 static int hand_out(struct server *server, struct vmb_sample *ret)
 {
-	const struct vmb_mech *mech = server->ctx->mech;
+	unsigned int flags = server->ctx->mech->flags;
 	uint64_t start_ns = vmb_now_ns();
 	int err;
 
-	err = mech->run ? start_receivers(server) : pace(server, STEP_TAKE);
-	if (!err && !mech->run && mech->flags & VMB_SOURCE_ACTS)
+	if (flags & VMB_CHILD_RECEIVES)
+		err = start_receivers(server);
+	else
+		err = pace(server, STEP_TAKE);
+	if (!err && flags & VMB_SOURCE_ACTS && !(flags & VMB_CHILD_RECEIVES))
 		err = write_to_all(server);
 	ret->time_ns[VMB_PHASE_READY] += vmb_now_ns() - start_ns;
 	return err;
@@ -327,7 +332,7 @@ static int run_all(struct server *server, struct vmb_sample *ret)
 {
 	int err = map_regions(server);
 
-	if (!err && !server->ctx->mech->run)
+	if (!err && !child_receives(server->ctx))
 		err = start_receivers(server);
 	if (!err)
 		err = fill(server, ret);
@@ -354,8 +359,8 @@ static void end_all(struct server *server, int err)
 }
 
 /* One operation: fill, hand out, work, release; or with check, see struct server. */
-int vmb_serve(const struct vmb_ctx *ctx, uint64_t generation, struct vmb_evidence *check,
-	      struct vmb_sample *ret)
+static int serve_once(const struct vmb_ctx *ctx, uint64_t generation, struct vmb_evidence *check,
+		      struct vmb_sample *ret)
 {
 	struct vmb_region regions[VMB_MOST_RECEIVERS];
 	pid_t pids[VMB_MOST_RECEIVERS] = { 0 };
@@ -385,6 +390,19 @@ int vmb_serve(const struct vmb_ctx *ctx, uint64_t generation, struct vmb_evidenc
 	return err;
 }
 
+static int pageserver_source_run(struct vmb_ctx *ctx, uint64_t loops, struct vmb_sample *ret)
+{
+	const struct vmb_request *request = &vmb_control->request;
+	struct vmb_evidence *check = request->check ? &vmb_control->answer.evidence : NULL;
+	int err = 0;
+
+	for (uint64_t i = 0; i < loops && !err; i++)
+		err = serve_once(ctx, request->generation, check, ret);
+	return err;
+}
+
+/* The receiver's side */
+
 static int serve(struct vmb_ctx *ctx, uint64_t loops, uint64_t generation, int check,
 		 struct vmb_sample *ret)
 {
@@ -394,7 +412,7 @@ static int serve(struct vmb_ctx *ctx, uint64_t loops, uint64_t generation, int c
 	request->loops = loops;
 	request->generation = generation;
 	request->check = (uint32_t)check;
-	err = vmb_pair_call(ctx->pair, VMB_CMD_SERVE);
+	err = vmb_pair_call(ctx->pair, VMB_CMD_RUN);
 	request->check = 0;
 	*ret = vmb_pair_answer(ctx->pair)->sample;
 	return err;
@@ -416,6 +434,12 @@ static int pageserver_verify(struct vmb_ctx *ctx, uint64_t generation, struct vm
 }
 
 const struct vmb_scene vmb_scene_pageserver = {
+	.name = "pageserver",
+	.axes = "touch swapped receivers limit",
+	.phases =
+		VMB_BIT(FILL) | VMB_BIT(READY) | VMB_BIT(WORK) | VMB_BIT(RELEASE) | VMB_BIT(TOTAL),
+	.flags = VMB_FRUGAL | VMB_REMOTE,
 	.run = pageserver_run,
+	.source_run = pageserver_source_run,
 	.verify = pageserver_verify,
 };

@@ -16,6 +16,7 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <inttypes.h>
 #include <linux/futex.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -225,11 +226,11 @@ static void cut_to_message(struct side *side, struct vmb_ctx *ctx)
 {
 	size_t half = ctx->size / 2;
 	/* Whole pages are cloned; what copies bytes copies those of the message. */
-	size_t size = ctx->mech->isolation == VMB_COW ? half : ctx->params.message_bytes;
+	size_t size = ctx->mech->isolation == VMB_COW ? half : ctx->params.size_bytes;
 
 	side->mech = ctx->mech;
 	side->wait = ctx->params.wait;
-	side->words = ctx->params.message_bytes / sizeof(uint64_t);
+	side->words = ctx->params.size_bytes / sizeof(uint64_t);
 	side->out = side->in = *ctx;
 	side->out.size = side->in.size = size;
 }
@@ -397,11 +398,11 @@ static int pingpong_verify(struct vmb_ctx *ctx, uint64_t generation, struct vmb_
 static int why_not(const struct vmb_ctx *ctx)
 {
 	const struct vmb_mech *mech = ctx->mech;
+	uint64_t bytes = ctx->params.size_bytes;
 	int tells = !!(mech->flags & VMB_BOTH_ACT);
 
-	if (!ctx->params.message_bytes || ctx->params.message_bytes % sizeof(uint64_t) ||
-	    ctx->params.message_bytes > MOST_BYTES || ctx->params.message_bytes > ctx->size / 2)
-		return vmb_fail(-EINVAL, "a message of %u bytes", ctx->params.message_bytes);
+	if (!bytes || bytes % sizeof(uint64_t) || bytes > MOST_BYTES || bytes > ctx->size / 2)
+		return vmb_fail(-EINVAL, "a message of %" PRIu64 " bytes", bytes);
 	if (!(mech->flags & VMB_TALKS))
 		return vmb_fail(-EOPNOTSUPP, "%s carries no messages", mech->name);
 	if (tells != (ctx->params.wait == VMB_WAIT_CHANNEL))
@@ -454,6 +455,9 @@ static void pingpong_close(struct vmb_ctx *ctx)
 }
 
 const struct vmb_scene vmb_scene_pingpong = {
+	.name = "pingpong",
+	.axes = "wait",
+	.phases = VMB_TOTAL_ALONE,
 	.flags = VMB_REUSES | VMB_TWO_WAY,
 	.open = pingpong_open,
 	.source_open = pingpong_source_open,

@@ -19,10 +19,8 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
-#include <signal.h>
 #include <unistd.h>
 
 #include "control.h"
@@ -120,12 +118,9 @@ static void be_snapshot(struct vmb_ctx *ctx, pid_t parent)
 	struct vmb_child_report *report = &vmb_control->child;
 	uint64_t here, there;
 
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	while (!__atomic_load_n(&vmb_control->snapshot.dropped, __ATOMIC_ACQUIRE)) {
-		if (getppid() != parent)
-			_exit(1);
+	vmb_be_child_of(parent);
+	while (!__atomic_load_n(&vmb_control->snapshot.dropped, __ATOMIC_ACQUIRE))
 		vmb_futex_wait(&vmb_control->snapshot.dropped, 0, 1000);
-	}
 	report->err =
 		count_torn(ctx, vmb_control, ctx->src, request->offset != 0, &report->torn_pages);
 	if (!report->err && request->offset)
@@ -156,7 +151,7 @@ static int act(struct writing *writing)
 {
 	struct vmb_ctx *ctx = writing->ctx;
 
-	if (ctx->mech->run)
+	if (ctx->mech->flags & VMB_CHILD_RECEIVES)
 		return fork_snapshot(writing);
 	if (ctx->mech->memory == VMB_SEALED)
 		return vmb_region_seal(&vmb_source_region);
@@ -357,7 +352,7 @@ static int inspect(struct vmb_ctx *ctx, int whole, uint64_t *torn, struct vmb_ev
 {
 	int err;
 
-	if (ctx->mech->run) { /* the child has done it */
+	if (ctx->mech->flags & VMB_CHILD_RECEIVES) { /* the child has done it */
 		const struct vmb_evidence *child = &vmb_pair_control(ctx->pair)->child.evidence;
 
 		evidence->dst = child->dst;
@@ -466,6 +461,9 @@ static int snapshot_open(struct vmb_ctx *ctx)
 }
 
 const struct vmb_scene vmb_scene_snapshot = {
+	.name = "snapshot",
+	.axes = "rate",
+	.phases = VMB_TOTAL_ALONE,
 	.flags = VMB_WRITTEN,
 	.open = snapshot_open,
 	.run = snapshot_run,

@@ -56,7 +56,7 @@ static int once(struct vmb_ctx *ctx, const struct vmb_steps *steps, uint64_t gen
 	return err;
 }
 
-/* fork: one operation of its own in the source. */
+/* One operation in the source, whose child is the receiver. */
 static int once_there(struct vmb_ctx *ctx, uint64_t generation, struct vmb_sample *ret)
 {
 	struct vmb_request *request = vmb_pair_request(ctx->pair);
@@ -83,8 +83,8 @@ static int any_once(struct vmb_ctx *ctx, const struct vmb_steps *steps, uint64_t
 
 	if (err)
 		return err;
-	return ctx->mech->run ? once_there(ctx, generation, ret)
-			      : once(ctx, steps, generation, ret);
+	return ctx->mech->flags & VMB_CHILD_RECEIVES ? once_there(ctx, generation, ret)
+						     : once(ctx, steps, generation, ret);
 }
 
 /* What was paged out before is no part of the operation: the total is what the parts had. */
@@ -133,6 +133,9 @@ static int swapped_verify(struct vmb_ctx *ctx, uint64_t generation, struct vmb_e
 }
 
 const struct vmb_scene vmb_scene_swapped = {
+	.name = "swapped",
+	.axes = "touch swapped",
+	.phases = VMB_DELIVERY | VMB_BIT(FIRST),
 	.run = swapped_run,
 	.verify = swapped_verify,
 };

@@ -24,10 +24,7 @@ static int do_start(const struct vmb_request *request, struct vmb_answer *answer
 	cpu_set_t set;
 
 	(void)answer;
-	/* The parent may have died before prctl() was called. */
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (getppid() != request->receiver)
-		_exit(1);
+	vmb_be_child_of(request->receiver);
 	/*
 	 * The receiver may read its child anyway, but the processes that it forks may
 	 * not under yama 1: this names them too.
@@ -149,17 +146,6 @@ static int do_page_out(const struct vmb_request *request, struct vmb_answer *ans
 	return vmb_page_out(vmb_source_region.addr, vmb_source_region.size, request->pct);
 }
 
-static int do_serve(const struct vmb_request *request, struct vmb_answer *answer)
-{
-	struct vmb_evidence *check = request->check ? &answer->evidence : NULL;
-	int err = 0;
-
-	answer->sample = (struct vmb_sample){ .loops = request->loops };
-	for (uint64_t i = 0; i < request->loops && !err; i++)
-		err = vmb_serve(&ctx, request->generation, check, &answer->sample);
-	return err;
-}
-
 static int do_close(const struct vmb_request *request, struct vmb_answer *answer)
 {
 	(void)request;
@@ -237,9 +223,8 @@ static int (*const commands[VMB_NR_COMMANDS])(const struct vmb_request *, struct
 	[VMB_CMD_RENEW] = do_renew,   [VMB_CMD_OPEN] = do_open,
 	[VMB_CMD_RUN] = do_run,	      [VMB_CMD_PRODUCE] = do_produce,
 	[VMB_CMD_DISOWN] = do_disown, [VMB_CMD_PAGE_OUT] = do_page_out,
-	[VMB_CMD_SERVE] = do_serve,   [VMB_CMD_VERIFY] = do_verify,
-	[VMB_CMD_READY] = do_ready,   [VMB_CMD_CLOSE] = do_close,
-	[VMB_CMD_EXIT] = do_exit,
+	[VMB_CMD_VERIFY] = do_verify, [VMB_CMD_READY] = do_ready,
+	[VMB_CMD_CLOSE] = do_close,   [VMB_CMD_EXIT] = do_exit,
 };
 
 static void obey(uint32_t number)
