@@ -3,6 +3,7 @@
 
 import errno
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from vmabench.analysis.frame import tidy
 from vmabench.errors import NativeError
 from vmabench.machine.facts import read_facts
 from vmabench.matrix.case import SCENARIOS, Case
+from vmabench.matrix.rules import why_too_large
 from vmabench.matrix.table import TABLE
 from vmabench.mechanisms import MECHANISMS, Pair, base_page_bytes
 from vmabench.native._core import ffi, lib
@@ -54,6 +56,38 @@ def test_segments_arrive_in_their_places(pair: Pair, mechanism: str, segments: i
         opened.verify(generation=2)
     assert sample.time_ns["total"] > 0
     assert evidence.dst and evidence.dst.present_bytes == case.size_bytes
+
+
+#: they ask the kernel to move bytes, which it does up to MAX_RW_COUNT a call
+CALLING = ("readv", "writev", "procmem-read", "procmem-write")
+
+
+@pytest.mark.parametrize("mechanism", CALLING)
+@pytest.mark.parametrize(
+    ("scenario", "segments"), [("scatter", 1), ("scatter", 5), ("scatter", 64), ("transfer", 1)]
+)
+def test_what_one_call_can_not_move_takes_several(
+    pair: Pair, mechanism: str, segments: int, scenario: str
+) -> None:
+    """The limit falls into pages and segments, and the last call moves less than the others."""
+    case = replace(scattered(mechanism, segments, pages=320), scenario=scenario)
+    make_source(pair, case)
+    with pair.open(case, seed=7, call_bytes=3 * BASE_BYTES + 1000) as opened:
+        opened.verify(generation=1)
+        opened.run(loops=3, expected_s=1)
+        opened.verify(generation=2)
+
+
+@pytest.mark.parametrize("mechanism", ["readv", "writev", "procmem-read"])
+def test_segments_of_more_than_one_call_moves_arrive(pair: Pair, mechanism: str) -> None:
+    """Slow (seconds): 2 GiB are the least that the kernel does not move in one call."""
+    case = scattered(mechanism, 16, pages=(2 << 30) // BASE_BYTES)
+    if reason := why_too_large(case, read_facts()):
+        pytest.skip(reason)
+    make_source(pair, case)
+    with pair.open(case, seed=7) as opened:
+        evidence = opened.verify(generation=1)
+    assert evidence.moved_bytes == case.size_bytes
 
 
 @pytest.mark.parametrize("mechanism", ["memfd-inplace", "memfd-private", "mremap", "mremap-dup"])

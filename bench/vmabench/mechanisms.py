@@ -402,10 +402,13 @@ class Pair:
         return _proof(proof)
 
     @contextmanager
-    def open(self, case: Case, seed: int, delay_ns: int = 0) -> Iterator["OpenCase"]:
-        """The case, set up in both processes; raises NativeError.
+    def open(
+        self, case: Case, seed: int, delay_ns: int = 0, call_bytes: int = 0
+    ) -> Iterator["OpenCase"]:
+        """Set the case up in both processes; raises NativeError.
 
-        ``delay_ns`` is put into each operation on purpose, to test what becomes of the values.
+        For tests: ``delay_ns`` is added to each operation, and ``call_bytes`` lowers what one call
+        is asked to move, so that a small case takes several calls as one of gigabytes does.
         """
         params = ffi.new(
             "struct vmb_params *",
@@ -423,6 +426,7 @@ class Pair:
                 "rate": int(case.rate) if case.rate.isdigit() else 0,
                 "swapped_pct": case.swapped_pct,
                 "size_bytes": case.size_bytes,
+                "call_bytes": call_bytes,
             },
         )
         context = ffi.new("struct vmb_ctx **")

@@ -113,6 +113,7 @@ struct vmb_params {
 	uint64_t rate;
 	uint32_t swapped_pct;
 	uint64_t size_bytes;
+	uint64_t call_bytes;
 	...;
 };
 

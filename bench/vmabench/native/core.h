@@ -91,6 +91,12 @@ enum vmb_isolation {
  */
 #define VMB_LARGE_BYTES (512ul << 20)
 
+/*
+ * The most that one call is asked to move. The kernel stops at MAX_RW_COUNT (2G less
+ * a base page) without an error, and a part of 1G keeps every page size aligned.
+ */
+#define VMB_CALL_BYTES (1ul << 30)
+
 /* Folios are counted by the power of two of base pages that they have: up to 1G of 4K. */
 #define VMB_NR_ORDERS 19
 
@@ -199,6 +205,7 @@ struct vmb_params {
 	uint64_t rate;	      /* snapshot: pages a second that the source writes; 0: all it can */
 	uint32_t swapped_pct; /* of the source, before each operation */
 	uint64_t size_bytes;  /* of the case: of a message, or of what all receivers hold */
+	uint64_t call_bytes;  /* the most that one call is asked to move; 0: VMB_CALL_BYTES */
 };
 
 struct vmb_region {
@@ -525,6 +532,14 @@ int vmb_take_object(struct vmb_ctx *ctx);
 static inline vmb_hook vmb_operation(const struct vmb_ctx *ctx)
 {
 	return vmb_is_cut(ctx) ? ctx->mech->scatter : ctx->mech->transfer;
+}
+
+/* How many of left bytes the next call is asked to move. */
+static inline size_t vmb_part_bytes(const struct vmb_ctx *ctx, size_t left)
+{
+	size_t most = ctx->params.call_bytes ? ctx->params.call_bytes : VMB_CALL_BYTES;
+
+	return left < most ? left : most;
 }
 
 static inline uint64_t vmb_now_ns(void)

@@ -11,9 +11,6 @@
 
 #include "core.h"
 
-/* The kernel cuts a call at 2G less a page, without an error. */
-#define MOST_BYTES (1ul << 30)
-
 typedef ssize_t (*mem_call)(struct vmb_ctx *ctx, size_t to, size_t from, size_t part);
 
 static int open_memory(struct vmb_ctx *ctx, int flags)
@@ -64,9 +61,11 @@ static ssize_t write_part(struct vmb_ctx *ctx, size_t to, size_t from, size_t pa
 static int move_range(struct vmb_ctx *ctx, mem_call call, const char *name, size_t to, size_t from,
 		      size_t size)
 {
-	for (size_t done = 0; done < size; done += MOST_BYTES) {
-		size_t left = size - done, part = left < MOST_BYTES ? left : MOST_BYTES;
-		ssize_t moved = call(ctx, to + done, from + done, part);
+	for (size_t done = 0, part; done < size; done += part) {
+		ssize_t moved;
+
+		part = vmb_part_bytes(ctx, size - done);
+		moved = call(ctx, to + done, from + done, part);
 
 		if (moved < 0)
 			return vmb_fail(-errno, "%s of /proc/PID/mem", name);

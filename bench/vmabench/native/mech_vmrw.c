@@ -7,62 +7,89 @@
 
 #include "core.h"
 
-/* The kernel cuts a call at 2G less a page, without an error. */
-#define MOST_BYTES (1ul << 30)
-
 typedef ssize_t (*vm_call)(pid_t pid, const struct iovec *local, unsigned long local_count,
 			   const struct iovec *remote, unsigned long remote_count,
 			   unsigned long flags);
 
-static int move_all(const struct vmb_ctx *ctx, vm_call call, const char *name, uintptr_t here,
-		    uintptr_t there)
+/* One call, for as many bytes as its lists have. */
+static int move_lists(const struct vmb_ctx *ctx, vm_call call, const char *name,
+		      const struct iovec *local, const struct iovec *remote, unsigned long count,
+		      size_t bytes)
 {
-	for (size_t done = 0; done < ctx->size; done += MOST_BYTES) {
-		size_t left = ctx->size - done, part = left < MOST_BYTES ? left : MOST_BYTES;
-		struct iovec local = { (void *)(here + done), part };
-		struct iovec remote = { (void *)(there + done), part };
-		ssize_t moved = call(ctx->other, &local, 1, &remote, 1, 0);
+	ssize_t moved = call(ctx->other, local, count, remote, count, 0);
 
-		if (moved < 0)
-			return vmb_fail(-errno, "%s", name);
-		if ((size_t)moved != part)
-			return vmb_fail(-EIO, "%s moved %zd of %zu bytes", name, moved, part);
-	}
+	if (moved < 0)
+		return vmb_fail(-errno, "%s", name);
+	if ((size_t)moved != bytes)
+		return vmb_fail(-EIO, "%s moved %zd of %zu bytes", name, moved, bytes);
 	return 0;
 }
 
-/* Of scatter: as the calls take them, made before anything is timed. */
+static int move_all(const struct vmb_ctx *ctx, vm_call call, const char *name, uintptr_t here,
+		    uintptr_t there)
+{
+	int err = 0;
+
+	for (size_t done = 0, part; done < ctx->size && !err; done += part) {
+		struct iovec local, remote;
+
+		part = vmb_part_bytes(ctx, ctx->size - done);
+		local = (struct iovec){ (void *)(here + done), part };
+		remote = (struct iovec){ (void *)(there + done), part };
+		err = move_lists(ctx, call, name, &local, &remote, 1, part);
+	}
+	return err;
+}
+
+/* Of scatter: what the next call is given. */
 static struct iovec here[VMB_MOST_SEGMENTS], there[VMB_MOST_SEGMENTS];
 
-/* The receiver's segments in their order, the source's in that of segments.c. */
-static int list_segments(struct vmb_ctx *ctx)
+/*
+ * Lists bytes bytes from offset done of the receiver's memory on: the receiver's
+ * segments in their order, the source's in that of segments.c. Returns how many
+ * pieces there are.
+ */
+static unsigned long list_range(const struct vmb_ctx *ctx, size_t done, size_t bytes)
 {
-	size_t size = vmb_segment_bytes(ctx);
+	size_t size = vmb_segment_bytes(ctx), part;
+	unsigned long count = 0;
 
-	for (size_t i = 0; i < ctx->params.segments; i++) {
-		size_t from = vmb_segment_from(ctx, i);
+	for (size_t end = done + bytes; done < end; done += part, count++) {
+		size_t offset = done % size;
+		size_t from = vmb_segment_from(ctx, done / size) * size + offset;
 
+		part = size - offset < end - done ? size - offset : end - done;
 		if (ctx->pair) {
-			here[i] = (struct iovec){ ctx->dst + i * size, size };
-			there[i] = (struct iovec){ (void *)(ctx->remote_src + from * size), size };
+			here[count] = (struct iovec){ ctx->dst + done, part };
+			there[count] = (struct iovec){ (void *)(ctx->remote_src + from), part };
 		} else {
-			here[i] = (struct iovec){ ctx->src + from * size, size };
-			there[i] = (struct iovec){ (void *)(ctx->remote_dst + i * size), size };
+			here[count] = (struct iovec){ ctx->src + from, part };
+			there[count] = (struct iovec){ (void *)(ctx->remote_dst + done), part };
 		}
 	}
+	return count;
+}
+
+/* The lists of a case that one call can move are made before anything is timed. */
+static int list_segments(struct vmb_ctx *ctx)
+{
+	if (vmb_is_cut(ctx) && vmb_part_bytes(ctx, ctx->size) == ctx->size)
+		list_range(ctx, 0, ctx->size);
 	return 0;
 }
 
 static int move_segments(const struct vmb_ctx *ctx, vm_call call, const char *name)
 {
-	unsigned long count = ctx->params.segments;
-	ssize_t moved = call(ctx->other, here, count, there, count, 0);
+	size_t part = vmb_part_bytes(ctx, ctx->size);
+	int err = 0;
 
-	if (moved < 0)
-		return vmb_fail(-errno, "%s", name);
-	if ((size_t)moved != ctx->size)
-		return vmb_fail(-EIO, "%s moved %zd of %zu bytes", name, moved, ctx->size);
-	return 0;
+	if (part == ctx->size)
+		return move_lists(ctx, call, name, here, there, ctx->params.segments, part);
+	for (size_t done = 0; done < ctx->size && !err; done += part) {
+		part = vmb_part_bytes(ctx, ctx->size - done);
+		err = move_lists(ctx, call, name, here, there, list_range(ctx, done, part), part);
+	}
+	return err;
 }
 
 static int readv_scatter(struct vmb_ctx *ctx)
