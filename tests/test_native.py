@@ -216,6 +216,45 @@ def test_the_forked_child_ends_with_a_source_that_is_killed(pair: Pair) -> None:
     wait_until(lambda: not any(is_running(pid) for pid in forked), limit_s=5)
 
 
+#: kills the source as soon as it has forked, before the child runs; prints the child's PID
+TRACER = """
+import ctypes, os, signal, sys
+PTRACE_DETACH, PTRACE_GETEVENTMSG, PTRACE_SEIZE, TRACEFORK, EVENT_FORK = 17, 0x4201, 0x4206, 2, 1
+WALL = 0x40000000
+libc = ctypes.CDLL(None)
+libc.ptrace.argtypes = ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p
+source, child = int(sys.argv[1]), ctypes.c_ulong()
+assert libc.ptrace(PTRACE_SEIZE, source, None, TRACEFORK) == 0
+print("seized", flush=True)
+assert os.waitpid(source, WALL)[1] >> 16 == EVENT_FORK
+libc.ptrace(PTRACE_GETEVENTMSG, source, None, ctypes.addressof(child))
+os.waitpid(child.value, WALL)
+os.kill(source, signal.SIGKILL)
+os.waitpid(source, WALL)
+libc.ptrace(PTRACE_DETACH, child.value, None, None)
+print(child.value, flush=True)
+"""
+
+
+@pytest.mark.parametrize("scenario", ["handoff", "swapped"])
+def test_the_forked_child_does_not_wait_for_a_source_that_is_dead(
+    pair: Pair, scenario: str
+) -> None:
+    """It waits for its turn in read() on a pipe whose other end it has itself."""
+    case = make_case("fork", scenario)
+    make_source(pair, case)
+    with pair.open(case, seed=7) as opened:
+        tracer = subprocess.Popen(
+            [sys.executable, "-c", TRACER, str(pair.source_pid)], stdout=subprocess.PIPE, text=True
+        )
+        assert tracer.stdout
+        assert tracer.stdout.readline() == "seized\n"
+        with pytest.raises(NativeError, match="killed by signal 9"):
+            opened.run(loops=1, expected_s=5)
+        child = int(tracer.communicate(timeout=20)[0])
+    wait_until(lambda: not is_running(child), limit_s=5)
+
+
 def is_running(pid: int) -> bool:
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]

@@ -84,13 +84,14 @@ static void pass_turn(int to, int from)
  * The child in a scenario whose source acts between the call and the use: it
  * reports that it runs, and continues after the source has acted.
  */
-static void wait_and_use(struct vmb_ctx *ctx, const int *pipes)
+static void wait_and_use(struct vmb_ctx *ctx, const int *pipes, pid_t parent)
 {
 	const struct vmb_request *request = &vmb_control->request;
 	struct vmb_child_report *report = &vmb_control->child;
 
 	report->started_ns = vmb_now_ns();
 	report->err = 0;
+	vmb_be_child_of(parent); /* it has the other end of its pipe itself, so read() never ends */
 	pass_turn(pipes[1], pipes[2]);
 	report->opened_ns = vmb_now_ns();
 	if (request->check)
@@ -116,15 +117,15 @@ static int use_between(struct vmb_ctx *ctx, const int *pipes, struct vmb_sample 
 	const struct vmb_scene *scene = vmb_scene_of(ctx);
 	struct vmb_counts before = { 0 }, called = { 0 };
 	uint64_t start_ns, now_ns, touching_ns;
+	pid_t parent = getpid(), child;
 	char byte = 0;
-	pid_t child;
 	int err = 0;
 
 	vmb_swap_read(&before);
 	start_ns = vmb_now_ns();
 	child = fork();
 	if (!child)
-		wait_and_use(ctx, pipes);
+		wait_and_use(ctx, pipes, parent);
 	if (child < 0)
 		return vmb_fail(-errno, "fork");
 	if (read(pipes[0], &byte, 1) != 1)
