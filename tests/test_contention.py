@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """contention: receivers of one source and pairs side by side, each a process of its own."""
 
+import ctypes
 import os
 import signal
 import threading
@@ -133,6 +134,26 @@ def test_receivers_go_when_the_source_of_their_pair_dies(pair: Pair) -> None:
             for _ in range(10_000):
                 opened.run(loops=3, expected_s=1)
     wait_until(lambda: not Path(f"/proc/{own_source}").exists())
+
+
+def test_the_sources_of_pairs_are_waited_for(pair: Pair) -> None:
+    """This process adopts them, as PID 1 of a container does, and would have their zombies."""
+    libc = ctypes.CDLL(None)
+    set_child_subreaper, get_child_subreaper = 36, 37
+    case = make_case("writev", pairs=2)
+    make_source(pair, case)
+    libc.prctl(set_child_subreaper, 1)
+    try:
+        with pair.open(case, seed=7) as opened:
+            opened.verify(generation=1)
+            members = set(children(os.getpid())) - {pair.source_pid}
+            assert all(len(children(member)) == 1 for member in members)
+        assert children(os.getpid()) == [pair.source_pid]
+        reaper = ctypes.c_int()
+        libc.prctl(get_child_subreaper, ctypes.byref(reaper))
+        assert reaper.value == 1  # as it was before the case
+    finally:
+        libc.prctl(set_child_subreaper, 0)
 
 
 @pytest.mark.parametrize(

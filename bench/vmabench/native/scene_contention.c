@@ -20,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -30,7 +31,8 @@
 enum order { ORDER_NONE, ORDER_RUN, ORDER_VERIFY, ORDER_PROVE };
 
 struct member {
-	pid_t pid; /* 0: none */
+	pid_t pid;    /* 0: none */
+	pid_t source; /* of its own pair, 0: none */
 	int32_t err;
 	char detail[VMB_DETAIL_SIZE];
 	uint64_t start_ns, end_ns, spent_ns;
@@ -43,7 +45,8 @@ struct crowd {
 	uint32_t members;
 	uint32_t number;  /* of the order; futex */
 	uint32_t done;	  /* how many have done it; futex */
-	uint32_t arrived; /* how often somebody came to a barrier */
+	uint32_t arrived; /* how often a receiver came to a barrier */
+	int was_reaper;	  /* whether the worker adopted orphans before */
 	enum order order;
 	uint64_t loops, generation;
 	struct member member[VMB_MOST_RECEIVERS];
@@ -64,7 +67,7 @@ static uint32_t members_of(const struct vmb_ctx *ctx)
 	return wanted ? wanted : 1;
 }
 
-/* Who waits gives the CPU away, for there may be fewer of them than receivers. */
+/* A waiting receiver yields its CPU: there may be fewer CPUs than receivers. */
 static void meet(struct crowd *crowd)
 {
 	uint32_t mine = __atomic_add_fetch(&crowd->arrived, 1, __ATOMIC_ACQ_REL);
@@ -82,7 +85,7 @@ static void keep_error(struct member *member, int err)
 	memcpy(member->detail, vmb_detail(), sizeof(member->detail));
 }
 
-/* Of a pair: a CPU that nobody else has where there are enough of them, else the next one. */
+/* Of a pair: a CPU of its own where there are enough of them, else the next one. */
 static int source_cpu(const struct vmb_ctx *ctx, unsigned int index)
 {
 	unsigned int members = members_of(ctx);
@@ -91,7 +94,7 @@ static int source_cpu(const struct vmb_ctx *ctx, unsigned int index)
 }
 
 static int open_own_pair(const struct vmb_ctx *ctx, unsigned int index, struct vmb_params *params,
-			 struct vmb_ctx **ret)
+			 pid_t *ret_source, struct vmb_ctx **ret)
 {
 	const struct vmb_region *source = vmb_pair_source(ctx->pair);
 	struct vmb_proof proof;
@@ -102,12 +105,14 @@ static int open_own_pair(const struct vmb_ctx *ctx, unsigned int index, struct v
 			     vmb_cpu_at(index));
 	if (!pair)
 		return -ECHILD;
+	*ret_source = vmb_pair_pid(pair);
 	vmb_pair_set_patience(pair, (unsigned int)(vmb_pair_patience_ns(ctx->pair) / 1000000));
 	err = vmb_pair_source_make(pair, source, &proof);
 	return err ? err : vmb_case_open(pair, ctx->mech, params, ret);
 }
 
-static int prepare_member(const struct vmb_ctx *ctx, unsigned int index, struct vmb_ctx **ret)
+static int prepare_member(const struct vmb_ctx *ctx, unsigned int index, pid_t *ret_source,
+			  struct vmb_ctx **ret)
 {
 	struct vmb_params params = ctx->params;
 	int err;
@@ -115,7 +120,7 @@ static int prepare_member(const struct vmb_ctx *ctx, unsigned int index, struct 
 	params.scenario = (uint32_t)vmb_scene_index(vmb_scene_transfer.name);
 	params.receivers = params.pairs = 1;
 	if (!vmb_shares_source(ctx))
-		return open_own_pair(ctx, index, &params, ret);
+		return open_own_pair(ctx, index, &params, ret_source, ret);
 	err = vmb_pin(vmb_cpu_at(index));
 	return err ? err : vmb_case_join(ctx, &params, ret);
 }
@@ -192,7 +197,7 @@ static void tell_done(struct crowd *crowd)
 	vmb_futex_wake(&crowd->done);
 }
 
-/* The life of a receiver. It ends with the worker, by whatever that ends. */
+/* The life of a receiver, which ends with the worker. */
 static void be_member(struct crowd *crowd, unsigned int index, const struct vmb_ctx *ctx,
 		      pid_t parent)
 {
@@ -201,7 +206,7 @@ static void be_member(struct crowd *crowd, unsigned int index, const struct vmb_
 	uint32_t seen = 0, number;
 
 	vmb_be_child_of(parent);
-	keep_error(member, prepare_member(ctx, index, &own));
+	keep_error(member, prepare_member(ctx, index, &member->source, &own));
 	tell_done(crowd);
 	if (!own)
 		_exit(0);
@@ -217,14 +222,30 @@ static void be_member(struct crowd *crowd, unsigned int index, const struct vmb_
 	}
 }
 
+/*
+ * The sources of pairs are children of the receivers, and die with them. The worker
+ * adopts them then (PR_SET_CHILD_SUBREAPER) and waits for them, so that none of them
+ * still unmaps its memory, or stays as a zombie, in the next case.
+ */
+static void adopt_orphans(struct crowd *crowd)
+{
+	prctl(PR_GET_CHILD_SUBREAPER, &crowd->was_reaper);
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
+}
+
 static void disband(struct crowd *crowd)
 {
 	for (uint32_t i = 0; i < crowd->members; i++) {
-		if (crowd->member[i].pid <= 0)
-			continue;
-		kill(crowd->member[i].pid, SIGKILL);
-		waitpid(crowd->member[i].pid, NULL, 0);
+		const struct member *member = &crowd->member[i];
+
+		if (member->pid > 0) {
+			kill(member->pid, SIGKILL);
+			waitpid(member->pid, NULL, 0);
+		}
+		if (member->source > 0) /* ECHILD if the receiver has waited for it */
+			waitpid(member->source, NULL, 0);
 	}
+	prctl(PR_SET_CHILD_SUBREAPER, crowd->was_reaper);
 	munmap(crowd, sizeof(*crowd));
 }
 
@@ -309,6 +330,7 @@ static int gather(struct vmb_ctx *ctx)
 	if (crowd == MAP_FAILED)
 		return vmb_fail(-errno, "mmap of the receivers' page");
 	ctx->scene = crowd;
+	adopt_orphans(crowd);
 	crowd->members = members_of(ctx);
 	for (uint32_t i = 0; i < crowd->members; i++) {
 		pid = fork();
