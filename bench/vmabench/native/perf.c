@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Cycles and misses of the TLB, where the machine counts them. They are counted
- * on the CPUs that the case is pinned to, whoever runs there, and not for the two
- * processes: an event that follows a task is switched with it, and copied when it
- * forks, which would be in the timed part. So it takes the right to look at whole
- * CPUs. What can't be counted is not known, never 0.
+ * on the CPUs that the case is pinned to, whatever runs there, and not for the two
+ * processes: the kernel switches an event that follows a task with it, and copies
+ * it in fork(), which would be in the timed part. Counting on a CPU needs the
+ * permission to observe all of it (perf_event_paranoid). A value that can't be
+ * counted is unknown, never 0.
  */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <linux/perf_event.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -28,10 +30,9 @@ static struct event {
 	[VMB_EVENT_TLB] = { VMB_TLB_MISSES, PERF_TYPE_HW_CACHE, DTLB_READ_MISSES },
 };
 
-/* What is counted: a descriptor for each event and CPU, or none of an event. */
+/* What is counted: a descriptor for each CPU of an event, or none of an event (NULL). */
 static unsigned int nr_cpus;
-static int counted[VMB_NR_EVENTS];
-static int fds[VMB_NR_EVENTS][VMB_MOST_RECEIVERS];
+static int *counted[VMB_NR_EVENTS];
 static int forbidden;
 
 /* What read() gives, in the order of the bits of read_format. */
@@ -52,40 +53,42 @@ static int open_event(const struct event *event, int cpu)
 	return (int)syscall(SYS_perf_event_open, &attr, -1, cpu, -1, PERF_FLAG_FD_CLOEXEC);
 }
 
-static void close_event(int event, unsigned int count)
+static void close_event(int *fds, unsigned int count)
 {
 	for (unsigned int i = 0; i < count; i++)
-		close(fds[event][i]);
-	counted[event] = 0;
+		close(fds[i]);
+	free(fds);
 }
 
 /* On all of the CPUs, or on none of them. */
 static int count_event(int event, const int *cpus, unsigned int count)
 {
+	int *fds = calloc(count, sizeof(*fds));
+
+	if (!fds)
+		return vmb_fail(-ENOMEM, "counting on %u CPUs", count);
 	for (unsigned int i = 0; i < count; i++) {
-		fds[event][i] = open_event(&events[event], cpus[i]);
-		if (fds[event][i] < 0) {
+		fds[i] = open_event(&events[event], cpus[i]);
+		if (fds[i] < 0) {
 			int err = vmb_fail(-errno, "perf_event_open");
 
-			close_event(event, i);
+			close_event(fds, i);
 			return err;
 		}
 	}
-	counted[event] = 1;
+	counted[event] = fds;
 	return 0;
 }
 
 /*
- * From now on these CPUs, each of them once, and no others. -errno says why an
- * event is not counted; the others are all the same.
+ * From now on counts on these CPUs, each of them given once, and on no others.
+ * Returns -errno if an event can't be counted; the other events are counted then.
  */
 int vmb_perf_watch(const int *cpus, unsigned int count)
 {
 	int err = 0, failed;
 
 	vmb_perf_forget();
-	if (count > VMB_MOST_RECEIVERS)
-		return vmb_fail(-EINVAL, "%u CPUs", count);
 	if (forbidden)
 		return vmb_fail(-EACCES, "perf_event_open is not called");
 	nr_cpus = count;
@@ -98,9 +101,11 @@ int vmb_perf_watch(const int *cpus, unsigned int count)
 
 void vmb_perf_forget(void)
 {
-	for (int i = 0; i < VMB_NR_EVENTS; i++)
+	for (int i = 0; i < VMB_NR_EVENTS; i++) {
 		if (counted[i])
-			close_event(i, nr_cpus);
+			close_event(counted[i], nr_cpus);
+		counted[i] = NULL;
+	}
 	nr_cpus = 0;
 }
 
@@ -124,7 +129,7 @@ static int read_event(int event, uint64_t *ret)
 
 	*ret = 0;
 	for (unsigned int i = 0; i < nr_cpus; i++) {
-		ssize_t got = read(fds[event][i], &reading, sizeof(reading));
+		ssize_t got = read(counted[event][i], &reading, sizeof(reading));
 
 		if (got != sizeof(reading) || reading.running_ns != reading.enabled_ns)
 			return 0;

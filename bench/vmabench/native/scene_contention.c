@@ -310,10 +310,9 @@ static int command(struct vmb_ctx *ctx, enum order order)
 static void watch_cpus(const struct vmb_ctx *ctx)
 {
 	unsigned int used = members_of(ctx) * (vmb_shares_source(ctx) ? 1 : 2);
-	int cpus[VMB_MOST_RECEIVERS];
+	int cpus[2 * VMB_MOST_RECEIVERS];
 
 	used = used < vmb_cpu_count() ? used : vmb_cpu_count();
-	used = used < VMB_MOST_RECEIVERS ? used : VMB_MOST_RECEIVERS;
 	for (unsigned int i = 0; i < used; i++)
 		cpus[i] = vmb_cpu_at(i);
 	vmb_perf_watch(cpus, used);
