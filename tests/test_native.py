@@ -5,6 +5,7 @@ import ctypes
 import errno
 import mmap
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -261,6 +262,22 @@ def is_running(pid: int) -> bool:
     except OSError:
         return False
     return state not in "ZX"
+
+
+@pytest.mark.skipif("VMABENCH_SANITIZED" in os.environ, reason="its shadow memory has no limit")
+def test_a_receiver_of_a_page_server_says_why_it_can_not_start(pair: Pair) -> None:
+    """A region takes 5 GiB of addresses to find, and the two slots of a receiver 6."""
+    case = Case("readv", "pageserver", BASE, 64 * BASE_BYTES, "read", 50, receivers=2)
+    make_source(pair, case)
+    status = Path(f"/proc/{pair.source_pid}/status").read_text()
+    used_bytes = int(status.split("VmSize:")[1].split()[0]) << 10
+    limit = used_bytes + (11 << 29), resource.RLIM_INFINITY
+    resource.prlimit(pair.source_pid, resource.RLIMIT_AS, limit)
+    with (
+        pair.open(case, seed=7) as opened,
+        pytest.raises(NativeError, match="receiver 0: no free address range"),
+    ):
+        opened.verify(generation=1)
 
 
 def test_a_moved_source_is_whole_again(pair: Pair) -> None:

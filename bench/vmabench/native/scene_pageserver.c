@@ -154,7 +154,16 @@ static int weigh(uint64_t *page_table_bytes, struct vmb_use *use)
 	return err;
 }
 
-/* A receiver keeps step after an error, so that nobody waits for it. */
+/* The first error of a receiver, with the sentence that this process has of it. */
+static void keep_error(struct seat *seat, int err)
+{
+	if (!err || seat->err)
+		return;
+	seat->err = err;
+	memcpy(seat->detail, vmb_detail(), sizeof(seat->detail));
+}
+
+/* A receiver keeps step after an error, so that the server does not wait for it in vain. */
 static void receive(const struct server *server, uint32_t number, pid_t parent)
 {
 	struct seat *seat = &server->board->seats[number];
@@ -163,7 +172,7 @@ static void receive(const struct server *server, uint32_t number, pid_t parent)
 
 	vmb_be_child_of(parent);
 	pin(number);
-	seat->err = prepare(server, number, parent, &ctx);
+	keep_error(seat, prepare(server, number, parent, &ctx));
 	if (child_receives(&ctx))
 		done = STEP_TAKE; /* it has been taken when it runs */
 	arrive(server->board);
@@ -174,11 +183,9 @@ static void receive(const struct server *server, uint32_t number, pid_t parent)
 			continue;
 		}
 		if (!seat->err)
-			seat->err = obey(server, &ctx, step);
+			keep_error(seat, obey(server, &ctx, step));
 		if (!seat->err && step == STEP_CHECK)
-			seat->err = weigh(&seat->page_table_bytes, &seat->use);
-		if (seat->err && !*seat->detail)
-			memcpy(seat->detail, vmb_detail(), sizeof(seat->detail));
+			keep_error(seat, weigh(&seat->page_table_bytes, &seat->use));
 		done = step;
 		arrive(server->board);
 	}
@@ -220,10 +227,12 @@ static int wait_for_all(struct server *server)
 		if (err)
 			return err;
 	}
-	for (uint32_t i = 0; i < server->count; i++)
-		if (board->seats[i].err)
-			return vmb_fail(board->seats[i].err, "receiver %u: %.120s", i,
-					board->seats[i].detail);
+	for (uint32_t i = 0; i < server->count; i++) {
+		if (!board->seats[i].err)
+			continue;
+		vmb_fail(0, "receiver %u: %.120s", i, board->seats[i].detail);
+		return board->seats[i].err;
+	}
 	return 0;
 }
 
