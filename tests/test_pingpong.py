@@ -3,6 +3,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -11,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.command import environ
+from tests.needs import needs
 from vmabench.analysis.latency import percentile_ns
 from vmabench.errors import NativeError
 from vmabench.machine.facts import read_facts
@@ -88,6 +92,37 @@ def test_a_source_that_dies_amid_a_talk_ends_it(pair: Pair, wait: str) -> None:
         with pytest.raises(NativeError, match="killed by signal 9"):
             opened.run(loops=1000, expected_s=1)
     assert time.monotonic() - start_s < 10
+
+
+TALK = """
+import ctypes
+from tests.test_pingpong import CPUS, Pair, make_case, make_source
+case = make_case("readv", "futex")
+with Pair(*CPUS) as pair:
+    make_source(pair, case)
+    with pair.open(case, seed=7) as opened:
+        opened.verify(generation=1)
+        opened.run(loops=500, expected_s=1)
+shim = ctypes.CDLL(None)
+print(*(ctypes.c_ulong.in_dll(shim, name).value for name in ("futex_races", "child_looks")))
+"""
+
+
+@needs("compiler")
+def test_a_message_that_is_there_already_costs_no_look_at_the_source(tmp_path: Path) -> None:
+    """The word changes between the reading of it and FUTEX_WAIT: a round trip is being timed."""
+    library = tmp_path / "race.so"
+    source = Path(__file__).with_name("native") / "futex_race.c"
+    subprocess.run(["gcc", "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True)
+    talk = subprocess.run(
+        [sys.executable, "-c", TALK], cwd=Path(__file__).parents[1],
+        env=environ({"LD_PRELOAD": str(library)}),
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert talk.returncode == 0, talk.stderr
+    races, looks = map(int, talk.stdout.split())
+    assert races > 500
+    assert looks < 20  # those around the talk
 
 
 def test_a_case_that_ends_leaves_no_descriptors(pair: Pair) -> None:

@@ -102,7 +102,10 @@ static int notify(const struct side *side, uint32_t number)
 	return 0;
 }
 
-/* The receiver looks after the source; the kernel looks after the receiver. */
+/*
+ * Whether the other side still talks. The receiver asks with waitpid(); a source
+ * whose receiver dies is killed by the kernel.
+ */
 static int look_around(const struct side *side)
 {
 	int err;
@@ -142,7 +145,9 @@ static int wait_futex(const struct side *side, uint32_t number)
 		seen = __atomic_load_n(side->heard, __ATOMIC_ACQUIRE);
 		if (seen == number)
 			return 0;
-		if (syscall(SYS_futex, side->heard, FUTEX_WAIT, seen, NULL, NULL, 0))
+		/* EAGAIN: the word has changed meanwhile, which is no reason to look */
+		if (syscall(SYS_futex, side->heard, FUTEX_WAIT, seen, NULL, NULL, 0) &&
+		    (errno != EAGAIN || __atomic_load_n(&side->talk->stop, __ATOMIC_RELAXED)))
 			err = look_around(side);
 	}
 	return err;
