@@ -302,6 +302,16 @@ def test_a_sealed_source_can_not_be_written(pair: Pair) -> None:
         mmap.mmap(fd, case.size_bytes, mmap.MAP_SHARED, mmap.PROT_WRITE)
 
 
+def test_a_pid_that_is_taken_elsewhere_takes_no_shared_memory(pair: Pair) -> None:
+    """Containers may share /dev/shm and have PIDs of their own."""
+    taken = Path(f"/dev/shm/vmabench-{pair.source_pid}")
+    taken.touch()
+    try:
+        make_source(pair, make_case("shm"))
+    finally:
+        taken.unlink()
+
+
 def test_system_v_memory_is_removed_at_once(pair: Pair) -> None:
     before = Path("/proc/sysvipc/shm").read_text().count("\n")
     case = make_case("sysv")

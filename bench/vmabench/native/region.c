@@ -3,10 +3,12 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <linux/mman.h>
 #include <stdio.h>
 #include <sys/ipc.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/shm.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -223,12 +225,16 @@ void vmb_populate(char *addr, size_t size)
 		*(volatile char *)(addr + i) = 0;
 }
 
+/* A name by pid would be taken in another PID namespace that has the same /dev/shm. */
 static int shm_create(void)
 {
+	uint64_t number;
 	char name[64];
 	int fd;
 
-	snprintf(name, sizeof(name), "/vmabench-%d", (int)getpid());
+	if (getrandom(&number, sizeof(number), 0) != sizeof(number))
+		return vmb_fail(-errno, "getrandom");
+	snprintf(name, sizeof(name), "/vmabench-%016" PRIx64, number);
 	fd = shm_open(name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return vmb_fail(-errno, "shm_open");
