@@ -14,7 +14,7 @@ import pytest
 from tests.command import children, wait_until
 from vmabench.errors import NativeError, UsageError
 from vmabench.machine.facts import read_facts
-from vmabench.matrix.axes import AXES
+from vmabench.matrix.axes import AXES, MOST_RECEIVERS
 from vmabench.matrix.case import Case
 from vmabench.matrix.plans import Vocabulary, expand, load_plan, override
 from vmabench.matrix.rules import peak_bytes, why_not
@@ -174,7 +174,7 @@ def test_what_has_no_meaning_has_a_reason(case: Case, reason: str) -> None:
 @pytest.mark.parametrize(
     ("cpus", "counts"),
     [(1, []), (2, [2]), (3, [2, 3]), (6, [2, 4, 6]), (64, [2, 4, 8, 16, 32, 64]),
-     (200, [2, 4, 8, 16, 32, 64])],
+     (200, [2, 4, 8, 16, 32, 64, 128, 200])],
 )  # fmt: skip
 @pytest.mark.parametrize("plan", ["standard", "full", "motion"])
 def test_the_curve_is_as_long_as_there_are_cpus(plan: str, cpus: int, counts: list[int]) -> None:
@@ -191,6 +191,16 @@ def test_the_curve_is_as_long_as_there_are_cpus(plan: str, cpus: int, counts: li
 def test_who_waits_for_all_cpus_is_named_in_a_plan_alone() -> None:
     with pytest.raises(UsageError, match="is no crowd"):
         AXES["crowd"].parse("receivers")
+
+
+@pytest.mark.parametrize("kind", ["receivers", "pairs"])
+def test_more_than_the_core_can_measure_have_a_reason(kind: str) -> None:
+    assert lib.VMB_MOST_RECEIVERS == MOST_RECEIVERS
+    large = replace(FACTS, cpus=tuple(range(200)), available_bytes=1 << 40)
+    case = replace(make_case("readv"), **AXES["crowd"].parse(f"{kind}-65"))
+    assert "keeps the times of 64" in str(why_not(case, large, {}, TRAITS))
+    most = replace(make_case("readv"), **AXES["crowd"].parse(f"{kind}-64"))
+    assert why_not(most, large, {}, TRAITS) is None
 
 
 def test_more_than_there_are_cpus_would_take_turns() -> None:

@@ -19,7 +19,11 @@ TOUCH_MODES = ("none", "read", "write")
 TOUCH_ORDERS = ("sequential", "random")
 THP_SETTINGS = ("always", "madvise", "never")
 SWAP_DEVICES = ("zram", "file")
+#: of one case: VMB_MOST_RECEIVERS of the core, whose samples have a time for each
 MOST_RECEIVERS = 64
+
+#: no kernel has more (NR_CPUS)
+MOST_CPUS = 8192
 
 #: what one call takes: IOV_MAX
 MOST_SEGMENTS = 1024
@@ -88,16 +92,18 @@ def _parse_crowd(text: str) -> Fields:
         return {"receivers": 1, "pairs": 1}
     if kind not in ("receivers", "pairs") or count == "1":
         raise UsageError(f"{text!r} is no crowd: write alone, receivers-4 or pairs-4")
-    return {"receivers": 1, "pairs": 1} | {kind: parse_count(count, kind, MOST_RECEIVERS)}
+    return {"receivers": 1, "pairs": 1} | {kind: parse_count(count, kind, MOST_CPUS)}
 
 
 def _spread_crowd(text: str, cpus: int) -> Sequence[str]:
-    """Of ``receivers`` or ``pairs``: 2, 4, 8 ... of them, and as many as there are CPUs."""
+    """Of ``receivers`` or ``pairs``: 2, 4, 8 ... of them, and as many as there are CPUs.
+
+    A number that the core can't measure is a case with a reason, see ``matrix.scenarios``.
+    """
     if text not in ("receivers", "pairs"):
         return (text,)
-    most = min(cpus, MOST_RECEIVERS)
-    counts = {1 << power for power in range(1, most.bit_length())} | {most}
-    return [f"{text}-{count}" for count in sorted(counts) if 1 < count <= most]
+    counts = {1 << power for power in range(1, cpus.bit_length())} | {cpus}
+    return [f"{text}-{count}" for count in sorted(counts) if 1 < count <= cpus]
 
 
 def _write_crowd(case: Any) -> str:

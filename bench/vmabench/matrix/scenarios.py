@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from vmabench.matrix.axes import MOST_RECEIVERS
 from vmabench.matrix.table import TABLE
 from vmabench.units import format_size
 
@@ -108,6 +109,8 @@ def _contention(case: "Case", traits: Traits, cpus: int, base_page: str) -> str 
             f"with {name} the source has its part in each transfer: one after another, not at once"
         )
     at_once = max(case.receivers, case.pairs)
+    if at_once > MOST_RECEIVERS:
+        return f"{at_once} at once are too many: contention keeps the times of {MOST_RECEIVERS}"
     if at_once > cpus:
         return f"{at_once} at once need as many CPUs, there are {cpus}: more would take turns"
     return None

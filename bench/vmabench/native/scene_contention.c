@@ -356,7 +356,10 @@ static int contention_open(struct vmb_ctx *ctx)
 	const struct vmb_params *params = &ctx->params;
 
 	if (params->receivers > VMB_MOST_RECEIVERS || params->pairs > VMB_MOST_RECEIVERS)
-		return vmb_fail(-EINVAL, "at most %d receivers", VMB_MOST_RECEIVERS);
+		return vmb_fail(-EINVAL, "%u at once: contention keeps the times of %d",
+				params->receivers > params->pairs ? params->receivers
+								  : params->pairs,
+				VMB_MOST_RECEIVERS);
 	if (params->receivers > 1 && (params->pairs > 1 || !vmb_shares_source(ctx)))
 		return vmb_fail(-EOPNOTSUPP, "%s has no receivers that pull from one source",
 				ctx->mech->name);

@@ -385,7 +385,8 @@ static int serve_once(const struct vmb_ctx *ctx, uint64_t generation, struct vmb
 	int err;
 
 	if (!server.count || server.count > VMB_MOST_RECEIVERS)
-		return vmb_fail(-EINVAL, "%u receivers", server.count);
+		return vmb_fail(-EINVAL, "%u receivers: a page server has 1 to %d", server.count,
+				VMB_MOST_RECEIVERS);
 	for (uint32_t i = 0; i < server.count; i++)
 		regions[i] = VMB_NO_REGION;
 	server.board_bytes = sizeof(*server.board) + server.count * sizeof(struct seat);
