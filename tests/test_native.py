@@ -400,6 +400,29 @@ def test_the_source_is_a_small_process_of_its_own(pair: Pair) -> None:
     assert os.sched_getaffinity(0) == {CPUS[1]}
 
 
+MANY_CPUS = """
+import ctypes
+from vmabench.native._core import lib
+pinned = lib.vmb_pin(1500)
+pinned_to = ctypes.c_int.in_dll(ctypes.CDLL(None), "pinned_to").value
+print(lib.vmb_cpu_count(), lib.vmb_cpu_at(0), lib.vmb_cpu_at(1), lib.vmb_cpu_at(2))
+print(pinned, pinned_to)
+"""
+
+
+@needs("compiler")
+def test_a_cpu_above_1024_can_be_used(tmp_path: Path) -> None:
+    library = tmp_path / "many.so"
+    source = Path(__file__).with_name("native") / "many_cpus.c"
+    subprocess.run(["gcc", "-shared", "-fPIC", "-o", library, source], check=True)
+    preloaded = f"{os.environ.get('LD_PRELOAD', '')} {library}".strip()
+    asked = subprocess.run(
+        [sys.executable, "-c", MANY_CPUS], env={**os.environ, "LD_PRELOAD": preloaded},
+        capture_output=True, text=True, check=True, timeout=60,
+    )  # fmt: skip
+    assert asked.stdout.splitlines() == ["2 3 1500 3", "0 1500"]
+
+
 def test_regions_are_aligned(pair: Pair) -> None:
     case = make_case("readv")
     make_source(pair, case)

@@ -213,6 +213,8 @@ uint32_t vmb_latency_bucket(uint64_t time_ns);
 uint64_t vmb_latency_bound(uint32_t bucket);
 void vmb_latency_add(struct vmb_latency *latency, uint64_t time_ns);
 int vmb_cpu_at(unsigned int index);
+unsigned int vmb_cpu_count(void);
+int vmb_pin(int cpu);
 int vmb_tracefs_open(void);
 
 struct vmb_pair *vmb_pair_open(const char *program, int source_cpu, int receiver_cpu);

@@ -486,6 +486,13 @@ int vmb_loop(struct vmb_ctx *ctx, uint64_t loops, struct vmb_sample *ret);
 uint64_t vmb_now(void);
 void vmb_mark_value(uint64_t number);
 
+/* cpus.c */
+int vmb_pin(int cpu);
+typedef int (*vmb_on_cpu)(char *addr, size_t size);
+int vmb_on_each_cpu(vmb_on_cpu call, char *addr, size_t size);
+int vmb_cpu_at(unsigned int index);
+unsigned int vmb_cpu_count(void);
+
 /* handshake.c: no process outlives the one that started it */
 int vmb_follow_parent(int parent);
 void vmb_be_child_of(int parent);
@@ -503,9 +510,6 @@ int vmb_pair_send_fd(struct vmb_pair *pair, int fd);
 const char *vmb_pair_program(const struct vmb_pair *pair);
 int vmb_pair_on_one_cpu(const struct vmb_pair *pair);
 int vmb_pair_watch_cpus(const struct vmb_pair *pair);
-int vmb_pin(int cpu);
-int vmb_cpu_at(unsigned int index);
-unsigned int vmb_cpu_count(void);
 
 /* case.c: one case of a pair */
 int vmb_case_open(struct vmb_pair *pair, const struct vmb_mech *mech,

@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Paging out, so that it is true. MADV_PAGEOUT writes; what it wrote to a disk
- * stays in the swap cache when the writing ends after the call, and would be
- * found there without any input. So what is still in memory is mapped again,
- * clean by now, and given up again, until mincore() finds none of it and pagemap
- * says the same.
+ * Page out a range and verify that every page left memory. MADV_PAGEOUT starts the
+ * writing; a page whose writing ends after the call stays in the swap cache, and a
+ * fault would find it there without any input. So the pages that are still in
+ * memory are mapped again, clean by now, and paged out again, until mincore() and
+ * pagemap find none of them.
  */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/sysinfo.h>
@@ -25,7 +24,7 @@
 #define ENTRY_PRESENT (1ull << 63)
 #define CHUNK	      512
 
-/* Maps what is in memory, in the swap cache too; what is not is left out. Counts it. */
+/* Maps and counts the pages that are in memory, in the swap cache too. */
 static int use_resident(char *addr, size_t pages, size_t *ret)
 {
 	size_t base_page = vmb_base_page();
@@ -78,27 +77,12 @@ static int no_room(void)
 }
 
 /*
- * A page that the receiver has just read waits in a list of its CPU to be marked as
- * used, and is held by that list. madvise() empties the lists of the CPU that it runs on.
+ * A page that the receiver has just read is held by the LRU batch of that CPU.
+ * madvise() drains the batches of the CPU that it runs on.
  */
-static int page_out_everywhere(char *addr, size_t size)
+static int page_out_here(char *addr, size_t size)
 {
-	int err = 0, count = get_nprocs_conf();
-	cpu_set_t own, other;
-
-	if (sched_getaffinity(0, sizeof(own), &own))
-		return vmb_fail(-errno, "sched_getaffinity");
-	for (int cpu = 0; cpu < count && !err; cpu++) {
-		CPU_ZERO(&other);
-		CPU_SET((size_t)cpu, &other);
-		if (sched_setaffinity(0, sizeof(other), &other))
-			continue; /* offline, or not ours */
-		if (madvise(addr, size, MADV_PAGEOUT))
-			err = vmb_fail(-errno, "madvise(MADV_PAGEOUT)");
-	}
-	if (sched_setaffinity(0, sizeof(own), &own) && !err)
-		err = vmb_fail(-errno, "sched_setaffinity");
-	return err;
+	return madvise(addr, size, MADV_PAGEOUT) ? vmb_fail(-errno, "madvise(MADV_PAGEOUT)") : 0;
 }
 
 /* The first pct percent of the range out of memory, the rest of it in. */
@@ -125,7 +109,7 @@ int vmb_page_out(char *addr, size_t size, uint32_t pct)
 			return vmb_fail(-EBUSY, "%zu of %zu pages stay in memory", resident,
 					wanted);
 		before = resident;
-		err = page_out_everywhere(addr, wanted * base_page);
+		err = vmb_on_each_cpu(page_out_here, addr, wanted * base_page);
 		if (err)
 			break;
 	}

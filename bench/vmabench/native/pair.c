@@ -3,7 +3,6 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdlib.h>
@@ -245,45 +244,6 @@ static int connect_source(struct vmb_pair *pair, const char *program)
 	close(sockets[1]);
 	close(control_fd);
 	return err;
-}
-
-/* What this process might run on before it was pinned; forked children inherit it. */
-static cpu_set_t allowed;
-
-static void note_allowed(void)
-{
-	if (!CPU_COUNT(&allowed) && sched_getaffinity(0, sizeof(allowed), &allowed))
-		CPU_SET(0, &allowed);
-}
-
-/* The CPUs in turn, from the first again behind the last. */
-int vmb_cpu_at(unsigned int index)
-{
-	int cpu = 0;
-
-	note_allowed();
-	index %= (unsigned int)CPU_COUNT(&allowed);
-	for (;; cpu++)
-		if (CPU_ISSET((size_t)cpu, &allowed) && !index--)
-			return cpu;
-}
-
-unsigned int vmb_cpu_count(void)
-{
-	note_allowed();
-	return (unsigned int)CPU_COUNT(&allowed);
-}
-
-int vmb_pin(int cpu)
-{
-	cpu_set_t set;
-
-	note_allowed();
-	CPU_ZERO(&set);
-	CPU_SET((size_t)cpu, &set);
-	if (sched_setaffinity(0, sizeof(set), &set))
-		return vmb_fail(-errno, "pinning to CPU %d", cpu);
-	return 0;
 }
 
 /* NULL and a detail on failure. Each side pins itself to the CPU it is given. */

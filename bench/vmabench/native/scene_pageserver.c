@@ -10,7 +10,6 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -56,14 +55,11 @@ static int child_receives(const struct vmb_ctx *ctx)
 }
 
 /* Receivers and server share the CPUs of the pair. */
-static void pin(uint32_t number)
+static int pin(uint32_t number)
 {
 	const struct vmb_request *request = &vmb_control->request;
-	cpu_set_t set;
 
-	CPU_ZERO(&set);
-	CPU_SET((size_t)(number % 2 ? request->cpu : request->receiver_cpu), &set);
-	sched_setaffinity(0, sizeof(set), &set);
+	return vmb_pin(number % 2 ? request->cpu : request->receiver_cpu);
 }
 
 static struct vmb_ctx context_of(const struct server *server, uint32_t number)
@@ -171,7 +167,7 @@ static void receive(const struct server *server, uint32_t number, pid_t parent)
 	struct vmb_ctx ctx;
 
 	vmb_be_child_of(parent);
-	pin(number);
+	keep_error(seat, pin(number));
 	keep_error(seat, prepare(server, number, parent, &ctx));
 	if (child_receives(&ctx))
 		done = STEP_TAKE; /* it has been taken when it runs */

@@ -6,7 +6,6 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -21,8 +20,6 @@ static struct vmb_ctx ctx;
 
 static int do_start(const struct vmb_request *request, struct vmb_answer *answer)
 {
-	cpu_set_t set;
-
 	(void)answer;
 	vmb_be_child_of(request->receiver);
 	/*
@@ -32,11 +29,7 @@ static int do_start(const struct vmb_request *request, struct vmb_answer *answer
 	prctl(PR_SET_PTRACER, request->receiver, 0, 0, 0);
 	/* A source that was started with other credentials could not read its own /proc. */
 	prctl(PR_SET_DUMPABLE, 1);
-	CPU_ZERO(&set);
-	CPU_SET((size_t)request->cpu, &set);
-	if (sched_setaffinity(0, sizeof(set), &set))
-		return vmb_fail(-errno, "pinning the source to CPU %d", request->cpu);
-	return 0;
+	return vmb_pin(request->cpu);
 }
 
 /* The shared object, where there is one: its number here, and the file itself. */
