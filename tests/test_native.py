@@ -563,6 +563,17 @@ def test_a_short_transfer_is_an_error(pair: Pair) -> None:
             opened.run(1, 1)
 
 
+@needs("compiler")
+@pytest.mark.parametrize(("machine", "hint"), [("__x86_64__", "pause"), ("__aarch64__", "yield")])
+def test_a_busy_wait_relaxes_the_cpu(machine: str, hint: str) -> None:
+    native = Path(lib_stub()).parent
+    command = ["gcc", "-E", "-P", "-undef", f"-D{machine}", str(native / "relax.h")]
+    made = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert f'"{hint}"' in made
+    (waiting,) = (native / "scene_pingpong.c").read_text().split("int wait_busy(")[1:]
+    assert "vmb_relax();" in waiting.split("\n}\n")[0]
+
+
 def test_the_clock_is_the_raw_one() -> None:
     before = time.clock_gettime_ns(time.CLOCK_MONOTONIC_RAW)
     between = now_ns()

@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 #include "control.h"
+#include "relax.h"
 
 #define WARM_UP	       64u /* round trips before the first that counts */
 #define MOST_BYTES     (64u << 10)
@@ -127,9 +128,7 @@ static int wait_busy(const struct side *side, uint32_t number)
 	for (uint32_t spins = 1; !err; spins++) {
 		if (__atomic_load_n(side->heard, __ATOMIC_ACQUIRE) == number)
 			return 0;
-#if defined(__x86_64__)
-		__builtin_ia32_pause();
-#endif
+		vmb_relax();
 		if (!(spins % SPINS_A_LOOK) || __atomic_load_n(&side->talk->stop, __ATOMIC_RELAXED))
 			err = look_around(side);
 	}
