@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,10 +24,12 @@ from tests.users import NOBODY, ordinary
 from vmabench.errors import NativeError
 from vmabench.machine.facts import read_facts
 from vmabench.matrix.case import Case
-from vmabench.mechanisms import MECHANISMS, SOURCE_PROGRAM, Pair, base_page_bytes, now_ns
+from vmabench.mechanisms import MECHANISMS, SOURCE_PROGRAM, Pair, Proof, base_page_bytes, now_ns
 from vmabench.native._core import ffi, lib
+from vmabench.runner import worker
 from vmabench.runner.rounds import choose_cpus
 from vmabench.runner.worker import WrongMemoryError, check_afterwards
+from vmabench.units import parse_size
 
 BASE, HUGE = read_facts().pages
 CPUS = choose_cpus(read_facts().cpus)
@@ -193,6 +196,28 @@ def test_memory_that_was_split_meanwhile_is_noticed_afterwards(pair: Pair) -> No
         src, dst = opened.prove()
     assert src and src.vmas == 1
     assert dst and dst.vmas == 2
+
+
+@pytest.mark.parametrize(
+    ("base_bytes", "page"),
+    [(4 << 10, "hugetlb-64K"), (4 << 10, "hugetlb-2M"), (64 << 10, "hugetlb-2M"),
+     (64 << 10, "hugetlb-16G")],
+)  # fmt: skip
+def test_a_pool_page_of_any_size_is_huge(
+    monkeypatch: pytest.MonkeyPatch, base_bytes: int, page: str
+) -> None:
+    """arm64 has pools of 64K with base pages of 4K, and of 2M with base pages of 64K."""
+    monkeypatch.setattr(worker, "base_page_bytes", lambda: base_bytes)
+    case = Case("readv", "transfer", page, 4 * parse_size(page.removeprefix("hugetlb-")))
+    whole = Proof(case.size_bytes, case.size_bytes, case.size_bytes)
+    worker.check_proof(case, "the source", whole)
+    worker.check_proof(
+        case, "the source", replace(whole, folio_bytes={case.page_bytes: case.size_bytes})
+    )
+    with pytest.raises(WrongMemoryError, match=r"0\.0 % backed by huge pages, not 100 %"):
+        worker.check_proof(case, "the source", replace(whole, huge_bytes=0))
+    with pytest.raises(WrongMemoryError, match=r"0\.0 % in folios of"):
+        worker.check_proof(case, "the source", replace(whole, folio_bytes={}))
 
 
 def test_the_forked_child_ends_with_a_source_that_is_killed(pair: Pair) -> None:

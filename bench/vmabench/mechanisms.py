@@ -157,7 +157,8 @@ SCENES = _read_scenes()
 class Proof:
     """How a range is backed.
 
-    ``huge_pct``: the share of its bytes that huge pages map, by a PMD or larger entry.
+    ``huge_pct``: the percentage of its bytes that the kernel reports as huge: those that a PMD or
+    larger entry maps, and those in a hugetlb pool, whatever the size of its pages.
     ``folio_bytes``: size of a folio -> bytes in whole folios of it, by the definitions of the
     kernel's tools/mm/thpmaps; None without the right to see page frames. ``partial_bytes`` are in
     folios that are mapped in part, ``aligned_bytes`` in folios at multiples of their size.

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What memory really is: how much of a range is populated, and how much of it
- * huge pages map. A case whose memory is not what its name says is no case.
+ * What memory really is: how much of a range is populated, and how much of it the
+ * kernel reports as huge. These are pages that a PMD or larger entry maps, and all
+ * pages of a hugetlb pool, which may be smaller than that (64K on arm64).
  */
 #define _GNU_SOURCE
 #include <errno.h>

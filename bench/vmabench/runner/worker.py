@@ -305,16 +305,21 @@ def check_backing(case: Case, evidence: Evidence) -> None:
 
 
 def check_proof(case: Case, side: str, proof: Proof) -> None:
-    """Check folio by folio where page frames are visible, else by huge entries."""
+    """Raise WrongMemoryError unless the range is populated with pages of the case's size.
+
+    Checks folio by folio where page frames can be seen, else what the kernel reports as huge: what
+    a PMD or larger entry maps, and all pages of a hugetlb pool, whose size the mapping asked for.
+    """
     if proof.present_bytes != proof.size_bytes:
         share = 100 * proof.present_bytes / proof.size_bytes
         raise WrongMemoryError(side, f"{share:.1f} % populated")
-    mapped_huge = case.page_bytes >= huge_entry_bytes()
+    page = Page(case.page)
+    mapped_huge = page.hugetlb or page.size_bytes >= huge_entry_bytes()
     if proof.huge_pct != (100.0 if mapped_huge else 0.0):
         expected = "100 %" if mapped_huge else "0 %"
         raise WrongMemoryError(side, f"{proof.huge_pct:.1f} % backed by huge pages, not {expected}")
     folio_pct = proof.folio_pct(case.page_bytes)
-    if folio_pct is None and base_page_bytes() < case.page_bytes < huge_entry_bytes():
+    if folio_pct is None and not mapped_huge and page.size_bytes > base_page_bytes():
         raise WrongMemoryError(side, "of folios whose size may not be seen (CAP_SYS_ADMIN)")
     if folio_pct is not None and folio_pct != 100.0:
         raise WrongMemoryError(
