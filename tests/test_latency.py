@@ -11,13 +11,15 @@ from tests.synthetic import records, write
 from vmabench.analysis.latency import (
     PERCENTILES,
     bucket_bounds_ns,
+    bucket_of,
     by_round,
     distribution,
+    error_pct,
     percentile_ns,
     percentiles,
     run_chart,
 )
-from vmabench.mechanisms import Latency, read_latency
+from vmabench.mechanisms import Latency, clock_step_ns, read_latency, step_ns
 from vmabench.native._core import ffi, lib
 from vmabench.store.format import LATENCY, LATENCY_BITS
 from vmabench.store.reader import read
@@ -166,3 +168,35 @@ def test_a_damaged_histogram_leaves_the_samples_alone(tmp_path: Path) -> None:
     assert result.latencies == []
     assert result.records
     assert "latency" in str(result.damage)
+
+
+@pytest.mark.parametrize(
+    ("hertz", "expected_ns"),
+    [(24e6, 41), (25e6, 40), (14.31818e6, 69), (54e6, 18), (100e6, 10), (1e9, 1), (2.4e9, 1)],
+)
+def test_the_step_of_a_clock_is_seen_in_its_readings(hertz: float, expected_ns: int) -> None:
+    """arm64 counters, HPET, and clocks of nanoseconds, read every 30 to 300 ns."""
+    times_ns = np.cumsum(np.random.default_rng(1).uniform(30, 300, 20_000))
+    ticks = np.floor(times_ns * hertz / 1e9)
+    readings = [int(one) for one in ticks * 1e9 / hertz]
+    assert abs(step_ns(readings) - expected_ns) <= (expected_ns > 1)
+
+
+def test_a_coarse_clock_is_in_the_error_of_a_percentile() -> None:
+    assert error_pct(100_000, 1) < 0.4
+    assert error_pct(1000, 42) == pytest.approx(4.35, abs=0.01)
+    for time_ns in (1, 127, 128, 1000, 123_456_789):
+        assert bucket_of(time_ns) == lib.vmb_latency_bucket(time_ns)
+
+
+@pytest.mark.parametrize("step", [1, 42])
+def test_no_percentile_is_further_off_than_its_error(step: int) -> None:
+    true_ns = np.random.default_rng(2).uniform(200, 20_000, 500)
+    for time_ns in true_ns:
+        for measured_ns in (int(time_ns // step) * step, (int(time_ns // step) + 1) * step):
+            found_ns = percentile_ns({bucket_of(measured_ns): 1}, 10**9, 0.5)
+            assert abs(found_ns - time_ns) <= error_pct(measured_ns, step) / 100 * measured_ns
+
+
+def test_the_clock_here_has_a_step() -> None:
+    assert 1 <= clock_step_ns() < 2000

@@ -3,9 +3,10 @@
 
 import errno
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
+from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -43,6 +44,9 @@ _MEMORY_NAMES = {number: name for name, number in MEMORIES.items()}
 #: No machine is slower than this at what the source does on a command.
 SLOWEST_BYTES_PER_S = 20e6
 FIRST_PATIENCE_S = 4.0
+
+#: enough to see each remainder of a step of the clock
+CLOCK_READINGS = 20_000
 
 #: what paging out, or a server that thrashes, may take beside that
 ONCE_PATIENCE_S = 60.0
@@ -327,6 +331,23 @@ def watch_peak(file: Path | None) -> None:
 def now_ns() -> int:
     """The clock of the core."""
     return int(lib.vmb_now())
+
+
+def step_ns(readings: Sequence[int]) -> int:
+    """Return the step of the clock that was read, in whole ns; 1 where it is finer than that.
+
+    Times between readings of a coarse clock are multiples of its step, each rounded to one of two
+    neighbouring numbers. Three numbers in a row show a clock of nanoseconds.
+    """
+    times = sorted({after - before for before, after in pairwise(readings)})
+    if any(last - first == 2 for first, _, last in zip(times, times[1:], times[2:], strict=False)):
+        return 1
+    return min((b - a for a, b in pairwise([0, *times]) if b - a > 1), default=1)
+
+
+def clock_step_ns() -> int:
+    """Return the step of the clock of the core: 1 with a TSC, 41 with a counter of 24 MHz."""
+    return step_ns([now_ns() for _ in range(CLOCK_READINGS)])
 
 
 def mark_value(number: int) -> None:

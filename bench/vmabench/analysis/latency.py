@@ -39,10 +39,9 @@ def _start_ns(index: Any) -> Floats:
 
 
 def percentile_ns(buckets: Mapping[int, int], max_ns: int, share: float) -> float:
-    """The shortest time that at least ``share`` of the operations do not exceed.
+    """Return the shortest time that at least ``share`` of the operations do not exceed.
 
-    Given as the middle of its bucket, so it is at most half a bucket off, 0.4 % of it. NaN without
-    operations.
+    It is the middle of a bucket, off by at most ``error_pct``. NaN without operations.
     """
     if not buckets:
         return float("nan")
@@ -53,6 +52,24 @@ def percentile_ns(buckets: Mapping[int, int], max_ns: int, share: float) -> floa
     start_ns, end_ns = bucket_bounds_ns(index[place : place + 1])
     middle = (start_ns[0] + end_ns[0] - 1) / 2
     return min(float(middle), float(max_ns))
+
+
+def error_pct(time_ns: float, step_ns: int) -> float:
+    """Return the most that a percentile of ``time_ns`` may be off, in percent of it.
+
+    This is half a bucket, at most 0.4 %, and one step of the clock (``mechanisms.clock_step_ns``),
+    as a time is the difference of two readings.
+    """
+    index = bucket_of(int(time_ns))
+    start_ns, end_ns = bucket_bounds_ns([index])
+    half_ns = float(end_ns[0] - 1 - start_ns[0]) / 2
+    return 100 * (step_ns + half_ns) / time_ns
+
+
+def bucket_of(time_ns: int) -> int:
+    """Return the index of the bucket that a time goes into, as ``vmb_latency_bucket`` does."""
+    octave = max(time_ns.bit_length() - 1 - LATENCY_BITS, 0)
+    return octave * _PARTS + (time_ns >> octave)
 
 
 def by_round(result: Result) -> pd.DataFrame:
