@@ -165,7 +165,7 @@ AXES: dict[str, Axis] = {
         lambda case: case.wait,
     ),
     "crowd": Axis(
-        "who works at once: alone, receivers-4 of one source, pairs-4 side by side; receivers,"
+        "receivers at once: alone, receivers-4 of one source, pairs-4 side by side; receivers,"
         " pairs: 2, 4, 8 ... up to all CPUs",
         "alone",
         _parse_crowd,

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The measuring core, as its own files see it. What Python sees of it stands in
- * core.cdef.h.
+ * The measuring core, as its own files see it. core.cdef.h is what Python sees.
  *
  * Two processes: the receiver is the worker that Python drives, the source is
  * vmabench-source, a program of its own with a small address space. The same
@@ -9,7 +8,7 @@
  * source (writev, fork).
  *
  * Every function that can fail returns 0 or -errno, leaves one sentence in
- * vmb_detail() and hands its result out through a last parameter named ret.
+ * vmb_detail() and returns its result through a last parameter named ret.
  */
 #ifndef VMB_CORE_H
 #define VMB_CORE_H
@@ -31,12 +30,12 @@ enum vmb_memory {
 	VMB_MEMFD,
 	VMB_SHM,    /* POSIX */
 	VMB_SYSV,   /* System V */
-	VMB_SEALED, /* a memfd that nobody can write to any more; new data is a new one */
+	VMB_SEALED, /* a memfd sealed against writing; new data is a new one */
 };
 
-/* How a side learns that a message is there. */
+/* How a side learns of a message. */
 enum vmb_wait {
-	VMB_WAIT_CHANNEL, /* the message itself tells: of a pipe, of a socket */
+	VMB_WAIT_CHANNEL, /* by the message itself: of a pipe, of a socket */
 	VMB_WAIT_FUTEX,
 	VMB_WAIT_EVENTFD,
 	VMB_WAIT_BUSY,
@@ -75,13 +74,13 @@ enum vmb_isolation {
 	VMB_SHARES,	   /* each side sees the other's writes */
 };
 
-#define VMB_SOURCE_ACTS	   0x1u	 /* transfer() or run() is called in the source process */
-#define VMB_IN_PLACE	   0x2u	 /* no bytes move: the receiver uses them where they lie */
-#define VMB_PROXY	   0x4u	 /* stands in for clone on kernels that lack it */
-#define VMB_LOCAL	   0x8u	 /* one process only: a baseline, or a proxy for a move */
-#define VMB_BOTH_ACT	   0x10u /* send() in the source and transfer() in the receiver, at once */
-#define VMB_FRESH_ONLY	   0x20u /* needs memory that is not populated: no scenario transfer */
-#define VMB_PINS	   0x40u /* pins pages of the source, which makes later copies of it dearer */
+#define VMB_SOURCE_ACTS	   0x1u	  /* transfer() or run() is called in the source process */
+#define VMB_IN_PLACE	   0x2u	  /* no bytes move: the receiver uses those of the source */
+#define VMB_PROXY	   0x4u	  /* stands in for clone on kernels that lack it */
+#define VMB_LOCAL	   0x8u	  /* one process only: a baseline, or a proxy for a move */
+#define VMB_BOTH_ACT	   0x10u  /* send() in the source and transfer() in the receiver, at once */
+#define VMB_FRESH_ONLY	   0x20u  /* needs memory that is not populated: no scenario transfer */
+#define VMB_PINS	   0x40u  /* pins source pages (MMF_HAS_PINNED): later copies cost more */
 #define VMB_TALKS	   0x80u  /* carries messages both ways: scenario pingpong */
 #define VMB_CHILD_RECEIVES 0x100u /* the receiver is a child of the source, made by run() */
 
@@ -101,11 +100,11 @@ enum vmb_isolation {
 #define VMB_NR_ORDERS 19
 
 /*
- * What a range is made of: how much is populated, how much huge pages map, and
- * the bytes of each size of folio. The latter take the right to see page frames;
- * folios_known says whether it was there. A folio that is mapped in part only
- * counts in partial_bytes, whatever its size; aligned_bytes are those of whole
- * folios of more than one page whose address is a multiple of their size.
+ * How a range is backed: the bytes that are populated, those that the kernel
+ * reports as huge, and those in folios of each size. The folios need CAP_SYS_ADMIN,
+ * for page frames; folios_known says whether they are known. A folio that is mapped
+ * in part counts in partial_bytes, whatever its size; aligned_bytes are those of
+ * whole folios of more than one page whose address is a multiple of their size.
  */
 struct vmb_proof {
 	uint64_t size_bytes;
@@ -118,7 +117,7 @@ struct vmb_proof {
 	uint32_t vmas;
 };
 
-/* Memory in use by processes, by /proc/PID/smaps_rollup: the whole of each. */
+/* Memory in use by processes, by /proc/PID/smaps_rollup. */
 struct vmb_use {
 	uint32_t known, missing; /* how many processes are in it, and how many are not */
 	uint64_t rss_bytes, pss_bytes, anon_huge_bytes;
@@ -133,7 +132,7 @@ struct vmb_evidence {
 	uint64_t moved_bytes;	   /* of all receivers, where that is more than dst has */
 };
 
-/* What is counted beside the time; vmb_counter_name() has the names. */
+/* The counters of a sample; vmb_counter_name() returns the name of each. */
 enum vmb_counter {
 	VMB_MINOR_FAULTS, /* of both processes and the children they waited for */
 	VMB_MAJOR_FAULTS,
@@ -149,7 +148,7 @@ enum vmb_counter {
 	VMB_CALL_SWAP_OUT,
 	VMB_USE_SWAP_IN,
 	VMB_USE_SWAP_OUT,
-	VMB_CYCLES,	/* of the CPUs that the case is pinned to, by whomever */
+	VMB_CYCLES,	/* of the CPUs that the case is pinned to, whatever runs there */
 	VMB_TLB_MISSES, /* of reads of data */
 	VMB_NR_COUNTERS,
 };
@@ -159,7 +158,7 @@ struct vmb_counts {
 	uint64_t count[VMB_NR_COUNTERS];
 };
 
-/* What the writing source of a snapshot went through while the snapshots were there. */
+/* The writes of the source of a snapshot, while the snapshots exist. */
 struct vmb_writer {
 	uint64_t writes;
 	uint64_t write_ns;	/* in them */
@@ -171,11 +170,11 @@ struct vmb_writer {
 	uint64_t torn_pages;	/* that are not of the snapshot's moment */
 };
 
-/* How the peak of a value is known. */
+/* The origin of a peak. */
 enum vmb_peak {
 	VMB_PEAK_UNKNOWN,
 	VMB_PEAK_GROUP,	  /* of the memory cgroup, by the kernel */
-	VMB_PEAK_SAMPLED, /* the most of the PSS at the borders of phases */
+	VMB_PEAK_SAMPLED, /* the largest PSS at the borders of phases */
 };
 
 /* Sums over all loops; the peak is that of all of them. */
@@ -195,7 +194,7 @@ struct vmb_params {
 	uint32_t scenario;     /* index into vmb_scenes, which is the same on both sides */
 	uint32_t touch;	       /* enum vmb_touch */
 	uint32_t touch_pct;    /* of the base pages, where the receiver's memory is fresh */
-	uint32_t touch_random; /* in an order that no prefetcher knows */
+	uint32_t touch_random; /* in an order that no prefetcher predicts */
 	uint32_t segments;     /* of scatter, up to VMB_MOST_SEGMENTS; else 1 */
 	uint32_t seed;
 	uint32_t delay_ns;    /* put into the operation on purpose; 0: none */
@@ -213,7 +212,7 @@ struct vmb_region {
 	size_t size;
 	size_t page;   /* the page size asked for: the base page, or a larger one */
 	int hugetlb;   /* of a pool, not transparent */
-	int unadvised; /* nobody tells the kernel what pages it is to have */
+	int unadvised; /* without madvise(): the kernel chooses its pages */
 	enum vmb_memory memory;
 	int fd;	       /* of the shared object, or -1 */
 	int remote_fd; /* receiver: its number in the source, or -1 */
@@ -225,8 +224,8 @@ struct vmb_region {
 struct vmb_pair;
 
 /*
- * One case, in one of the two processes. The fields that only one side has are
- * marked; the others hold on both.
+ * One case, in one of the two processes. A field of one side alone is marked; the
+ * others exist on both.
  */
 struct vmb_ctx {
 	const struct vmb_mech *mech;
@@ -281,8 +280,8 @@ struct vmb_mech {
 	int (*gather)(struct vmb_ctx *ctx);	  /* timed, scatter: instead of send */
 	int (*attach)(struct vmb_ctx *ctx);  /* timed, deliver: get fresh memory or the mapping */
 	int (*deliver)(struct vmb_ctx *ctx); /* timed, deliver: make the bytes arrive in it */
-	int (*release)(struct vmb_ctx *ctx); /* timed, deliver: give it back */
-	int (*rearm)(struct vmb_ctx *ctx);   /* not timed: make the source whole again */
+	int (*release)(struct vmb_ctx *ctx); /* timed, deliver: unmap it */
+	int (*rearm)(struct vmb_ctx *ctx);   /* not timed: restore the source */
 	int (*reply)(struct vmb_ctx *ctx); /* both sides: what the way back takes; receiver first */
 	/* Where the common loops and the common check don't fit. */
 	int (*run)(struct vmb_ctx *ctx, uint64_t loops, struct vmb_sample *ret);
@@ -296,7 +295,7 @@ struct vmb_steps {
 	int (*attach)(struct vmb_ctx *ctx);
 	int (*deliver)(struct vmb_ctx *ctx);
 	int (*release)(struct vmb_ctx *ctx);
-	/* instead of deliver, where the source acts: gives out the time itself */
+	/* instead of deliver, where the source acts: returns the time itself */
 	int (*deliver_timed)(struct vmb_ctx *ctx, uint64_t *ret);
 };
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Hooks that several mechanisms share: fresh memory at the receiver, its end, a channel. */
+/* Hooks that several mechanisms share: fresh memory at the receiver, a move, a channel. */
 #include <errno.h>
 #include <sys/mman.h>
 

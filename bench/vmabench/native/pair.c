@@ -62,7 +62,7 @@ int vmb_pair_on_one_cpu(const struct vmb_pair *pair)
 	return pair->one_cpu;
 }
 
-/* Counts on the two CPUs of the pair; in a receiver with CPUs of its own that is not to be. */
+/* Counts on the two CPUs of the pair. */
 int vmb_pair_watch_cpus(const struct vmb_pair *pair)
 {
 	const struct vmb_request *request = &pair->control->request;
@@ -87,7 +87,7 @@ uint64_t vmb_pair_patience_ns(const struct vmb_pair *pair)
 	return pair->patience_ms * 1000000ull;
 }
 
-/* -ESRCH once the source process is dead, each time with how it died. */
+/* -ESRCH if the source process is dead, with the sentence how it died, in each call. */
 int vmb_pair_check(struct vmb_pair *pair)
 {
 	int status = pair->death;
@@ -139,7 +139,7 @@ int vmb_pair_start(struct vmb_pair *pair, enum vmb_command command)
 	return 0;
 }
 
-/* Waits for what was started; the answer holds what the source found. */
+/* Waits for the command that was started; its result is in the answer. */
 int vmb_pair_finish(struct vmb_pair *pair)
 {
 	struct vmb_control *control = pair->control;
@@ -153,16 +153,16 @@ int vmb_pair_finish(struct vmb_pair *pair)
 	return control->answer.err;
 }
 
-/* Losing the other side, which is no reason of one's own. ECONNRESET: with messages waiting. */
+/* The other side has gone, which is not the reason. ECONNRESET: with messages waiting. */
 static int hung_up(int err)
 {
 	return err == -EPIPE || err == -ECONNRESET;
 }
 
 /*
- * vmb_pair_finish() where both sides act at once and this one's part has ended
- * with err. Where both failed, the one that did not merely lose the other has the
- * reason.
+ * vmb_pair_finish() where both sides act at once and this side's part has ended
+ * with err. Where both failed, the error of the side that did not merely lose the
+ * other one is returned.
  */
 int vmb_pair_settle(struct vmb_pair *pair, int err)
 {
@@ -260,7 +260,7 @@ struct vmb_pair *vmb_pair_open(const char *program, int source_cpu, int receiver
 	pair->program = strdup(program);
 	if (vmb_pin(receiver_cpu) || connect_source(pair, program))
 		goto fail;
-	/* yama 1 lets descendants of the tracer be read: the source needs our word. */
+	/* With Yama's ptrace_scope 1 a process reads its descendants; the source reads its parent. */
 	prctl(PR_SET_PTRACER, pair->pid, 0, 0, 0);
 	pair->control->request.cpu = source_cpu;
 	pair->control->request.receiver_cpu = receiver_cpu;

@@ -3,12 +3,11 @@
  * contention: several receivers at once. Either they pull from one source, or
  * each has a source of its own and pairs work side by side.
  *
- * Each receiver is a process that the worker forks, so it has an mm of its own. It
- * maps and populates its buffers itself, after it has unmapped those that it
- * inherited: no page of a timed part is shared with the worker, and none waits to
- * be copied. They are pinned in turn to the CPUs that there are, start together
- * behind a barrier, and stay from one check to the next, since a receiver learns of
- * the files of the source when it is forked.
+ * The worker forks each receiver, which unmaps the buffers that it inherited and
+ * maps and populates its own: no page of a timed part is shared with the worker or
+ * will be copied on write. Receivers are pinned to the CPUs in turn, start together
+ * at a barrier, and live from one check to the next, since a receiver inherits the
+ * files of the source.
  *
  * The total of a value is the time from when the first receiver starts until the
  * last one is done. Each one's own time is kept beside it.

@@ -2,17 +2,16 @@
 /*
  * pingpong: one small message there and back, each round trip timed for itself.
  *
- * A message is composed where it is sent from, carried by the mechanism's own
- * hooks, and read and compared as a whole where it arrives; both sides do the
- * same. A mechanism that moves bytes one way is given a second struct vmb_ctx for
- * the other way: who takes calls transfer(), or who sends where the mechanism acts
- * on that side.
+ * The sender composes a message in place, the mechanism's own hooks carry it, and
+ * the other side reads and compares all of it; both sides do the same. A mechanism
+ * that moves bytes one way gets a second struct vmb_ctx for the other way: the side
+ * that takes the message calls transfer(), or with VMB_SOURCE_ACTS the one that sends.
  *
  *   source region   [ back, to the receiver | there, from the receiver ]
  *   receiver region [ back, as it arrives   | there, before it is sent ]
  *
- * One reading of the clock ends a round trip and begins the next one, so nothing
- * is left out; keeping the time of one is a part of the next.
+ * One reading of the clock ends a round trip and starts the next one, so nothing
+ * is left out; storing the time of one is part of the next.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -207,7 +206,7 @@ static int hear(struct side *side, uint32_t number, uint64_t way)
 	return !err && carries(side) ? compare(side, number, way) : err;
 }
 
-/* So that the other side does not wait for what never comes. Nothing of this may fail. */
+/* Ends the wait of the other side. None of it may fail. */
 static void give_up(struct side *side, struct vmb_ctx *ctx)
 {
 	const uint64_t one = 1;
@@ -398,7 +397,7 @@ static int pingpong_verify(struct vmb_ctx *ctx, uint64_t generation, struct vmb_
 	return err;
 }
 
-/* Reasons that need no kernel; the runner asks them beforehand and this is for others. */
+/* The rules of matrix/scenarios.py, for callers other than the runner. */
 static int why_not(const struct vmb_ctx *ctx)
 {
 	const struct vmb_mech *mech = ctx->mech;

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * snapshot: the source goes on writing, a page after the other, while the receiver
- * gets hold of its memory. What does the writer feel of it?
+ * snapshot: the source goes on writing, one page after the other, while the receiver
+ * copies or clones its memory. The result is how long the writer is held up.
  *
- * Each write puts the number of the write into the first word of its page, so how
- * all pages looked after a given write is known, and a snapshot that mixes moments
- * is seen: its torn pages are counted. Copying a writer that runs tears; what shares
- * pages until they are written, or stops the writer, must not.
+ * Each write stores its number in the first word of its page, so the state of all
+ * pages after a given write is known, and the torn pages of a snapshot that mixes
+ * moments are counted. A copy of a running writer may tear; a mechanism that shares
+ * pages until they are written, or that stops the writer, must not.
  *
  * One operation: the source's memory is made anew, and it writes for a while
  * without a snapshot, for comparison. Then the snapshot is taken, which is the time
@@ -14,7 +14,7 @@
  * fifth of a second has passed. The writer keeps the time from the end of one write
  * to the end of the next in the histogram, from when the taking begins.
  *
- * A writer that is late does not hurry afterwards: the rate is a limit.
+ * A late writer does not catch up: the rate is a limit.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -384,7 +384,7 @@ static void add_writer(struct vmb_writer *to, const struct vmb_writer *from)
 		to->longest_ns = from->longest_ns;
 }
 
-/* Who may show pages of several moments: what copies while the writer runs. */
+/* Whether pages of several moments are no error: a copy is taken while the writer runs. */
 static int may_tear(const struct vmb_ctx *ctx)
 {
 	return ctx->mech->isolation == VMB_COPIES && !acts(ctx);
