@@ -5,6 +5,7 @@ import ctypes
 import errno
 import mmap
 import os
+import re
 import resource
 import shutil
 import signal
@@ -16,6 +17,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.command import children, wait_until
@@ -586,6 +588,33 @@ def test_a_short_transfer_is_an_error(pair: Pair) -> None:
         assert libc.munmap(ctypes.c_void_p(middle), ctypes.c_size_t(2 * BASE_BYTES)) == 0
         with pytest.raises(NativeError, match=r"process_vm_readv moved \d+ of \d+ bytes"):
             opened.run(1, 1)
+
+
+def test_every_byte_is_read() -> None:
+    """A change of any byte changes the sum."""
+    memory = mmap.mmap(-1, 4 * BASE_BYTES)
+    data = bytes(range(256)) * (4 * BASE_BYTES // 256)
+    memory[:] = data
+    words = np.frombuffer(data, dtype=np.uint64)
+    address = ffi.cast("char *", ffi.from_buffer(memory))
+    assert lib.vmb_read_all(address, len(data)) == int(np.add.reduce(words))
+    assert lib.vmb_read_all(address, BASE_BYTES) == int(np.add.reduce(words[: BASE_BYTES // 8]))
+    before = lib.vmb_read_all(address, len(data))
+    for at in (*range(64), BASE_BYTES - 1, 4 * BASE_BYTES - 1):
+        memory[at] ^= 1
+        assert lib.vmb_read_all(address, len(data)) != before
+        memory[at] ^= 1
+
+
+@needs("compiler")
+def test_every_byte_is_read_by_wide_loads(tmp_path: Path) -> None:
+    """Whatever the compiler does of its own accord."""
+    source, made = Path(lib_stub()).with_name("touch.c"), tmp_path / "touch.s"
+    flags = ["-std=gnu11", "-O2", "-fno-tree-vectorize"]
+    subprocess.run(["gcc", *flags, "-S", source, "-o", made], check=True)
+    (body,) = made.read_text().split("\nvmb_read_all:")[1:]
+    loads = re.findall(r"\b(?:padd|movdq|movap|add|ldr|ldp)\w*\s.*", body.split(".cfi_endproc")[0])
+    assert any("xmm" in load or re.search(r"\b[qv]\d", load) for load in loads)
 
 
 @needs("compiler")

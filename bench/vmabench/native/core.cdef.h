@@ -203,6 +203,7 @@ int vmb_judge_isolation(int isolation, int seen, const char *writer, const char 
 int vmb_check_segments(struct vmb_ctx *ctx, uint64_t generation);
 void vmb_pattern_fill(char *addr, size_t size, uint32_t seed, uint64_t generation);
 int vmb_pattern_check(const char *addr, size_t size, uint32_t seed, uint64_t generation);
+uint64_t vmb_read_all(const char *addr, size_t size);
 
 int vmb_prove_by_scan(const char *addr, size_t size, struct vmb_proof *ret);
 int vmb_prove_by_smaps(const char *addr, size_t size, struct vmb_proof *ret);

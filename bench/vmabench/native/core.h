@@ -411,7 +411,7 @@ uint64_t vmb_pattern_word(uint32_t seed, uint64_t generation, size_t page, size_
 /* touch.c */
 void vmb_touch_first(const struct vmb_ctx *ctx, char *addr);
 void vmb_touch(const struct vmb_ctx *ctx, char *addr);
-void vmb_read_all(const char *addr, size_t size);
+uint64_t vmb_read_all(const char *addr, size_t size);
 
 /* proof.c */
 int vmb_prove(const char *addr, size_t size, struct vmb_proof *ret);
