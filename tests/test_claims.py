@@ -10,7 +10,7 @@ import pytest
 
 from tests import synthetic
 from tests.command import vmabench
-from vmabench.analysis.claims import Outcome, judge, judge_any
+from vmabench.analysis.claims import Outcome, answer_of, judge, judge_any
 from vmabench.analysis.frame import COLUMNS, tidy
 from vmabench.analysis.levels import MECHANISMS
 from vmabench.matrix.case import Case
@@ -52,7 +52,7 @@ def test_direction_and_size_are_judged(factor: float, answer: str, remark: str) 
 
 def test_without_an_interval_nothing_is_confirmed() -> None:
     found = judge(frame(rounds=2, factor=40.0), CLAIM)
-    assert found.answer == "NOT CONFIRMED"
+    assert found.answer == "INCONCLUSIVE"
     assert "more rounds" in found.remark
     assert math.isnan(found.lo)
 
@@ -108,7 +108,17 @@ def test_where_only_a_direction_was_published_the_interval_decides() -> None:
     claim = Claim("x", "readv is slower", "nobody", READV, FORK, between=(1.02, math.inf))
     assert judge(frame(factor=3.0), claim).answer == "CONFIRMED"
     assert judge(frame(factor=0.5), claim).remark == "at 1M, it is the other way round"
-    assert judge(frame(rounds=2, factor=3.0), claim).answer == "NOT CONFIRMED"
+    assert judge(frame(rounds=2, factor=3.0), claim).answer == "INCONCLUSIVE"
+
+
+def test_an_interval_that_reaches_beyond_the_claim_confirms_nothing() -> None:
+    """1.2 [0.3..4.0] against [1.0..1.5] is no evidence, on either side."""
+    assert answer_of(CLAIM, *(30.0, 25.0, 39.0))[0] == "CONFIRMED"
+    for lo, hi in ((1.0, 39.0), (25.0, 400.0), (1.0, 400.0), (math.nan, math.nan)):
+        answer, why = answer_of(CLAIM, 30.0, lo, hi)
+        assert answer == "INCONCLUSIVE"
+        assert "more rounds" in why
+    assert answer_of(CLAIM, 2.0, 1.5, 3.0)[0] == "NOT CONFIRMED"
 
 
 def test_two_that_should_be_the_same_and_are_not() -> None:
@@ -133,7 +143,7 @@ def test_a_published_claim_on_a_result(tmp_path: Path) -> None:
     directory = synthetic.write(tmp_path / "run", synthetic.records(made, rounds=6))
     text = vmabench("claims", str(directory))
     assert (text.returncode, text.stderr) == (0, "")
-    assert "1 CONFIRMED, 0 NOT CONFIRMED" in text.stdout
+    assert "1 CONFIRMED, 0 NOT CONFIRMED, 0 INCONCLUSIVE" in text.stdout
     assert "CONFIRMED: readv-little-from-thp" in text.stdout
     assert "measured 1." in text.stdout
     first = next(line for line in text.stdout.splitlines() if "UNSUPPORTED:" in line)

@@ -67,6 +67,17 @@ def test_rounds_that_failed_are_told() -> None:
     assert "in 1 of 6 rounds" in text
 
 
+def test_rounds_that_tighten_one_size_are_no_failures() -> None:
+    """A round beyond the planned ones repeats the cases that are not tight yet."""
+    made = records(rounds=10)
+    only_small = str(case("writev", 16))
+    made = [r for r in made if r.get("round", 0) <= 6 or r.get("case", only_small) == only_small]
+    one = next(g for g in growths(frame_of(made)) if g.mechanism == "writev")
+    assert (one.processes, one.tried) == (6, 6)
+    sentence = next(s for s in pageserver_findings(frame_of(made)) if "writev: doubling" in s)
+    assert "rounds" not in sentence
+
+
 def test_the_claim_of_2019_is_held_against_what_was_measured() -> None:
     *_, verdict = pageserver_findings(frame_of(records()))
     assert verdict == (

@@ -15,7 +15,7 @@ import pytest
 from tests import synthetic
 from vmabench.analysis.crossover import Crossover
 from vmabench.analysis.frame import tidy
-from vmabench.analysis.stats import summarize
+from vmabench.analysis.stats import judged, summarize
 from vmabench.errors import UsageError
 from vmabench.matrix.case import Case
 from vmabench.report.findings import findings, headline, sentence, short_place
@@ -29,11 +29,20 @@ from vmabench.report.tables import (
     times,
 )
 from vmabench.report.text import brief_report, header, missing, text_report
-from vmabench.report.words import WIDTH, approximate_size, bulleted, listed, three_digits
+from vmabench.report.words import (
+    WIDTH,
+    approximate_size,
+    bulleted,
+    listed,
+    rounds_of_a_case,
+    rounds_words,
+    three_digits,
+)
 from vmabench.store.format import Record, Result
 
 GOLDEN = Path(__file__).parent / "golden"
 READV = Case("readv", "transfer", "4K", 4096)
+TWO = [READV, Case("shm", "transfer", "4K", 4096)]
 FORK = Crossover(
     "fork", "readv", {"scenario": "transfer", "page": "4K"}, "total", "crossover",
     faster_above=True, size_bytes=98304, lo_bytes=65536, hi_bytes=163840,
@@ -180,7 +189,8 @@ def test_a_machine_without_facts_is_unknown_and_no_error() -> None:
          " no crossover in the measured range."),
         (replace(FORK, answer="always", decided_bytes=(4096, 4096), undecided=3),
          "where a difference shows, 4K: no crossover in the measured range."),
-        (replace(FORK, answer="undecided"), "and readv show no difference."),
+        (replace(FORK, answer="undecided", processes=6), "and readv show no difference."),
+        (replace(FORK, answer="undecided", processes=3), "in too few rounds for an interval."),
     ],
 )  # fmt: skip
 def test_a_crossover_in_words(found: Crossover, text: str) -> None:
@@ -315,3 +325,25 @@ def test_settings_of_thp_are_told_apart_where_there_are_several() -> None:
         assert f"- THP {thp}: " in text
     alone = [case for case in made if case.thp == "always"]
     assert "THP always" not in report(synthetic.result(synthetic.records(alone, rounds=6)))
+
+
+@pytest.mark.parametrize(("rounds", "named"), [(1, False), (8, True)])
+def test_without_an_interval_no_copy_is_the_fastest(rounds: int, named: bool) -> None:
+    made = synthetic.records(synthetic.cases(["readv", "shm"], ["transfer"]), rounds=rounds)
+    frame, summary = judged(synthetic.result(made))
+    line = next(
+        text for text in findings(frame, summary) if text.startswith("Fastest copy with 4K")
+    )
+    assert ("none for certain, without intervals" in line) is not named
+    assert ("shm" in line) is named
+
+
+def test_rounds_are_counted_by_case() -> None:
+    """Six rounds of all cases, four more of one that was not tight yet."""
+    made = synthetic.records(TWO, rounds=10)
+    one = str(TWO[0])
+    made = [r for r in made if r.get("round", 0) <= 6 or r.get("case", one) == one]
+    assert rounds_words(synthetic.result(made)) == "10 rounds (6 to 10 of each case)"
+    assert rounds_of_a_case(synthetic.result(made)) == "6 to 10 rounds"
+    assert "10 rounds (6 to 10 of each case) complete" in header(synthetic.result(made))
+    assert rounds_words(synthetic.result(synthetic.records(TWO))) == "6 rounds"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Whether what was measured confirms what was published."""
+"""Judge whether the measurements confirm what was published."""
 
 import math
 from collections.abc import Sequence
@@ -12,12 +12,12 @@ from vmabench.analysis.ratios import ratio_of_cases
 from vmabench.matrix.claims import Cases, Claim
 from vmabench.units import format_size
 
-Answer = Literal["CONFIRMED", "NOT CONFIRMED", "UNSUPPORTED"]
+Answer = Literal["CONFIRMED", "NOT CONFIRMED", "INCONCLUSIVE", "UNSUPPORTED"]
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The answer to a claim; ``ratio`` with its interval is NaN where nothing was measured.
+    """Hold the answer to a claim; ``ratio`` and its interval are NaN where nothing was measured.
 
     ``remark`` says at which size, why the claim is not confirmed, or what is missing.
     """
@@ -31,9 +31,9 @@ class Outcome:
 
 
 def judge_any(frames: Sequence[tuple[str, pd.DataFrame]], claim: Claim) -> Outcome:
-    """Hold a claim against several results, each with its name: the first that can tell answers.
+    """Judge a claim by several named results: the first one that supports it answers.
 
-    The remark then names it. Where none can, it is what the first one lacks that is told.
+    The remark then names that result. Where none does, it says what the first one lacks.
     """
     outcomes = [(name, judge(frame, claim)) for name, frame in frames]
     for name, found in outcomes:
@@ -43,10 +43,10 @@ def judge_any(frames: Sequence[tuple[str, pd.DataFrame]], claim: Claim) -> Outco
 
 
 def judge(frame: pd.DataFrame, claim: Claim) -> Outcome:
-    """Hold one claim against a tidy frame of times.
+    """Judge one claim by a tidy frame of times.
 
-    CONFIRMED: the ratio is one that the claim allows, and its interval leaves no doubt on which
-    side of 1 it lies (unless the claim allows 1).
+    CONFIRMED: the whole interval of the ratio is in the range that the claim allows. NOT
+    CONFIRMED: none of it is. INCONCLUSIVE: a part of it is, or there is no interval.
     """
     if claim.needs or claim.over is None:
         return Outcome(claim, "UNSUPPORTED", remark=f"needs {claim.needs}")
@@ -59,18 +59,20 @@ def judge(frame: pd.DataFrame, claim: Claim) -> Outcome:
         return Outcome(claim, "UNSUPPORTED", remark="no process has both")
     (ratio, lo, hi), size_bytes = max(measured)
     where = f"at {format_size(size_bytes)}"
-    answer, why = _answer(claim, ratio, lo, hi)
+    answer, why = answer_of(claim, ratio, lo, hi)
     return Outcome(claim, answer, ratio, lo, hi, f"{where}{why}")
 
 
-def _answer(claim: Claim, ratio: float, lo: float, hi: float) -> tuple[Answer, str]:
+def answer_of(claim: Claim, ratio: float, lo: float, hi: float) -> tuple[Answer, str]:
+    """Return the answer for a measured ratio with its interval, and why it is not confirmed."""
     least, most = claim.between
-    if not least <= ratio <= most:
+    if least <= lo and hi <= most:
+        return "CONFIRMED", ""
+    if hi < least or lo > most:
         return "NOT CONFIRMED", _amiss(ratio, least, most)
-    certain = lo > 1 or hi < 1
-    if least > 1 and not certain:
-        return "NOT CONFIRMED", ", the interval holds 1 or there is none: more rounds"
-    return "CONFIRMED", ""
+    if math.isnan(lo):
+        return "INCONCLUSIVE", ", there is no interval: more rounds"
+    return "INCONCLUSIVE", ", the interval reaches beyond what the claim allows: more rounds"
 
 
 def _amiss(ratio: float, least: float, most: float) -> str:

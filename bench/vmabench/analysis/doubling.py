@@ -15,8 +15,8 @@ from vmabench.analysis.samples import samples
 class Growth:
     """From ``size_bytes`` to twice that: ``ratio`` of the times within a process, with its bounds.
 
-    The bounds are NaN with fewer than 5 ``processes`` that have both, of ``tried`` that began one
-    of them. ``from_ns`` and ``to_ns`` are the medians of these processes.
+    The bounds are NaN with fewer than 5 ``processes`` that have both, of ``tried`` that began
+    both. ``from_ns`` and ``to_ns`` are the medians of these processes.
     """
 
     mechanism: str
@@ -58,7 +58,13 @@ def _of_case(mechanism: str, rows: pd.DataFrame) -> Iterator[Growth]:
             size_bytes,
             *ratio_of_cases(rows, names[2 * size_bytes], names[size_bytes]),
             processes=len(both),
-            tried=int(pair["process"].nunique()),
+            tried=_tried_both(pair),
             from_ns=float(both[size_bytes].median()),
             to_ns=float(both[2 * size_bytes].median()),
         )
+
+
+def _tried_both(pair: pd.DataFrame) -> int:
+    """Return in how many rounds both sizes were tried: a round may tighten one of them alone."""
+    sizes = pair[pair["process"].notna()].groupby("process")["size_bytes"].nunique()
+    return int((sizes == 2).sum())

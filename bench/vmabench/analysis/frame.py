@@ -57,7 +57,7 @@ COLUMNS: dict[str, str] = {
     "preemptions": "Float64",
     "steal_ns": "Float64",  # of all CPUs
     "moved_bytes": "Int64",  # what arrived and was compared whole; of the case
-    "disturbed": "boolean",  # whether the value was preempted or time was stolen from it
+    "disturbed": "boolean",  # whether 1 % or more of the value's time was stolen by the host
     "segments": "Int64",
     "pairs": "Int64",  # side by side
     "wait": "category",  # ordered; how a side learns of a message; none but in pingpong

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Claims in words: the answer first, then what was measured, and whose claim it is."""
+"""Format claims: the answer first, then the measurement, then the source of the claim."""
 
 import math
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from vmabench.matrix.claims import Claim, published_claims
 from vmabench.report.words import bracketed, kernel_line, machine_line, three_digits, wrapped
 from vmabench.store.format import Result
 
-_ANSWERS = ("CONFIRMED", "NOT CONFIRMED", "UNSUPPORTED")
+_ANSWERS = ("CONFIRMED", "NOT CONFIRMED", "INCONCLUSIVE", "UNSUPPORTED")
 
 
 def claims_report(results: Sequence[Result]) -> str:

@@ -13,7 +13,15 @@ from vmabench.analysis.ratios import ratio_of_cases
 from vmabench.report.memory import memory_findings
 from vmabench.report.pageserver import pageserver_findings
 from vmabench.report.touch import touch_findings
-from vmabench.report.words import approximate_size, bracketed, label, listed, subject, three_digits
+from vmabench.report.words import (
+    approximate_size,
+    bracketed,
+    label,
+    listed,
+    subject,
+    three_digits,
+    undecided,
+)
 from vmabench.units import format_rate, format_size, format_time, parse_size
 
 #: what shares pages instead of copying bytes, and what it is set against
@@ -82,8 +90,7 @@ def sentence(found: Crossover) -> str:
     if found.answer == "crossover":
         return f"{start}{who} beats {rival} {place(found)}."
     if found.decided_bytes is None:
-        what = "were not both measured" if found.answer == "unmeasured" else "show no difference"
-        return f"{start}{who} and {rival} {what}."
+        return f"{start}{who} and {rival} {undecided(found.answer, found.processes)}."
     winner, loser = (who, rival) if found.answer == "always" else (rival, who)
     where = "where a difference shows" if found.undecided else "at every size"
     return (
@@ -130,7 +137,7 @@ def place(found: Crossover) -> str:
 
 
 def _effect_of_pages(frame: pd.DataFrame, summary: pd.DataFrame, mechanism: str) -> str | None:
-    """How much faster the largest common size is with the next larger page."""
+    """Return how much faster the largest common size is with the next larger page."""
     mine = _measured(summary, "transfer").query("mechanism == @mechanism")
     pages = levels.page_order(mine["page"].astype(str))
     if len(pages) < 2:
@@ -144,15 +151,15 @@ def _effect_of_pages(frame: pd.DataFrame, summary: pd.DataFrame, mechanism: str)
     at_size = mine[mine["size_bytes"] == size_bytes].set_index("page")["case_id"]
     ids = [str(at_size[page]) for page in (small, large)]
     ratio, lo, hi = ratio_of_cases(frame, *ids)
+    who = subject(mechanism)
+    start = f"{who[0].upper()}{who[1:]}, {format_size(size_bytes)} of"
+    if not (lo > 1 or hi < 1):
+        return f"{start} {large} and of {small} pages: no difference was shown."
     verb, ratio, lo, hi = (
         ("faster", ratio, lo, hi) if ratio >= 1 else ("slower", 1 / ratio, 1 / hi, 1 / lo)
     )
-    bounds = "" if math.isnan(lo) else f" {bracketed(three_digits(lo), three_digits(hi))}"
-    who = subject(mechanism)
-    return (
-        f"{who[0].upper()}{who[1:]}, {format_size(size_bytes)} of {large} pages is"
-        f" {three_digits(ratio)}x{bounds} {verb} than of {small} pages."
-    )
+    bounds = bracketed(three_digits(lo), three_digits(hi))
+    return f"{start} {large} pages is {three_digits(ratio)}x {bounds} {verb} than of {small} pages."
 
 
 def _fastest_copies(summary: pd.DataFrame) -> list[str]:
@@ -170,9 +177,14 @@ def _fastest_copies(summary: pd.DataFrame) -> list[str]:
 
 
 def _best(rivals: pd.DataFrame, size_bytes: int) -> str:
-    """The fastest mechanism, and with ``~`` those whose intervals overlap with its own."""
+    """Return the fastest mechanism, and with ``~`` those whose intervals overlap with its own.
+
+    Without intervals none is shown to be the fastest.
+    """
     ordered = rivals.sort_values("median_ns")
     first = ordered.iloc[0]
+    if len(ordered) > 1 and ordered[["lo_ns", "hi_ns"]].isna().any(axis=None):
+        return f"at {format_size(size_bytes)} none for certain, without intervals"
     equal = ordered.loc[ordered["lo_ns"] <= first["hi_ns"], "mechanism"].astype(str)
     names = " ~ ".join(dict.fromkeys([str(first["mechanism"]), *equal]))
     return f"at {format_size(size_bytes)} {names} ({format_rate(first['bytes_per_s'])})"

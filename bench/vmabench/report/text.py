@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pandas as pd
 
 from vmabench.analysis import levels
-from vmabench.analysis.disturbance import disturbances
+from vmabench.analysis.disturbance import LEAST_SHARE, disturbances
 from vmabench.analysis.intervals import fewest_for_interval
 from vmabench.report import paths
 from vmabench.report.findings import in_words, sizes_between
@@ -14,7 +14,16 @@ from vmabench.report.memory import memory_tables
 from vmabench.report.scenarios import OWN_TABLES, scenario_tables
 from vmabench.report.tables import latency_tables, phase_tables, rate_tables, scatter_tables
 from vmabench.report.touch import MAP_NOTE, map_tables
-from vmabench.report.words import bulleted, kernel_line, label, listed, machine_line, wrapped
+from vmabench.report.words import (
+    bulleted,
+    kernel_line,
+    label,
+    listed,
+    machine_line,
+    rounds_of_a_case,
+    rounds_words,
+    wrapped,
+)
 from vmabench.store.format import Result
 from vmabench.units import format_duration, format_time
 
@@ -76,9 +85,8 @@ def header(result: Result) -> str:
 
 
 def small_print(result: Result) -> str:
-    """What belongs under a figure: two lines that name the machine, the kernel and the rounds."""
-    rounds = sum(1 for record in result.of_kind("round") if record["complete"])
-    bars = f"medians over {rounds} rounds with 95 % intervals; hollow: unstable"
+    """Return two lines for below a figure: the machine, the kernel and the rounds."""
+    bars = f"medians over {rounds_of_a_case(result)} with 95 % intervals; hollow: unstable"
     started = str(result.header.get("started", ""))[:10]
     return (
         f"{machine_line(result)}; kernel {kernel_line(result)}\n"
@@ -100,11 +108,10 @@ def missing(summary: pd.DataFrame) -> str:
 
 def _run_line(result: Result) -> str:
     rounds = result.of_kind("round")
-    finished = sum(1 for record in rounds if record["complete"])
     end = (result.of_kind("end") or [{}])[-1]
     wall_ns = end.get("wall_ns") or sum(record.get("wall_ns", 0) for record in rounds)
     timed_ns = end.get("timed_ns") or sum(record.get("timed_ns", 0) for record in rounds)
-    parts = [f"{finished} round{'s' if finished != 1 else ''} complete"]
+    parts = [f"{rounds_words(result)} complete"]
     if result.header.get("clock") == "instructions":
         wall_ns = 0  # a guest's clock that counts says nothing of how long it took
     if wall_ns:
@@ -120,15 +127,12 @@ def _run_line(result: Result) -> str:
 
 
 def _disturbed_line(result: Result) -> str:
-    """How many values something came between; empty where that was not counted."""
+    """Return how many values lost time to the host; empty where that was not counted."""
     found = disturbances(result)
     if not found.known:
         return ""
-    share = f"{100 * found.hit / found.known:.0f} %"
-    line = f"{found.hit} of {found.known} values ({share}) were disturbed"
-    if found.hit:
-        line += f": {found.preempted} by another task, {found.stolen} by stolen time; all are kept"
-    return line
+    least = f"{100 * LEAST_SHARE:g} %"
+    return f"{found.hit} of {found.known} values lost {least} or more of their time to the host"
 
 
 def _notices(result: Result) -> Iterator[str]:

@@ -11,7 +11,14 @@ from vmabench.analysis.crossover import BreakEven, break_evens
 from vmabench.analysis.frame import CONDITIONS
 from vmabench.analysis.winners import WAYS, winners
 from vmabench.report.layout import layout
-from vmabench.report.words import bracketed, condition_words, label, subject, three_digits
+from vmabench.report.words import (
+    bracketed,
+    condition_words,
+    label,
+    subject,
+    three_digits,
+    undecided,
+)
 from vmabench.units import format_size
 
 #: who defers the copying, and who does it at once
@@ -49,7 +56,8 @@ def sentence(found: BreakEven) -> str:
         side = "above" if found.faster_above else "below"
         return f"{start}{who} beats {rival} {side} {share(found)} of the {doing}."
     if found.answer == "undecided":
-        return f"{start}{who} and {rival} show no difference, whatever share of the {doing}."
+        why = undecided(found.answer, found.processes)
+        return f"{start}{who} and {rival} {why}, whatever share of the {doing}."
     winner, loser = (who, rival) if found.answer == "always" else (rival, who)
     first, last = found.decided_pct or (math.nan, math.nan)
     where = ", wherever a difference shows" if found.undecided else ""

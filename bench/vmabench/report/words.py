@@ -3,9 +3,11 @@
 
 import math
 import textwrap
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
+from vmabench.analysis.intervals import fewest_for_interval
 from vmabench.machine.conditions import FAST_CLOCKSOURCES
 from vmabench.matrix.table import TABLE
 from vmabench.store.format import Result
@@ -86,6 +88,15 @@ def condition_words(conditions: Mapping[str, Any], varying: Collection[str] = ()
     return "".join(f", {word}" for word in words)
 
 
+def undecided(answer: str, processes: int) -> str:
+    """Return why two mechanisms have no winner, as the predicate of a sentence."""
+    if answer == "unmeasured":
+        return "were not both measured"
+    if processes < fewest_for_interval():
+        return "were measured in too few rounds for an interval"
+    return "show no difference"
+
+
 def listed(names: Iterable[str]) -> str:
     """``a``, ``a and b``, ``a, b and c``."""
     *first, last = names
@@ -132,6 +143,33 @@ def _emulator(result: Result) -> str:
     if not guest.get("cpu"):
         return ""
     return f" (QEMU {guest.get('qemu', 'unknown')}, CPU {guest['cpu'].partition(',')[0]})"
+
+
+def rounds_of_a_case(result: Result) -> str:
+    """Return ``10 rounds`` or ``10 to 16 rounds``: whole rounds that tried a case, by case.
+
+    Rounds beyond the planned ones repeat the cases that are not tight yet, and only those.
+    """
+    whole = {record["round"] for record in result.of_kind("round") if record["complete"]}
+    counts = Counter(
+        record["case"] for record in result.of_kind("case") if record["round"] in whole
+    )
+    fewest, most = min(counts.values(), default=0), max(counts.values(), default=0)
+    rounds = f"{most} round{'s' if most != 1 else ''}"
+    return rounds if fewest == most else f"{fewest} to {rounds}"
+
+
+def rounds_words(result: Result) -> str:
+    """Return ``16 rounds (10 to 16 of each case)``; the brackets only where the counts differ."""
+    finished = sum(1 for record in result.of_kind("round") if record["complete"])
+    rounds = f"{finished} round{'s' if finished != 1 else ''}"
+    of_a_case = rounds_of_a_case(result)
+    same = of_a_case in (rounds, "0 rounds")
+    return (
+        rounds
+        if same
+        else f"{rounds} ({of_a_case.removesuffix('s').removesuffix(' round')} of each case)"
+    )
 
 
 def kernel_line(result: Result) -> str:
