@@ -15,7 +15,12 @@ from hypothesis import strategies as st
 
 from tests import synthetic
 from tests.command import error_line, vmabench
-from vmabench.analysis.compare import FALSE_DISCOVERIES, compare, enough_samples
+from vmabench.analysis.compare import (
+    FALSE_DISCOVERIES,
+    FEWEST_BOOTS,
+    compare,
+    enough_samples,
+)
 from vmabench.analysis.frame import tidy
 from vmabench.analysis.intervals import smallest_p
 from vmabench.analysis.samples import samples, unit_of
@@ -149,7 +154,8 @@ def test_what_differs_from_boot_to_boot_is_no_change() -> None:
             compared = compare(*frames, target_width=math.inf)
             assert set(compared["sample"]) == {sample}
             claimed[sample] += int(compared["verdict"].isin(["slower", "faster"]).sum())
-    assert claimed["boot"] <= 2  # of 24; 5 % is what is promised
+    # Both cases share what the boot decides: of 12 pairs of runs, more than 2 are wrong in 2 %.
+    assert claimed["boot"] <= 2 * 2
     assert claimed["process"] >= 6
 
 
@@ -157,7 +163,7 @@ def test_a_change_is_found_between_boots() -> None:
     a, b = of_boots(1, boot_noise=0.005), of_boots(2, factor=1.1, boot_noise=0.005)
     assert verdict(a, b, READV) == "slower"
     assert verdict(b, a, READV) == "faster"
-    assert verdict(a, b, FORK) == "~"
+    assert verdict(a, b, FORK) in ("~", "same")
     compared = compare(a, b, target_width=math.inf).set_index("case_id")
     row = compared.loc[str(READV)]
     assert (row["a_processes"], row["b_processes"], row["sample"]) == (6, 6, "boot")
@@ -200,10 +206,11 @@ def test_any_number_of_boots_processes_and_values(times: list[list[list[float]]]
     expected = [statistics.median([statistics.median(v) for v in boot]) for boot in times]
     (row,) = compared.to_dict("records")
     assert row["a_processes"] == len(times)
-    assert row["a_ns"] == pytest.approx(statistics.median(expected))
-    assert row["ratio"] == pytest.approx(1.0) or len(times) % 2 == 0
-    assert row["verdict"] in ("~", "unstable")
-    assert (row["verdict"] == "unstable") == (len(times) < 5)  # the medians have no interval
+    assert row["a_ns"] == pytest.approx(statistics.geometric_mean(expected))
+    assert row["ratio"] == pytest.approx(1.0)
+    assert row["verdict"] in ("~", "same", "unstable")
+    assert math.isnan(row["lo"]) == (len(times) < FEWEST_BOOTS)
+    assert (row["verdict"] == "unstable") == math.isnan(row["lo"])
 
 
 def test_a_case_that_failed_in_some_boots_is_compared_by_the_others() -> None:
@@ -212,8 +219,53 @@ def test_a_case_that_failed_in_some_boots_is_compared_by_the_others() -> None:
     b.loc[failing, ["time_ns", "value_index", "loops"]] = pd.NA
     b.loc[failing, "outcome"] = "failed"
     b.loc[failing, "reason"] = "the worker was lost"
-    compared = compare(a, b, target_width=math.inf).set_index("case_id")
-    assert compared.loc[str(READV), "b_processes"] == 4
+    row = compare(a, b, target_width=math.inf).set_index("case_id").loc[str(READV)]
+    assert row["b_processes"] == 4
+    assert (row["a_failed"], row["a_tried"]) == (0, 24)
+    assert (row["b_failed"], row["b_tried"]) == (8, 24)
+    assert row["verdict"] == "failed"
+
+
+def many(seed: int, changed: float = 1.0, boots: int = 5, cases: int = 60) -> pd.DataFrame:
+    """Return boots that vary by 1 %; the first case takes ``changed`` times as long."""
+    dice = random.Random(seed)
+    made: list[Record] = list(synthetic.records([], rounds=0)[:1])
+    for number in range(1, boots + 1):
+        for place in range(cases):
+            name = str(Case("readv", "transfer", "4K", 4096 * (place + 1)))
+            ns = 1e6 * dice.lognormvariate(0, 0.01) * (changed if place == 0 else 1.0)
+            made.append(
+                {
+                    "kind": "case", "round": number, "boot": number, "order": place, "case": name,
+                    "outcome": "ok", "loops": 1,
+                    "values": [{"time_ns": {"total": ns}, "at_ns": 1}],
+                }
+            )  # fmt: skip
+    return tidy(synthetic.result(made))
+
+
+def test_five_boots_show_one_changed_case_of_many() -> None:
+    """A rank test needs 8: with 5 boots a lone change of any size had no verdict."""
+    found = wrong = 0
+    for seed in range(10):
+        a, b = many(2 * seed), many(2 * seed + 1, changed=1.06)
+        compared = compare(a, b, target_width=math.inf)
+        hit = compared["case_id"] == str(Case("readv", "transfer", "4K", 4096))
+        decided = compared["verdict"].isin(["slower", "faster"])
+        found += int((hit & (compared["verdict"] == "slower")).sum())
+        wrong += int((decided & ~hit).sum())
+    assert found >= 8
+    assert wrong <= 3
+
+
+def test_the_printed_change_of_boots_is_that_of_the_printed_times() -> None:
+    a, b = of_boots(1, boot_noise=0.05), of_boots(2, factor=1.1, boot_noise=0.05)
+    compared = compare(a, b, target_width=math.inf)
+    compared = compared[compared["ratio"].notna()]
+    assert len(compared) == 2
+    assert (compared["b_ns"] / compared["a_ns"]).to_numpy() == pytest.approx(
+        compared["ratio"].to_numpy()
+    )
 
 
 def test_how_many_samples_are_enough() -> None:
@@ -235,12 +287,18 @@ def test_few_boots_have_no_verdict_and_say_how_many_would() -> None:
     words = " ".join(shown.split())
     assert "boots in the order A B B A" in words
     assert "2 boots, 2 rounds" in words
-    assert "A has 2 boots: its medians have intervals from 5 on" in words
-    assert "2 boots against 2 can't show that one case of 3 has changed" in words
-    assert "5 boots of each would do" in words
+    few = f"there is no interval, and so no verdict, below {FEWEST_BOOTS}"
+    assert f"A has 2 boots: {few}" in words
+    assert "can't show that one case" not in words
     assert "0 slower, 0 faster" in words
     one = " ".join(vmabench("compare", stored("c", [1]), stored("d", [2])).stdout.split())
-    assert "B has one boot only: there is no interval, and so no verdict" in one
+    assert f"B has one boot only: {few}" in one
+    enough = " ".join(
+        vmabench("compare", stored("e", [1, 4, 5]), stored("f", [2, 3, 6])).stdout.split()
+    )
+    assert few not in enough
+    guide = (Path(__file__).resolve().parents[1] / "bench/AGAINST.md").read_text()
+    assert f"Fewer than {FEWEST_BOOTS} boots of each have no interval and no verdict" in guide
 
 
 def test_boots_and_one_boot_are_no_comparison() -> None:

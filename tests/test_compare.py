@@ -17,12 +17,14 @@ from vmabench.analysis.compare import (
     bare_name,
     compare,
     compare_paths,
+    moved_controls,
     out_of_reach,
 )
 from vmabench.analysis.frame import tidy
 from vmabench.analysis.functions import compare_functions
 from vmabench.matrix.case import Case
-from vmabench.report.verdicts import path_verdict_text, robot_text, verdict_text
+from vmabench.report.verdicts import path_verdict_text, robot_text, rows_of, verdict_text
+from vmabench.report.words import three_digits
 from vmabench.store.format import MACHINE, Record
 
 CASES = synthetic.cases(["readv", "memcpy", "fork"], ["transfer"])
@@ -52,8 +54,10 @@ def test_a_change_is_found_and_nothing_else() -> None:
     compared = compare(a, b, target_width=ROOM)
     assert verdicts(compared, "readv") == {"slower"}
     assert verdicts(compared, "fork") == {"faster"}
-    assert verdicts(compared, "memcpy") <= {"~"}
-    assert list(compared["verdict"].unique()) == ["slower", "faster", "~", "not comparable"]
+    assert verdicts(compared, "memcpy") <= {"~", "same"}
+    order = [name for name in VERDICTS if name in set(compared["verdict"])]
+    assert list(compared["verdict"].unique()) == order
+    assert set(order) - {"same"} == {"slower", "faster", "~", "not comparable"}
     slower = compared[compared["verdict"] == "slower"]
     assert slower["ratio"].is_monotonic_decreasing
     assert ((slower["lo"] < 1.15) & (slower["hi"] > 1.10)).all()
@@ -62,7 +66,7 @@ def test_a_change_is_found_and_nothing_else() -> None:
 def test_the_same_data_twice_has_no_verdict() -> None:
     a = frame(records(1))
     compared = compare(a, a, target_width=ROOM)
-    assert set(compared["verdict"]) == {"~", "not comparable"}
+    assert set(compared["verdict"]) <= {"~", "same", "not comparable"}
     assert (compared["ratio"].dropna() == 1).all()
 
 
@@ -79,7 +83,7 @@ def test_runs_without_a_change_rarely_get_a_verdict() -> None:
 def test_an_effect_below_the_least_one_is_none() -> None:
     quiet: dict[str, Any] = {"noise": 0.0005, "round_noise": 0.0}
     a, b = frame(records(1, **quiet)), frame(records(2, slower={"readv": 1.01}, **quiet))
-    assert verdicts(compare(a, b, target_width=ROOM), "readv") == {"~"}
+    assert verdicts(compare(a, b, target_width=ROOM), "readv") == {"same"}
     assert verdicts(compare(a, b, target_width=ROOM, min_effect=0.005), "readv") == {"slower"}
 
 
@@ -126,10 +130,12 @@ def test_what_can_not_be_compared_says_why() -> None:
     rows = compare(frame(a), frame(b), target_width=ROOM).set_index("case_id")
     assert rows.loc[first, "reason"] == "B does not have this case"
     assert rows.loc[second, "reason"] == "src_backed_pct is 0 in A and 50 in B: other memory"
-    assert rows.loc[third, "reason"] == "B: failed: the worker was lost"
+    lost = "failed in 10 of 10 rounds of B, in 0 of 10 of A: the worker was lost"
+    assert rows.loc[third, "reason"] == lost
+    assert rows.loc[third, "verdict"] == "failed"
     moved = "moved_bytes is 8192 in A and 4096 in B: another size was really transferred"
     assert rows.loc[fourth, "reason"] == moved
-    assert set(rows.loc[[first, second, third, fourth], "verdict"]) == {"not comparable"}
+    assert set(rows.loc[[first, second, fourth], "verdict"]) == {"not comparable"}
     clone = rows.loc[str(Case("clone", "transfer", "4K", 4096)), "reason"]
     assert clone == "A: skipped: the kernel has no clone (ENOSYS)"
 
@@ -159,7 +165,83 @@ def test_a_neighbour_in_some_rounds_hides_no_change() -> None:
         disturbed.append(frame(made))
     compared = compare(*disturbed, target_width=math.inf)
     assert verdicts(compared, "readv") == {"slower"}
-    assert verdicts(compared, "memcpy") == {"~"}
+    assert verdicts(compared, "memcpy") <= {"~", "same"}
+
+
+def failing(rounds_lost: int) -> list[Record]:
+    """Return a run in which the first case was killed in so many of its 12 rounds."""
+    made = records(2, rounds=12)
+    mine = [record for record in made if record.get("case") == str(CASES[0])]
+    for record in mine[:rounds_lost]:
+        record |= {"outcome": "failed", "reason": "killed by signal 9"}
+        record.pop("values")
+    return made
+
+
+def test_a_case_that_fails_more_often_is_a_finding_of_its_own_and_first() -> None:
+    """Killed in 6 of 12 rounds: the other 6 take as long as before."""
+    a, b = frame(records(1, rounds=12)), frame(failing(6))
+    compared = compare(a, b, target_width=ROOM)
+    first = compared.iloc[0]
+    assert (first["case_id"], first["verdict"]) == (str(CASES[0]), "failed")
+    words = "failed in 6 of 12 rounds of B, in 0 of 12 of A: killed by signal 9"
+    assert first["reason"] == words
+    text = " ".join(verdict_text(compared, ["A", "B"]).split())
+    assert text.index("failed more often in B (1)") < text.index("Time of one operation")
+    assert words in text
+    assert rows_of(compared)[0]["b_failed"] == 6
+    assert "fails                      6/12" in robot_text(compared, ("a", "b"))
+    back = compare(b, a, target_width=ROOM)
+    assert (back["verdict"] != "failed").all()
+    assert "in 6 of 12 rounds of A, 0 of 12 of B" in verdict_text(back, ["A", "B"])
+
+
+def test_controls_that_move_void_the_comparison() -> None:
+    a, b = frame(records(1)), frame(records(2, slower={"memcpy": 1.2, "readv": 1.2}))
+    compared = compare(a, b, target_width=ROOM)
+    assert {Case.parse(name).mechanism for name in moved_controls(compared)} == {"memcpy"}
+    text = verdict_text(compared, ["A", "B"])
+    assert text.startswith("! Void as a comparison of kernels: negative controls moved (memcpy/")
+    assert all(line.startswith("! ") for line in text.splitlines() if line)
+    assert robot_text(compared, ("a", "b")).startswith("! # void as a comparison")
+    assert all(row["void"].startswith("void as") for row in rows_of(compared))
+    quiet = compare(a, frame(records(2, slower={"readv": 1.2})), target_width=ROOM)
+    assert moved_controls(quiet) == []
+    assert "void" not in rows_of(quiet)[0]
+    assert "oid" not in verdict_text(quiet, ["A", "B"])
+
+
+def test_controls_are_a_family_of_their_own() -> None:
+    """Real effects in many cases make no false verdict among the controls more likely."""
+    a = frame(records(1))
+    few, many = (
+        compare(a, frame(records(2, slower=slower)), target_width=ROOM).set_index("case_id")
+        for slower in ({}, {"readv": 2.0, "fork": 2.0})
+    )
+    controls = [str(case) for case in CASES if case.mechanism == "memcpy"]
+    assert few.loc[controls, "q"].equals(many.loc[controls, "q"])
+
+
+def test_equivalence_is_told_apart_from_ignorance() -> None:
+    quiet: dict[str, Any] = {"noise": 0.001, "round_noise": 0.0}
+    compared = compare(frame(records(1, **quiet)), frame(records(2, **quiet)), target_width=ROOM)
+    assert set(compared["verdict"]) == {"same", "not comparable"}
+    loud: dict[str, Any] = {"noise": 0.1}
+    unknown = compare(frame(records(1, **loud)), frame(records(2, **loud)), target_width=10.0)
+    row = unknown[unknown["verdict"] == "~"].iloc[0]
+    text = " ".join(verdict_text(unknown, ["A", "B"]).split())
+    assert (
+        f"{bare_name(row['case_id'])} [{three_digits(row['lo'])}..{three_digits(row['hi'])}]"
+        in text
+    )
+
+
+def test_verdicts_of_single_boots_are_marked() -> None:
+    a, b = frame(records(1)), frame(records(2, slower={"readv": 1.5}))
+    text = " ".join(verdict_text(compare(a, b, target_width=ROOM), ["A", "B"]).split())
+    assert "slower*" in text
+    assert "the kernel is different, or this boot was" in text
+    assert "Change: the Hodges-Lehmann estimate" in text
 
 
 def test_unequal_numbers_of_processes() -> None:
@@ -176,7 +258,7 @@ def test_the_text_names_every_case_and_the_rule() -> None:
     assert all(bare_name(case) in text for case in compared["case_id"])
     assert "9 slower" in text or f"{(compared['verdict'] == 'slower').sum()} slower" in text
     assert max(map(len, text.splitlines())) <= 100
-    assert text.index("slower\n") < text.index("not comparable (")
+    assert text.index("slower*\n") < text.index("not comparable (")
     robot = robot_text(compared, ("6.12.0-a", "6.12.0-b"))
     assert "%stddev    %change                   %stddev" in robot
     assert robot.count("%  readv/") + robot.count("~  ") > 0
@@ -198,6 +280,7 @@ def test_paths_are_compared_exactly() -> None:
     assert len(longer) + (compared["verdict"] == "~").sum() == len(compared)
     text = path_verdict_text(compared, ["A", "B"], compare_functions([], []))
     assert "+12,288" in text
+    assert "by more than the processes of either side differ among" in " ".join(text.split())
     assert "slower" not in text
 
 
@@ -241,7 +324,7 @@ def test_what_is_not_whole_is_compared_only_if_asked() -> None:
 def test_few_rounds_say_what_they_can_not_show() -> None:
     a, b = write("a", records(1, rounds=1)), write("b", records(2, rounds=1))
     shown = vmabench("compare", a, b).stdout
-    assert "B has one round only: there is no interval, and so no verdict" in shown
+    assert "B has one round only: there is no interval, and so no verdict, below 5" in shown
     assert "0 slower, 0 faster" in shown
     a, b = write("c", records(1, rounds=5)), write("d", records(2, rounds=5))
     shown = " ".join(vmabench("compare", a, b).stdout.split())

@@ -17,6 +17,9 @@ MECHANISMS = tuple(row.name for row in ROWS)
 #: they move bytes from one process to another; memcpy stays within one and is a baseline
 COPYING = names_of("copy")
 
+#: negative controls: they stay within one process or do nothing, so no kernel changes them
+CONTROLS = ("memcpy", "null")
+
 #: what a process can do with mappings of its own: proxies, and no way to another process
 OWN = names_of("own")
 
@@ -29,8 +32,8 @@ WAITS = ("none", *axes.WAITS)
 OUTCOMES = ("ok", "skipped", "failed", "unstable")
 
 __all__ = [
-    "COPYING", "ENTRIES", "MECHANISMS", "OUTCOMES", "OWN", "PHASES", "SCENARIOS", "TOUCH_MODES",
-    "TOUCH_ORDERS", "WAITS", "page_order", "with_strangers",
+    "CONTROLS", "COPYING", "ENTRIES", "MECHANISMS", "OUTCOMES", "OWN", "PHASES", "SCENARIOS",
+    "TOUCH_MODES", "TOUCH_ORDERS", "WAITS", "page_order", "with_strangers",
 ]  # fmt: skip
 
 

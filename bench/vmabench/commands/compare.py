@@ -205,18 +205,17 @@ def _times(view: View, a: Result, b: Result) -> int:
 def _notices(
     a: Result, b: Result, unreachable: tuple[int, int] | None, cases: int
 ) -> Iterator[str]:
-    """What the numbers of samples don't permit to be shown, and which number would."""
-    from vmabench.analysis.compare import enough_samples
+    """Yield what the numbers of samples cannot show, and which number would."""
+    from vmabench.analysis.compare import FEWEST_BOOTS, enough_samples
 
     what = "boot" if boots_of(a) and boots_of(b) else "round"
-    count = _whole_boots if what == "boot" else _rounds
-    few = [(name, count(result)) for name, result in (("A", a), ("B", b))]
-    least = fewest_for_interval()
-    for name, samples in few:
-        if samples == 1:
-            yield f"{name} has one {what} only: there is no interval, and so no verdict"
-        elif samples < least:
-            yield f"{name} has {samples} {what}s: its medians have intervals from {least} on"
+    count, least = (
+        (_whole_boots, FEWEST_BOOTS) if what == "boot" else (_rounds, fewest_for_interval())
+    )
+    for name, result in (("A", a), ("B", b)):
+        if (samples := count(result)) < least:
+            few = f"one {what} only" if samples == 1 else f"{samples} {what}s"
+            yield f"{name} has {few}: there is no interval, and so no verdict, below {least}"
     if unreachable:
         yield (
             f"{_counted(unreachable[0], what)} against {unreachable[1]} can't show that one case of"
@@ -263,14 +262,15 @@ def _counted(count: int, what: str) -> str:
 
 
 def _head(a: Result, b: Result) -> list[str]:
+    from vmabench.report.words import rounds_words
+
     lines = []
     for name, result in (("A", a), ("B", b)):
-        rounds = _rounds(result)
         started = str(result.header.get("started", ""))[:16].replace("T", " ")
         lines.append(
             f"{name}  {Path(result.directory).name}: kernel {_name(result)}, plan"
-            f" {result.header.get('plan', 'unnamed')}, {_boots_words(result)}{rounds} rounds,"
-            f" {started} UTC"
+            f" {result.header.get('plan', 'unnamed')}, {_boots_words(result)}"
+            f"{rounds_words(result)}, {started} UTC"
         )
     order = order_of((a, b))
     if order:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A comparison as text, in the layout that kernel developers read daily, and as data."""
+"""Format a comparison: as text, in the layout of the kernel test robot, and as data."""
 
 import math
 import re
@@ -9,11 +9,14 @@ from typing import Any, cast
 import pandas as pd
 
 from vmabench.analysis.compare import (
+    ESTIMATORS,
     FALSE_DISCOVERIES,
+    FEWEST_BOOTS,
     MIN_EFFECT,
     MIN_PATH_EFFECT,
     VERDICTS,
     bare_name,
+    moved_controls,
 )
 from vmabench.analysis.functions import by_function
 from vmabench.report.layout import layout
@@ -29,23 +32,62 @@ UNEXPLAINED = 0.05
 
 _DECIDED = ("slower", "faster")
 
+SINGLE_BOOT = (
+    "* One boot of each: the kernel is different, or this boot was. A verdict on a kernel takes"
+    f" {FEWEST_BOOTS} boots of each or more (vmabench run PLAN --guest --against KERNEL)."
+)
+
+
+def void_reason(compared: pd.DataFrame) -> str:
+    """Return why a comparison of two kernels is void; empty where it is not."""
+    moved = moved_controls(compared)
+    if not moved:
+        return ""
+    names = ", ".join(map(bare_name, moved))
+    return (
+        f"void as a comparison of kernels: negative controls moved ({names}), which no kernel"
+        " changes, so the machine or the boot did"
+    )
+
 
 def verdict_text(compared: pd.DataFrame, head: Sequence[str], *, marked: bool = False) -> str:
-    """Counts, then each case with a verdict, then those without; ``marked`` puts ! on each line.
+    """Return counts, failures, each case with a verdict, then those without.
 
-    That is for a comparison that was forced, so that no line of it can be quoted without its mark.
+    ``!`` begins each line of a comparison that is void or was forced (``marked``), so that no line
+    of it can be quoted without its mark.
     """
+    void = void_reason(compared)
     counts = [f"{int((compared['verdict'] == name).sum())} {name}" for name in VERDICTS]
-    parts = ["\n".join(head), ", ".join(counts)]
+    parts = [wrapped(f"{void[0].upper()}{void[1:]}.")] if void else []
+    parts += ["\n".join(head), ", ".join(counts)]
+    failed = compared[compared["verdict"] == "failed"]
+    if len(failed):
+        parts.append(_others(failed, "failed more often in B"))
     decided = compared[compared["verdict"].isin(_DECIDED)]
     if len(decided):
         parts.append(_decided_table(decided))
-    parts.append(_rule())
-    for verdict, title in (("unstable", "unstable"), ("~", "~"), ("not comparable", "")):
+    if (decided["sample"] == "process").any():
+        parts.append(wrapped(SINGLE_BOOT))
+    parts.append(_rule(compared))
+    for verdict in ("unstable", "~", "same", "not comparable"):
         rows = compared[compared["verdict"] == verdict]
         if len(rows):
-            parts.append(_others(rows, title or verdict))
-    return _marked("\n\n".join(parts) + "\n", marked)
+            parts.append(_others(rows, verdict))
+    parts += list(_fewer_failures(compared))
+    return _marked("\n\n".join(parts) + "\n", marked or bool(void))
+
+
+def _fewer_failures(compared: pd.DataFrame) -> Iterator[str]:
+    """Yield a paragraph on the cases that failed more often in A."""
+    shares = [compared[f"{side}_failed"] / compared[f"{side}_tried"] for side in "ab"]
+    rows = compared[shares[0] > shares[1]]
+    if len(rows):
+        lines = [
+            f"- {bare_name(row['case_id'])}: in {row['a_failed']} of {row['a_tried']} rounds of A,"
+            f" {row['b_failed']} of {row['b_tried']} of B"
+            for row in _dicts(rows)
+        ]
+        yield "\n".join([f"failed less often in B ({len(rows)})", *lines])
 
 
 def _marked(text: str, marked: bool) -> str:
@@ -53,9 +95,14 @@ def _marked(text: str, marked: bool) -> str:
 
 
 def robot_text(compared: pd.DataFrame, names: tuple[str, str], *, marked: bool = False) -> str:
-    """``%stddev  %change  %stddev``: ns of one operation; ``~`` where no difference was shown."""
+    """Return ``%stddev  %change  %stddev`` rows in ns; ``~`` where no difference was shown.
+
+    A case that failed more often in B has ``fails`` in the place of the change, and comes first.
+    """
     left, right = (name[:24] for name in names)
-    lines = [
+    void = void_reason(compared)
+    lines = [f"# {void}"] if void else []
+    lines += [
         f"{left:>24}  {right:>24}",
         f"{'-' * 24}  {'-' * 35}",
         f"{'%stddev':>24}  {'%change':>9}  {'%stddev':>24}",
@@ -63,17 +110,24 @@ def robot_text(compared: pd.DataFrame, names: tuple[str, str], *, marked: bool =
     ]
     for row in _dicts(compared[compared["verdict"] != "not comparable"]):
         change = f"{100 * (row['ratio'] - 1):+.1f}%" if row["verdict"] in _DECIDED else "~"
-        a, b = (_with_deviation(row, side) for side in "ab")
+        if row["verdict"] == "failed":
+            change = "fails"
+            a, b = (f"{row[f'{side}_failed']}/{row[f'{side}_tried']}" for side in "ab")
+        else:
+            a, b = (_with_deviation(row, side) for side in "ab")
         lines.append(f"{a:>24}  {change:>9}  {b:>24}  {bare_name(row['case_id'])}")
-    return _marked("\n".join(lines) + "\n", marked)
+    return _marked("\n".join(lines) + "\n", marked or bool(void))
 
 
 def rows_of(compared: pd.DataFrame, forced: Sequence[str] = ()) -> list[dict[str, Any]]:
-    """The rows for JSON, where there is no NaN: such a value is null.
+    """Return the rows for JSON, where there is no NaN: such a value is null.
 
-    Each row of a comparison that was forced has ``forced``, with what speaks against it.
+    Each row of a comparison that was forced has ``forced``, with what speaks against it; each row
+    of one that is void has ``void``, with the reason.
     """
-    mark = {"forced": list(forced)} if forced else {}
+    mark: dict[str, Any] = {"forced": list(forced)} if forced else {}
+    if "sample" in compared and (void := void_reason(compared)):
+        mark["void"] = void
     return [
         {
             name: None if isinstance(value, float) and math.isnan(value) else value
@@ -87,7 +141,7 @@ def rows_of(compared: pd.DataFrame, forced: Sequence[str] = ()) -> list[dict[str
 def path_rows(
     compared: pd.DataFrame, functions: pd.DataFrame, forced: Sequence[str] = ()
 ) -> list[dict[str, Any]]:
-    """The rows for JSON; a changed path has ``functions``, those that differ, largest first."""
+    """Return the rows for JSON; a changed path has ``functions``, the largest difference first."""
     rows = rows_of(compared, forced)
     for row in rows:
         if row["verdict"] != "~":
@@ -103,7 +157,7 @@ def path_verdict_text(
     *,
     marked: bool = False,
 ) -> str:
-    """Differences of path lengths: of a call, an entry, a KiB; and the functions they are in."""
+    """Return differences of path lengths, of a call, an entry, a KiB, and their functions."""
     changed = compared[compared["verdict"] != "~"]
     same = len(compared) - len(changed)
     parts = ["\n".join(head), f"{len(changed)} paths changed, {same} the same"]
@@ -125,9 +179,19 @@ def path_verdict_text(
         parts.append(layout(header, lines))
         parts += list(_origins(changed, functions))
     parts += list(_all_functions(functions))
-    limit = 100 * MIN_PATH_EFFECT
-    parts.append(f"Instructions. Below {limit:g} % two boots of one kernel differ as much.")
+    parts.append(_path_rule(compared))
     return _marked("\n\n".join(parts) + "\n", marked)
+
+
+def _path_rule(compared: pd.DataFrame) -> str:
+    """Return the rule of the verdicts, with the noise floor of these paths."""
+    higher = compared.loc[compared["floor"] > MIN_PATH_EFFECT, "floor"]
+    text = (
+        f"Instructions. A path has changed where B differs from A by more than"
+        f" {100 * MIN_PATH_EFFECT:g} % and by more than the processes of either side differ among"
+        f" themselves, which is more in {len(higher)} of {len(compared)} paths"
+    )
+    return wrapped(f"{text}, at most {100 * higher.max():.1f} %." if len(higher) else f"{text}.")
 
 
 def _origins(changed: pd.DataFrame, functions: pd.DataFrame) -> Iterator[str]:
@@ -189,7 +253,7 @@ def _decided_table(rows: pd.DataFrame) -> str:
             format_time(row["b_ns"]).replace(" ", ""),
             f"{100 * (row['ratio'] - 1):+.1f}%",
             bracketed(three_digits(row["lo"]), three_digits(row["hi"])),
-            row["verdict"],
+            row["verdict"] + ("*" if row["sample"] == "process" else ""),
         ]
         for row in _dicts(rows)
     ]
@@ -197,10 +261,11 @@ def _decided_table(rows: pd.DataFrame) -> str:
 
 
 def _others(rows: pd.DataFrame, title: str) -> str:
-    """Those without a verdict, each reason once."""
+    """Return the cases without a verdict: each reason once, or each with the interval of B/A."""
     reasons: dict[str, list[str]] = {}
     for row in _dicts(rows):
-        reasons.setdefault(str(row["reason"] or ""), []).append(bare_name(row["case_id"]))
+        reason = row["reason"] if isinstance(row["reason"], str) else ""
+        reasons.setdefault(reason, []).append(f"{bare_name(row['case_id'])}{_interval(row)}")
     lines = [
         wrapped(f"- {reason}{': ' if reason else ''}{', '.join(cases)}", "    ")
         for reason, cases in reasons.items()
@@ -208,12 +273,23 @@ def _others(rows: pd.DataFrame, title: str) -> str:
     return f"{title} ({len(rows)})\n" + "\n".join(lines)
 
 
-def _rule() -> str:
+def _interval(row: dict[str, Any]) -> str:
+    """Return `` [0.97..1.04]``, or nothing where there is no interval."""
+    if math.isnan(row["lo"]):
+        return ""
+    return f" {bracketed(three_digits(row['lo']), three_digits(row['hi']))}"
+
+
+def _rule(compared: pd.DataFrame) -> str:
+    sample = str(compared["sample"].iloc[0]) if len(compared) else "process"
+    percent = f"{100 * MIN_EFFECT:g} %"
     return wrapped(
-        "Time of one operation, lower is better. A verdict: the 95 % interval of B/A excludes 1,"
-        f" the change is at least {100 * MIN_EFFECT:g} %, and by the correction for their number at"
-        f" most {100 * FALSE_DISCOVERIES:g} % of all verdicts are false. ~: no difference was"
-        " shown. unstable: none was shown, and the intervals are too wide for that to mean much."
+        f"Time of one operation, lower is better. Change: {ESTIMATORS[sample]}. A verdict: the"
+        f" 95 % interval of B/A excludes 1, the change is at least {percent}, and by the correction"
+        f" for their number at most {100 * FALSE_DISCOVERIES:g} % of all verdicts are false; the"
+        f" negative controls are corrected apart. same: equivalent within {percent}. ~: no"
+        " difference was shown; the interval of B/A says how large it may be. unstable: none was"
+        " shown, and the samples vary too much or are too few for that to mean much."
     )
 
 

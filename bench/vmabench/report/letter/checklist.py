@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a cover letter must carry and this one does not: it is a draft until the list is empty."""
+"""List what a cover letter must carry and this one lacks: it is a draft until the list is empty."""
 
 import math
 from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
+from vmabench.analysis.compare import FEWEST_BOOTS
 from vmabench.analysis.costs import COUNTERS
 from vmabench.report.letter.plain import enumeration
 from vmabench.report.letter.side import Side
@@ -27,9 +28,9 @@ _CONDITIONS = {
 
 
 def missing(sides: Sequence[Side], forced: Sequence[str] = ()) -> list[str]:
-    """Sentences; ``sides`` is the kernel with the series, or the one without it before that.
+    """Return sentences; ``sides`` is the kernel with the series, or the one without it before that.
 
-    ``forced`` is what makes the two no comparison, and was overruled.
+    ``forced`` is why the two are not comparable, where that was overruled or shows in the results.
     """
     found = [f"comparable results: {difference}" for difference in forced]
     found += [text for side in sides for text in _of_side(side, _whose(side, sides))]
@@ -100,16 +101,12 @@ def _told(side: Side) -> pd.DataFrame:
     return frame[(frame["mechanism"] != "null") & (frame["scenario"] != "pageserver")]
 
 
-#: boots of each kernel from which on a letter is none of chance: what one boot decides is not seen
-FEWEST_BOOTS = 3
-
-
 def _between(a: Side, b: Side) -> Iterator[str]:
     few = [name for name, one in (("A", a), ("B", b)) if len(one.boots) < FEWEST_BOOTS]
     if few:
         yield (
-            f"{FEWEST_BOOTS} boots or more of {' and '.join(few)}, A and B in turns"
-            " (vmabench run PLAN --guest --against KERNEL)"
+            f"{FEWEST_BOOTS} boots or more of {' and '.join(few)}, A and B in turns: with fewer, a"
+            " difference may be one of the boots (vmabench run PLAN --guest --against KERNEL)"
         )
     for name, one in (("A", a), ("B", b)):
         if one.lost_boots:

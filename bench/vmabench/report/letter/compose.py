@@ -16,6 +16,7 @@ from vmabench.report.letter.code_size import code_size
 from vmabench.report.letter.plain import clean, enumeration, filled, labelled
 from vmabench.report.letter.side import Side
 from vmabench.report.letter.theory import theory
+from vmabench.report.verdicts import void_reason
 from vmabench.report.words import approximate_size
 from vmabench.store.boots import order_of
 from vmabench.store.format import SAMPLES, Result
@@ -67,6 +68,8 @@ def cover_letter(
     no tab, no line over 72 columns.
     """
     side = sides[-1]
+    if compared is not None and (void := void_reason(compared)):
+        forced = (*forced, void)
     cells = sections.hand_over(side)
     candidates: list[Callable[[int], str]] = [
         partial(sections.first_table, side, cells),

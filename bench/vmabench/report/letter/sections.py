@@ -8,7 +8,7 @@ from typing import Any, cast
 import pandas as pd
 
 from vmabench.analysis import levels
-from vmabench.analysis.compare import bare_name
+from vmabench.analysis.compare import VERDICTS, bare_name
 from vmabench.analysis.costs import COUNTERS
 from vmabench.analysis.ratios import CELL, paired_ratio
 from vmabench.matrix.case import Case
@@ -164,24 +164,27 @@ def slower(side: Side, number: int) -> str:
 
 
 def changes(compared: pd.DataFrame, number: int) -> str:
-    """A against B: what got slower first, then what got faster, then unchanged controls."""
+    """Return A against B: failures first, then slower and faster cases, then unchanged ones."""
     known = compared[compared["verdict"] != "not comparable"]
     if known.empty:
         return ""
-    decided = known[known["verdict"].isin(["slower", "faster"])]
-    controls = known[known["verdict"] == "~"]
-    shown = pd.concat([decided.iloc[:_MOST_ROWS], controls.iloc[: _MOST_ROWS // 3]])
+    decided = known[known["verdict"].isin(["failed", "slower", "faster"])]
+    unchanged = known[known["verdict"].isin(["~", "same"])]
+    shown = pd.concat([decided.iloc[:_MOST_ROWS], unchanged.iloc[: _MOST_ROWS // 3]])
     lines = []
     for row in _dicts(shown):
+        if row["verdict"] == "failed":
+            rounds = [f"{row[f'{name}_failed']}/{row[f'{name}_tried']}" for name in "ab"]
+            lines.append([bare_name(row["case_id"]), *rounds, "fails", "-"])
+            continue
         unit = unit_of([row["a_ns"]])
-        change = "~" if row["verdict"] == "~" else f"{100 * (row['ratio'] - 1):+.1f}%"
+        decisive = row["verdict"] in ("slower", "faster")
+        change = f"{100 * (row['ratio'] - 1):+.1f}%" if decisive else "~"
         times = [f"{in_unit(row[f'{name}_ns'], unit)} {unit}" for name in "ab"]
         spread = max(row["a_deviation"], row["b_deviation"])
         lines.append([bare_name(row["case_id"]), *times, change, _deviation(spread)])
     counts = ", ".join(
-        f"{int((compared['verdict'] == name).sum())} {name}" for name in dict.fromkeys(
-            ["slower", "faster", "~", "unstable", "not comparable"]
-        )
+        f"{int((compared['verdict'] == name).sum())} {name}" for name in VERDICTS
     )  # fmt: skip
     caption = f"{number}) Does it hurt anything else? A vs B, lower is better; {counts}:"
     text = f"{filled(caption, '', '   ')}\n\n"
@@ -192,12 +195,13 @@ def changes(compared: pd.DataFrame, number: int) -> str:
 
 
 def every_case(compared: pd.DataFrame) -> str:
-    """All cases that can be compared, in the layout of the kernel test robot."""
+    """Return all cases that can be compared, in the layout of the kernel test robot."""
     lines = ["Every case, time of one operation, lower is better:", ""]
     lines.append(f"{'A':>7} {'%stddev':>7} {'%change':>8} {'B':>7} {'%stddev':>7}  case")
     for row in _dicts(compared[compared["verdict"] != "not comparable"]):
         decided = row["verdict"] in ("slower", "faster")
         change = f"{100 * (row['ratio'] - 1):+.1f}%" if decided else "~"
+        change = "fails" if row["verdict"] == "failed" else change
         a, b = (_with_deviation(row, one) for one in "ab")
         numbers, name = f"{a} {change:>8} {b}", clean(bare_name(row["case_id"]))
         if len(numbers) + 2 + len(name) <= WIDTH:
