@@ -13,6 +13,7 @@ from tests import synthetic
 from tests.command import error_line, vmabench
 from tests.test_paths import counted
 from vmabench.analysis.compare import (
+    MIN_PATH_EFFECT,
     VERDICTS,
     bare_name,
     compare,
@@ -23,12 +24,20 @@ from vmabench.analysis.compare import (
 from vmabench.analysis.frame import tidy
 from vmabench.analysis.functions import compare_functions
 from vmabench.matrix.case import Case
-from vmabench.report.verdicts import path_verdict_text, robot_text, rows_of, verdict_text
+from vmabench.report.verdicts import (
+    TWO_BOOTS,
+    path_verdict_text,
+    robot_text,
+    rows_of,
+    verdict_text,
+)
 from vmabench.report.words import three_digits
 from vmabench.store.format import MACHINE, Record
+from vmabench.store.reader import read
 
 CASES = synthetic.cases(["readv", "memcpy", "fork"], ["transfer"])
 ROOM = 0.5
+PUBLISHED = Path(__file__).resolve().parents[1] / "results/published"
 
 
 def records(seed: int, slower: dict[str, float] | None = None, **kwargs: Any) -> list[Record]:
@@ -282,6 +291,23 @@ def test_paths_are_compared_exactly() -> None:
     assert "+12,288" in text
     assert "by more than the processes of either side differ among" in " ".join(text.split())
     assert "slower" not in text
+
+
+def test_the_sentence_on_two_boots_agrees_with_the_committed_paths() -> None:
+    """Each holds two boots of one kernel, compared here as if they were two kernels."""
+    paths = changed = 0
+    for name in ("paths-base", "paths-series"):
+        mixed = tidy(read(PUBLISHED / name))
+        boots = sorted(mixed["boot"].dropna().unique())
+        assert len(boots) == 2
+        compared = compare_paths(*(mixed[mixed["boot"] == boot] for boot in boots))
+        paths += len(compared)
+        changed += int((compared["verdict"] != "~").sum())
+        floors = compared["floor"]
+        assert (floors > MIN_PATH_EFFECT).any()
+    assert (
+        f"Of {paths} paths, two boots of one kernel differ by more than that in {changed}."
+    ) == TWO_BOOTS
 
 
 def test_force_marks_every_line() -> None:

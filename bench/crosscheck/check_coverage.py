@@ -1,25 +1,38 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""How often does an interval of 95 % hold the truth? Counted by simulation: 93 to 97 % must.
+"""Count by simulation how often intervals of 95 % hold the truth, and what boots can show.
 
     make check-coverage          20,000 samples each of many sizes and shapes: half a minute
 
 Prints the share for each shape of the distribution and number of processes, for intervals of
 medians and of the ratio of two runs, and beside it that of the percentile bootstrap of a median,
-which is why that is not used. Status 1 where one is outside.
+which is why that is not used. 93 to 97 % must hold the truth. Then prints size and power of the
+test that compares boots: of unchanged cases 3 to 7 % must be significant before correction, and
+with 5 boots a side a lone change of 5 % must be found in 80 % of the runs. Where all cases of a
+boot move together, at most 7 % must be, and the power is printed only. Status 1 where one is
+outside.
 """
 
 import sys
 from collections.abc import Callable
 
 import numpy as np
+from scipy import stats as scipy_stats
 
+from vmabench.analysis.compare import FALSE_DISCOVERIES, FEWEST_BOOTS
 from vmabench.analysis.intervals import Floats, median_interval, shift_interval
+from vmabench.analysis.moderated import moderated_shift
 
 LOWEST, HIGHEST = 0.93, 0.97
 SAMPLES = 20_000
 RESAMPLES = 1_000
 ONE_SIDE = (5, 6, 7, 8, 9, 10, 15, 30)
 TWO_SIDES = ((4, 4), (5, 5), (7, 7), (8, 8), (10, 10), (5, 12), (20, 20))
+
+BOOTS = (FEWEST_BOOTS, 4, 5, 10)
+CASES = 232  # of the plan quick
+LEAST_SIZE, MOST_SIZE = 0.03, 0.07
+CHANGE, LEAST_POWER = 0.05, 0.8
+RUNS = 400
 
 Draw = Callable[[np.random.Generator, tuple[int, int]], Floats]
 
@@ -51,11 +64,51 @@ def main() -> int:
         show(f"{name}, a ratio", [f"{a}:{b}" for a, b in TWO_SIDES], found)
         shares += found
     good = all(LOWEST <= share <= HIGHEST for share in shares)
+    good &= boots_are_good(dice)
     print(
         f"{len(shares)} intervals: {100 * min(shares):.1f} to {100 * max(shares):.1f} %"
         f" ({100 * LOWEST:g} to {100 * HIGHEST:g}): {'ok' if good else 'MISSED'}"
     )
     return 0 if good else 1
+
+
+#: how the logs of boots vary that have a standard deviation of 1 %: cases x boots
+BOOT_SHAPES: dict[str, Draw] = {
+    "boots, cases alone": lambda dice, shape: dice.normal(0, 0.01, shape),
+    "boots, long tails": lambda dice, shape: 0.01 / 3**0.5 * dice.standard_t(3, shape),
+    "boots, half in common": lambda dice, shape: (
+        0.01 / 2**0.5 * (dice.normal(size=shape) + dice.normal(size=(1, shape[1])))
+    ),
+    "boots, all in common": lambda dice, shape: (
+        0.001 * dice.normal(size=shape) + 0.01 * dice.normal(size=(1, shape[1]))
+    ),
+}
+
+
+def boots_are_good(dice: np.random.Generator) -> bool:
+    """Print size and power of the test of boots and return whether both are as promised."""
+    good = True
+    for name, draw in BOOT_SHAPES.items():
+        found = [boot_shares(draw, count, dice) for count in BOOTS]
+        sizes, powers = ([pair[which] for pair in found] for which in (0, 1))
+        show(f"{name}, size", BOOTS, sizes)
+        show(f"  a lone change of {100 * CHANGE:g} % found", BOOTS, powers)
+        good &= max(sizes) <= MOST_SIZE
+        if "all in common" not in name:  # where one boot says as little as one case of it
+            good &= min(sizes) >= LEAST_SIZE and powers[BOOTS.index(5)] >= LEAST_POWER
+    return good
+
+
+def boot_shares(draw: Draw, boots: int, dice: np.random.Generator) -> tuple[float, float]:
+    """Return the share of significant unchanged cases, and of runs that show a lone change."""
+    significant = shown = 0
+    for _ in range(RUNS):
+        a, b = (draw(dice, (CASES, boots)) for _ in range(2))
+        significant += int((moderated_shift(a, b)[3] < 0.05).sum())
+        b[0] += np.log1p(CHANGE)
+        q = scipy_stats.false_discovery_control(moderated_shift(a, b)[3])
+        shown += int(q[0] <= FALSE_DISCOVERIES)
+    return significant / (RUNS * CASES), shown / RUNS
 
 
 def median_share(samples: Floats, truth: float) -> float:

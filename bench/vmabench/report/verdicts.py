@@ -32,6 +32,9 @@ UNEXPLAINED = 0.05
 
 _DECIDED = ("slower", "faster")
 
+#: of the committed results of paths, each of two boots of one kernel
+TWO_BOOTS = "Of 193 paths, two boots of one kernel differ by more than that in 1."
+
 SINGLE_BOOT = (
     "* One boot of each: the kernel is different, or this boot was. A verdict on a kernel takes"
     f" {FEWEST_BOOTS} boots of each or more (vmabench run PLAN --guest --against KERNEL)."
@@ -191,7 +194,8 @@ def _path_rule(compared: pd.DataFrame) -> str:
         f" {100 * MIN_PATH_EFFECT:g} % and by more than the processes of either side differ among"
         f" themselves, which is more in {len(higher)} of {len(compared)} paths"
     )
-    return wrapped(f"{text}, at most {100 * higher.max():.1f} %." if len(higher) else f"{text}.")
+    most = f", at most {100 * higher.max():.1f} %" if len(higher) else ""
+    return wrapped(f"{text}{most}. {TWO_BOOTS}")
 
 
 def _origins(changed: pd.DataFrame, functions: pd.DataFrame) -> Iterator[str]:
