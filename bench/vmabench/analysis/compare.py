@@ -29,6 +29,7 @@ from vmabench.analysis.intervals import Floats, shift_interval, smallest_p
 from vmabench.analysis.moderated import moderated_shift
 from vmabench.analysis.samples import Unit, samples, unit_of
 from vmabench.analysis.stats import summarize
+from vmabench.matrix.case import Case
 
 MIN_EFFECT = 0.02
 FALSE_DISCOVERIES = 0.05
@@ -108,8 +109,10 @@ def moved_controls(compared: pd.DataFrame) -> list[str]:
 
 
 def _are_controls(compared: pd.DataFrame) -> "pd.Series[bool]":
-    mechanisms = [str(name).partition("/")[0] for name in compared["case_id"]]
-    return pd.Series([name in levels.CONTROLS for name in mechanisms], compared.index, dtype=bool)
+    """Mark the controls: in other scenarios than transfer they fault memory in, or map it."""
+    cases = [Case.parse(str(name)) for name in compared["case_id"]]
+    controls = [one.mechanism in levels.CONTROLS and one.scenario == "transfer" for one in cases]
+    return pd.Series(controls, compared.index, dtype=bool)
 
 
 def bare_name(case_id: str) -> str:

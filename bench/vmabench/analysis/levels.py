@@ -17,7 +17,7 @@ MECHANISMS = tuple(row.name for row in ROWS)
 #: they move bytes from one process to another; memcpy stays within one and is a baseline
 COPYING = names_of("copy")
 
-#: negative controls: they stay within one process or do nothing, so no kernel changes them
+#: negative controls of ``transfer``: they stay within one process and in user space
 CONTROLS = ("memcpy", "null")
 
 #: what a process can do with mappings of its own: proxies, and no way to another process

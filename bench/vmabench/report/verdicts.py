@@ -27,6 +27,8 @@ from vmabench.units import format_time
 #: of a path, before the rest is one number
 MOST_FUNCTIONS = 6
 MOST_LISTED = 20
+#: negative controls that are named
+MOST_CONTROLS = 3
 #: what functions may leave of a difference, which is a mean of medians as theirs are
 UNEXPLAINED = 0.05
 
@@ -46,7 +48,8 @@ def void_reason(compared: pd.DataFrame) -> str:
     moved = moved_controls(compared)
     if not moved:
         return ""
-    names = ", ".join(map(bare_name, moved))
+    more = f" and {len(moved) - MOST_CONTROLS} more" if len(moved) > MOST_CONTROLS else ""
+    names = ", ".join(map(bare_name, moved[:MOST_CONTROLS])) + more
     return (
         f"void as a comparison of kernels: negative controls moved ({names}), which no kernel"
         " changes, so the machine or the boot did"
