@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-only
 import gzip
+import json
 import os
 from pathlib import Path
 
 import pytest
 
 from vmabench.commands.doctor import describe_machine
+from vmabench.errors import MachineError
 from vmabench.machine.facts import GUEST, read_facts
 from vmabench.matrix.case import Case
 from vmabench.matrix.rules import why_too_large
@@ -186,3 +188,21 @@ def test_the_kinds_of_pages_are_those_with_switches_and_pools(root: Path) -> Non
     facts = read_facts(root)
     assert facts.mthp_bytes == (16 << 10, 64 << 10, 1 << 20)
     assert facts.all_pages[2:] == ("16K", "64K", "1M", "hugetlb-2M", "hugetlb-1G")
+
+
+def test_kernel_text_that_is_no_utf8(root: Path) -> None:
+    mounts = root / "proc/self/mounts"
+    mounts.write_bytes(b"tmpfs /dev/shm tmpfs rw,huge=advise 0 0\nnone /m\xff\xfe\n\n")
+    (root / "proc/self/cgroup").write_bytes(b"0::/\xff\nodd\n")
+    (root / "proc/cpuinfo").write_bytes(b"model name : odd \xff\n")
+    facts = read_facts(root)
+    assert facts.dev_shm_huge == "advise"
+    assert facts.cpu_model == "odd \udcff"
+    assert json.dumps(facts.cpu_model)
+
+
+def test_the_proc_of_another_namespace_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc/self").symlink_to("1")
+    with pytest.raises(MachineError, match="it calls this process 1, whose id here is"):
+        read_facts(tmp_path)

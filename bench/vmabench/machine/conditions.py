@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from vmabench.machine.facts import THP
+from vmabench.machine.facts import THP, read_text
 from vmabench.units import format_size
 
 #: clocksources that a process reads without a system call: x86, guests of KVM, arm64
@@ -116,7 +116,7 @@ def _cpuidle(root: Path) -> dict[str, Any]:
 def _read(path: Path) -> str | None:
     """Return the text of a file, or None where there is none or it may not be read."""
     try:
-        return path.read_text(errors="surrogateescape").strip()
+        return read_text(path)
     except (OSError, ValueError):
         return None
 
@@ -165,4 +165,4 @@ def _compiler(version: str | None) -> str | None:
 
 def _hash(command_line: str) -> str:
     words = sorted(word for word in command_line.split() if not _PLACES.match(word))
-    return hashlib.sha256(" ".join(words).encode()).hexdigest()
+    return hashlib.sha256(" ".join(words).encode(errors="surrogateescape")).hexdigest()

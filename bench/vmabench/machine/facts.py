@@ -7,10 +7,12 @@ import json
 import os
 import platform
 import re
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vmabench.errors import MachineError
 from vmabench.units import format_size
 
 #: the directory of THP's settings below a root of the file system
@@ -108,7 +110,11 @@ class MachineFacts:
 
 
 def read_facts(root: Path = Path("/")) -> MachineFacts:
-    """Return the facts below ``root``, which tests point at a tree of their own."""
+    """Return the facts below ``root``, which tests point at a tree of their own.
+
+    Raise MachineError where /proc shows the processes of another namespace.
+    """
+    _check_proc(root)
     status = _fields(_read(root, "proc/self/status"))
     memory = _fields(_read(root, "proc/meminfo"))
     cpuinfo = _fields(_read(root, "proc/cpuinfo"))
@@ -142,10 +148,28 @@ def read_facts(root: Path = Path("/")) -> MachineFacts:
     )
 
 
+def _check_proc(root: Path) -> None:
+    """Refuse a /proc that numbers processes as another PID namespace does."""
+    try:
+        shown = str((root / "proc/self").readlink())
+    except OSError:  # not mounted: the probe that needs it reports that
+        return
+    if shown != str(os.getpid()):
+        raise MachineError(
+            f"/proc belongs to another PID namespace: it calls this process {shown}, whose id here"
+            f" is {os.getpid()}; mount it anew (unshare --fork --pid --mount-proc)"
+        )
+
+
+def read_text(path: Path) -> str:
+    """Return text of the kernel, in which names may be no UTF-8. Raise OSError."""
+    return path.read_text(encoding="utf-8", errors="surrogateescape").strip()
+
+
 def _read(root: Path, name: str) -> str:
     """Return the text of a file, empty where there is none or it may not be read."""
     try:
-        return (root / name).read_text(errors="surrogateescape").strip()
+        return read_text(root / name)
     except OSError:
         return ""
 
@@ -166,7 +190,7 @@ def _kib(value: str | None) -> int | None:
 
 
 def _number(text: str) -> int | None:
-    return int(text) if text.isdigit() else None
+    return int(text) if text.isascii() and text.isdigit() else None
 
 
 def _chosen(setting: str) -> str:
@@ -194,9 +218,9 @@ def _dev_shm_huge(root: Path) -> str:
     """Return the option of the topmost mount; the kernel leaves out its default, never."""
     options = ""
     for line in _read(root, "proc/self/mounts").splitlines():
-        _, place, kind, mounted_with, *_ = line.split()
-        if place == "/dev/shm" and kind == "tmpfs":
-            options = mounted_with
+        words = line.split()
+        if words[1:3] == ["/dev/shm", "tmpfs"]:
+            options = words[3]
     match = re.search(r"\bhuge=(\w+)", options)
     return match[1] if match else "never"
 
@@ -204,7 +228,7 @@ def _dev_shm_huge(root: Path) -> str:
 def _available_bytes(root: Path, available: int | None) -> int | None:
     """Return the machine's free memory, or less under a cgroup's limit; None if unknown."""
     for line in _read(root, "proc/self/cgroup").splitlines():
-        _, controllers, path = line.split(":", 2)
+        _, controllers, path = (*line.split(":", 2), "", "")[:3]
         if controllers == "":
             files = ("memory.max", "memory.current")
             base = root / "sys/fs/cgroup" / path.lstrip("/")
@@ -223,8 +247,9 @@ def _available_bytes(root: Path, available: int | None) -> int | None:
 def _config_lines(root: Path) -> list[str]:
     """Return the sorted lines that set an option; empty where the kernel does not show them."""
     try:
-        text = gzip.decompress((root / "proc/config.gz").read_bytes()).decode()
-    except OSError:
+        packed = (root / "proc/config.gz").read_bytes()
+        text = gzip.decompress(packed).decode(errors="surrogateescape")
+    except (OSError, EOFError, zlib.error):
         text = _read(root, f"boot/config-{platform.release()}")
     return sorted(line for line in text.splitlines() if line.startswith("CONFIG_"))
 
@@ -232,7 +257,8 @@ def _config_lines(root: Path) -> list[str]:
 def _config_hash(root: Path) -> str | None:
     """Return one hash for equal configurations, with or without the option of the call."""
     lines = [line for line in _config_lines(root) if not line.startswith(f"{OWN_OPTION}=")]
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest() if lines else None
+    text = "\n".join(lines).encode(errors="surrogateescape")
+    return hashlib.sha256(text).hexdigest() if lines else None
 
 
 def _debug_options(root: Path) -> tuple[str, ...]:

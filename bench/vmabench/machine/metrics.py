@@ -70,6 +70,6 @@ def _stolen_time(root: Path) -> Metric:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text()
+        return path.read_text(errors="surrogateescape")
     except OSError:
         return ""

@@ -14,7 +14,7 @@ from pathlib import Path
 from statistics import quantiles
 
 from vmabench.machine.conditions import FAST_CLOCKSOURCES, read_conditions
-from vmabench.machine.facts import MachineFacts
+from vmabench.machine.facts import MachineFacts, read_text
 from vmabench.machine.tuning import examine
 
 #: the duration of each measurement, and the work between two readings of the clock
@@ -143,11 +143,11 @@ def _stolen(before: int | None, after: int | None, seconds: float) -> Iterator[N
 
 def _steal_ticks() -> int | None:
     words = _read(Path("/proc/stat")).partition("\n")[0].split()
-    return int(words[8]) if len(words) > 8 else None
+    return int(words[8]) if words[0:1] == ["cpu"] and len(words) > 8 else None
 
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text().strip()
+        return read_text(path)
     except OSError:
         return ""

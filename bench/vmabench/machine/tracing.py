@@ -15,6 +15,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from vmabench.machine.facts import read_text
+
 #: where tracefs is mounted, if it is
 PLACES = (Path("/sys/kernel/tracing"), Path("/sys/kernel/debug/tracing"))
 
@@ -98,7 +100,7 @@ class LockTrace:
     def read(self) -> LockWaits:
         """What was traced up to now; ends the tracing."""
         self._switch("0")
-        return parse_waits((self._instance / "trace").read_text(), self._pids)
+        return parse_waits(read_text(self._instance / "trace"), self._pids)
 
     def _event(self, name: str) -> Path:
         return self._instance / "events/mmap_lock" / name
