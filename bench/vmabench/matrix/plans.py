@@ -291,9 +291,28 @@ _KINDS = {
 
 
 def override(plan: Plan, axes: Mapping[str, Sequence[str]]) -> Plan:
-    """The plan with some axes replaced, each in all of its sweeps."""
+    """Return the plan with some axes replaced in all of its sweeps.
+
+    Raises UsageError for an axis that none of its scenarios has.
+    """
     given = {axis: tuple(values) for axis, values in axes.items() if values}
-    return replace(plan, sweeps=tuple(sweep.with_axes(given) for sweep in plan.sweeps))
+    sweeps = tuple(sweep.with_axes(given) for sweep in plan.sweeps)
+    _check_axes([axis for axis in given if axis in AXES], sweeps)
+    return replace(plan, sweeps=sweeps)
+
+
+def _check_axes(axes: Sequence[str], sweeps: Iterable[Sweep]) -> None:
+    named = [name for sweep in sweeps for name in sweep.scenario]
+    chosen = list(SCENARIOS) if ALL in named else list(dict.fromkeys(named))
+    if not all(name in SCENARIOS for name in chosen):
+        return  # expand() names it
+    lacking = [a for a in axes if not any(a in SCENARIOS[name].axes for name in chosen)]
+    if lacking:
+        having = [name for name, one in SCENARIOS.items() if lacking[0] in one.axes]
+        raise UsageError(
+            f"{', '.join(f'--{axis}' for axis in lacking)}: no axis of the chosen scenarios"
+            f" {', '.join(chosen)} (--{lacking[0]} goes with --scenario {','.join(having)})"
+        )
 
 
 def scaled(plan: Plan) -> Plan:
