@@ -438,3 +438,35 @@ def test_compare_on_the_command_line() -> None:
     assert not any(isinstance(v, float) and math.isnan(v) for row in rows for v in row.values())
     assert "%stddev" in vmabench("compare", a, b, "--format", "robot").stdout
     assert "gone is no directory" in error_line(vmabench("compare", a, "gone"))
+
+
+def test_a_single_round_has_no_reason_that_is_no_number() -> None:
+    run = vmabench("compare", write("a", records(1, rounds=1)), write("b", records(2, rounds=1)))
+    assert "~ (" in run.stdout or "unstable (" in run.stdout
+    assert "nan" not in run.stdout
+
+
+@pytest.mark.parametrize(
+    ("fail_on", "status"),
+    [("slower", 3), ("failed,slower", 3), ("failed", 0), ("unstable", 0)],
+)
+def test_the_outcomes_that_fail_a_comparison(fail_on: str, status: int) -> None:
+    a, b = write("a", records(1)), write("b", records(2, slower={"readv": 1.5}))
+    run = vmabench("compare", a, b, "--fail-on", fail_on)
+    assert run.returncode == status, run.stderr
+    assert ("--fail-on: " in run.stderr) == (status == 3)
+    assert vmabench("compare", b, a, "--fail-on", "slower").returncode == 0
+
+
+def test_a_failed_case_of_b_fails_a_comparison() -> None:
+    made = records(2)
+    last = next(r for r in reversed(made) if r["kind"] == "case")
+    for key in ("values", "loops"):
+        last.pop(key, None)
+    last |= {"outcome": "failed", "reason": "the worker process was killed"}
+    a, b = write("a", records(1)), write("b", made)
+    assert vmabench("compare", a, b, "--fail-on", "slower,failed").returncode == 3
+    assert vmabench("compare", b, a, "--fail-on", "slower,failed").returncode == 0
+    assert "'fast' is none of slower, failed, unstable" in error_line(
+        vmabench("compare", a, b, "--fail-on", "fast")
+    )

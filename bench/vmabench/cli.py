@@ -20,6 +20,18 @@ def _names(text: str) -> list[str]:
     return names
 
 
+#: outcomes that `compare --fail-on` can turn into status 3
+FAIL_ON = ("slower", "failed", "unstable")
+
+
+def _fail_on(text: str) -> list[str]:
+    names = _names(text)
+    for name in names:
+        if name not in FAIL_ON:
+            raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(FAIL_ON)}")
+    return names
+
+
 class _Parser(argparse.ArgumentParser):
     """A parser whose errors are one line and exit status 1, as those of the commands are."""
 
@@ -154,6 +166,13 @@ def _add_compare(compare: argparse.ArgumentParser) -> None:
     )
     compare.add_argument(
         "--force", action="store_true", help="compare what is not comparable, and mark it"
+    )
+    compare.add_argument(
+        "--fail-on",
+        type=_fail_on,
+        default=[],
+        metavar="OUTCOME,..",
+        help=f"exit status 3 if a case of B is one of these: {', '.join(FAIL_ON)}",
     )
     compare.add_argument(
         "--partial", action="store_true", help="use what is whole of a result that is damaged"

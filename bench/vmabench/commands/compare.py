@@ -3,7 +3,7 @@
 
 import argparse
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from vmabench.store.boots import boots_of, order_of
 from vmabench.store.format import Result
 from vmabench.store.reader import machine_facts, read
 
-DONE, UNSTABLE = 0, 2
+DONE, UNSTABLE, FAIL_ON_STATUS = 0, 2, 3
 
 #: what two machines must have in common, and how a person calls it
 _SAME_MACHINE = {
@@ -29,9 +29,10 @@ _SAME_HEADER = {"thp": "THP setting", "source_cpu": "source CPU", "receiver_cpu"
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """How a comparison is shown.
+    """How a comparison is shown and judged.
 
-    ``forced`` is what speaks against it; what follows it is that of a letter's Extras.
+    ``forced`` is what speaks against it, ``fail_on`` has names of cli.FAIL_ON; what follows
+    ``forced`` is that of a letter's Extras.
     """
 
     format: str = "text"
@@ -41,6 +42,7 @@ class View:
     appendix: bool = False
     images: tuple[str, str] | None = None
     paths: tuple[Result, Result] | None = None
+    fail_on: tuple[str, ...] = ()
 
 
 def compare(args: argparse.Namespace) -> int:
@@ -58,14 +60,31 @@ def compare(args: argparse.Namespace) -> int:
         args.appendix,
         tuple(args.vmlinux) if args.vmlinux else None,
         _theory(args),
+        tuple(args.fail_on),
     )
     return compare_results(a, b, view)
 
 
 def compare_results(a: Result, b: Result, view: View | None = None) -> int:
-    """Prints what two results of one clock say of each other; the exit status."""
+    """Print the comparison of two results of one clock; return the exit status."""
     shown = view or View(forced=_differences(a, b, force=False))
-    return _paths(shown, a, b) if _is_counted(b) else _times(shown, a, b)
+    verdicts = _paths(shown, a, b) if _is_counted(b) else _times(shown, a, b)
+    return _status(shown.fail_on, verdicts, b)
+
+
+def _status(fail_on: Sequence[str], verdicts: Sequence[str], b: Result) -> int:
+    """Return 3 where B has an outcome of ``--fail-on``, 2 where a case is unstable."""
+    failed = {record["case"] for record in b.of_kind("case") if record["outcome"] == "failed"}
+    found = {
+        "slower": sum(verdict in ("slower", "longer") for verdict in verdicts),
+        "failed": len(failed),
+        "unstable": sum(verdict == "unstable" for verdict in verdicts),
+    }
+    hits = [f"{found[name]} {name}" for name in fail_on if found[name]]
+    if hits:
+        warn(f"--fail-on: {', '.join(hits)}")
+        return FAIL_ON_STATUS
+    return UNSTABLE if found["unstable"] else DONE
 
 
 def _is_counted(result: Result) -> bool:
@@ -178,7 +197,8 @@ def _shown(name: str, value: object) -> object:
     return value
 
 
-def _times(view: View, a: Result, b: Result) -> int:
+def _times(view: View, a: Result, b: Result) -> list[str]:
+    """Print the comparison of times; return the verdicts."""
     from vmabench.analysis.compare import compare as compare_frames
     from vmabench.analysis.compare import out_of_reach
     from vmabench.analysis.frame import tidy
@@ -199,7 +219,7 @@ def _times(view: View, a: Result, b: Result) -> int:
     else:
         head = [*_head(a, b), *_notices(a, b, out_of_reach(compared), len(compared))]
         say(verdict_text(compared, head, marked=bool(forced)).rstrip("\n"))
-    return UNSTABLE if (compared["verdict"] == "unstable").any() else DONE
+    return [str(verdict) for verdict in compared["verdict"]]
 
 
 def _notices(
@@ -224,7 +244,8 @@ def _notices(
         )
 
 
-def _paths(view: View, a: Result, b: Result) -> int:
+def _paths(view: View, a: Result, b: Result) -> list[str]:
+    """Print the comparison of path lengths; return the verdicts."""
     from vmabench.analysis.compare import compare_paths
     from vmabench.analysis.frame import tidy
     from vmabench.analysis.functions import compare_functions
@@ -238,7 +259,7 @@ def _paths(view: View, a: Result, b: Result) -> int:
         marked = bool(view.forced)
         text = path_verdict_text(compared, _head(a, b), functions, marked=marked)
         say(text.rstrip("\n"))
-    return DONE
+    return [str(verdict) for verdict in compared["verdict"]]
 
 
 def _name(result: Result) -> str:
