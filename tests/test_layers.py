@@ -13,13 +13,13 @@ PACKAGE = Path(vmabench.__file__).parent
 
 #: from the ground up; guest stands beside runner
 LAYERS = (
-    ("__init__", "errors", "units", "atomic"),
+    ("__init__", "errors", "units", "atomic", "streams"),
     ("machine",),
     ("matrix",),
     ("native",),
     ("mechanisms",),
     ("runner", "guest"),
-    ("doctor", "pyperf"),
+    ("doctor", "program", "pyperf"),
     ("store",),
     ("analysis",),
     ("report",),

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """``python -m vmabench.pyperf``: one case, all of pyperf's own options."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import pyperf
 import pytest
 
-from tests.command import environ, vmabench
+from tests.command import children, environ, vmabench, wait_until
 from vmabench.machine.facts import read_facts
 
 BASE = read_facts().pages[0]
@@ -62,6 +63,8 @@ def test_a_phase_of_a_delivery_through_the_main_command() -> None:
         (["--mechanism", "readv", "--size", "5000"], "is no multiple of the page size"),
         (["--mechanism", "readv", "--size", "zero"], "is no size"),
         (["--mechanism", "readv", "--page", "1T"], "unknown page"),
+        (["--mechanism", "readv", "--affinity", "9999"], "this process may use the CPUs"),
+        (["--mechanism", "readv", "--affinity", "1-x"], "write a list of CPUs"),
     ],
 )
 def test_bad_input_is_one_line(arguments: list[str], words: str) -> None:
@@ -77,3 +80,31 @@ def test_a_blocked_case_says_why() -> None:
         assert run.returncode == 1
         assert "process_vm_mmap: Function not implemented" in run.stderr
         assert "Traceback" not in run.stderr
+
+
+@pytest.mark.parametrize("cpu", sorted(os.sched_getaffinity(0))[:2])
+def test_a_pair_runs_where_affinity_says(cpu: int) -> None:
+    line = [sys.executable, "-m", "vmabench.pyperf", "--mechanism", "readv", "--size", "4K"]
+    process = subprocess.Popen(
+        [*line, f"--affinity={cpu}", "-p", "50", "--min-time", "0.5"],
+        env=environ(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+
+    def pinned() -> bool:
+        pairs = [
+            (worker, source) for worker in children(process.pid) for source in children(worker)
+        ]
+        return any(affinity(worker) == affinity(source) == {cpu} for worker, source in pairs)
+
+    try:
+        wait_until(pinned)
+    finally:
+        process.terminate()
+        process.communicate(timeout=30)
+
+
+def affinity(pid: int) -> set[int]:
+    try:
+        return os.sched_getaffinity(pid)
+    except OSError:
+        return set()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The command line. Every error is one line and exit status 1, never a traceback."""
+"""The command line: options and the command that each name starts."""
 
 import argparse
 import os
@@ -7,9 +7,9 @@ import sys
 from collections.abc import Callable, Sequence
 
 from vmabench import __version__
-from vmabench.commands.output import suit_terminal
-from vmabench.errors import LostGuest, UsageError, VmabenchError
+from vmabench.errors import UsageError
 from vmabench.matrix.axes import AXES, SWEEP_AXES
+from vmabench.program import run_program
 
 
 def _names(text: str) -> list[str]:
@@ -44,6 +44,9 @@ def build_parser() -> argparse.ArgumentParser:
         prog="vmabench",
         description="When does cloning a mapping beat copying it or sharing it, and what does "
         "it cost?",
+        epilog="Exit status: 0 done, 1 error, 2 done but a case is unstable, failed or blocked,"
+        " 3 an outcome of compare --fail-on, 130 interrupted. VMABENCH_DEBUG=1 shows the traceback"
+        " of an error.",
     )
     parser.add_argument("--version", action="version", version=f"vmabench {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
@@ -129,11 +132,11 @@ def build_parser() -> argparse.ArgumentParser:
     _add_results(commands)
 
     tune = commands.add_parser(
-        "tune", help="settings of memory management that disturb: shown, applied, given back"
+        "tune", help="show, apply and restore settings of memory management that add noise"
     )
     either = tune.add_mutually_exclusive_group()
-    either.add_argument("--apply", action="store_true", help="set them; what was is saved first")
-    either.add_argument("--restore", action="store_true", help="give back all that is borrowed")
+    either.add_argument("--apply", action="store_true", help="set them; save the old values first")
+    either.add_argument("--restore", action="store_true", help="restore what was changed")
 
     _add_guest(commands.add_parser("guest", help="the patched kernel: build it, run in it"))
 
@@ -367,24 +370,13 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    suit_terminal()
-    try:
+    """Run a command line, by default that of the process, and return its exit status."""
+
+    def command() -> int:
         args = build_parser().parse_args(arguments)
-        status = _COMMANDS[args.command](args)
-        sys.stdout.flush()
-    except VmabenchError as error:
-        print(f"vmabench: {error}", file=sys.stderr)
-        if isinstance(error, LostGuest) and error.log_tail:
-            print("the end of its log:", error.log_tail, sep="\n", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("vmabench: interrupted", file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        # Whoever read our output has seen enough; nothing more can be written there.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    return status
+        return _COMMANDS[args.command](args)
+
+    return run_program(command)
 
 
 if __name__ == "__main__":

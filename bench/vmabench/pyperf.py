@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import random
+import re
 import sys
 from contextlib import ExitStack
 from typing import Any
@@ -28,6 +29,7 @@ from vmabench.matrix.case import ALL_PHASES, SCENARIOS, Case
 from vmabench.matrix.plans import Vocabulary, unknown
 from vmabench.matrix.rules import swap_bytes, why_not
 from vmabench.mechanisms import MECHANISMS, SLOWEST_BYTES_PER_S, OpenCase
+from vmabench.program import run_program
 from vmabench.runner.calls import killed_calls
 from vmabench.runner.lock import only_run
 from vmabench.runner.process import PYTHON, Worker, WorkerLostError, check_identity
@@ -54,25 +56,37 @@ _ENVIRONMENT = ("VMABENCH_SOURCE",)
 
 
 def main() -> int:
+    return run_program(_measure)
+
+
+def _measure() -> int:
     runner = pyperf.Runner(
         program_args=(*PYTHON[1:], "-m", "vmabench.pyperf"), add_cmdline_args=_hand_on
     )
     _add_options(runner.argparser)
-    try:
-        args = runner.parse_args()
-        case = _case(args)
-        check_identity(identity(), json.loads(args.identity))
-        with ExitStack() as stack:
-            if not args.worker:
-                _prepare(stack, case, args)
-            timer = _Timer(case, args.phase, _job(case, args), stack)
-            name = str(case) if args.phase == "total" else f"{case}/phase:{args.phase}"
-            runner.metadata.update(_metadata(case, args.phase))
-            runner.bench_time_func(name, timer)
-    except VmabenchError as error:
-        sys.stderr.write(f"vmabench: {error}\n")
-        return 1
+    args = runner.parse_args()
+    case = _case(args)
+    check_identity(identity(), json.loads(args.identity))
+    with ExitStack() as stack:
+        if not args.worker:
+            _prepare(stack, case, args)
+        timer = _Timer(case, args.phase, _job(case, args), stack)
+        name = str(case) if args.phase == "total" else f"{case}/phase:{args.phase}"
+        runner.metadata.update(_metadata(case, args.phase))
+        _bench(runner, name, timer)
     return 0
+
+
+def _bench(runner: pyperf.Runner, name: str, timer: "_Timer") -> None:
+    """Measure; raises KeyboardInterrupt where pyperf has turned one into its exit status 1."""
+    try:
+        runner.bench_time_func(name, timer)
+    except SystemExit as end:
+        if isinstance(end.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from end
+        raise
+    except RuntimeError as error:  # the worker has said why
+        raise VmabenchError(f"{name}: pyperf's {error}") from error
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
@@ -166,9 +180,26 @@ def _make_group(groups: MemoryGroups, case: Case, args: argparse.Namespace) -> N
     args.group, args.group_version = str(group.path), str(group.version)
 
 
+def _cpus(affinity: str | None) -> tuple[int, ...]:
+    """CPUs of pyperf's --affinity, such as ``1-3,5``; without it all. Raises UsageError."""
+    allowed = read_facts().cpus
+    if not affinity:
+        return allowed
+    chosen: set[int] = set()
+    for part in affinity.split(","):
+        span = re.fullmatch(r"(\d{1,5})(?:-(\d{1,5}))?", part)
+        if not span:
+            raise UsageError(f"--affinity {affinity}: write a list of CPUs, such as 0,1 or 2-3")
+        chosen.update(range(int(span[1]), int(span[2] or span[1]) + 1))
+    if not chosen or not chosen <= set(allowed):
+        there = ", ".join(map(str, allowed))
+        raise UsageError(f"--affinity {affinity}: this process may use the CPUs {there}")
+    return tuple(sorted(chosen))
+
+
 def _job(case: Case, args: argparse.Namespace, values: int = 1) -> Job:
-    """As a run would hand it to its worker."""
-    source_cpu, receiver_cpu = choose_cpus(read_facts().cpus)
+    """Return the job that a run would give to its worker."""
+    source_cpu, receiver_cpu = choose_cpus(_cpus(args.affinity))
     memories = {case.mechanism: MECHANISMS[case.mechanism].memory}
     blocks = blocks_of([CaseJob(str(case), values)], memories, random.Random(0))  # noqa: S311
     return Job(

@@ -9,7 +9,6 @@ boot is what is compared.
 
 import argparse
 import math
-import os
 import random
 import shutil
 import sys
@@ -21,9 +20,16 @@ from pathlib import Path
 import tomli_w
 
 from vmabench import guest
+from vmabench.atomic import make_directories
 from vmabench.commands.compare import compare_results
-from vmabench.commands.guest import PLAN_LIMIT_S, make_machine, new_directory, obtain, scratch_bytes
-from vmabench.commands.output import say, warn
+from vmabench.commands.guest import (
+    PLAN_LIMIT_S,
+    make_machine,
+    obtain,
+    result_directory,
+    scratch_bytes,
+)
+from vmabench.commands.output import say, short, warn
 from vmabench.commands.progress import make_build_progress
 from vmabench.commands.run import DONE, FAILED_OR_UNSTABLE, INTERRUPTED, finish
 from vmabench.errors import LostGuest, MachineError, UsageError
@@ -32,7 +38,7 @@ from vmabench.matrix.axes import AXES, SWEEP_AXES
 from vmabench.matrix.plans import Plan, load_plan, override, scaled
 from vmabench.runner.lock import only_run
 from vmabench.runner.process import PYTHON
-from vmabench.runner.signals import interruptible, uninterrupted
+from vmabench.runner.signals import uninterrupted
 from vmabench.store.boots import Boots
 from vmabench.store.format import SAMPLES
 from vmabench.store.functions import function_records
@@ -69,22 +75,21 @@ class Contest:
 def run_against(args: argparse.Namespace) -> int:
     """Both results, the comparison of them, and the exit status."""
     boots = _boots(args)
-    with interruptible():
-        contest = _prepare(args, boots)
-        status = "failed"
-        try:
-            with only_run():
-                for number, (side, seed) in enumerate(_order(contest), start=1):
-                    _boot(contest, number, side, seed)
-            status = "done"
-        except KeyboardInterrupt:
-            status = "interrupted"
-            warn("interrupted: what was measured is saved")
-        finally:
-            with uninterrupted():
-                for side in contest.sides:
-                    side.store.close(status)
-        return _finish(contest, status)
+    contest = _prepare(args, boots)
+    status = "failed"
+    try:
+        with only_run():
+            for number, (side, seed) in enumerate(_order(contest), start=1):
+                _boot(contest, number, side, seed)
+        status = "done"
+    except KeyboardInterrupt:
+        status = "interrupted"
+        warn("interrupted: what was measured is saved")
+    finally:
+        with uninterrupted():
+            for side in contest.sides:
+                side.store.close(status)
+    return _finish(contest, status)
 
 
 def _boots(args: argparse.Namespace) -> int:
@@ -105,8 +110,8 @@ def _prepare(args: argparse.Namespace, boots: int) -> Contest:
         more = f" and {len(found) - 3} more" if len(found) > 3 else ""
         raise UsageError(f"A and B differ in more than their sources: {', '.join(found[:3])}{more}")
     accel = guest.choose(args.accel, kernels[1], machine, warn)
-    directory = new_directory(args.output, f"guest-{accel}", kernels[1].release)
-    directory.mkdir()
+    directory = result_directory(args.output, f"guest-{accel}", kernels[1].release)
+    make_directories(directory)
     sides = tuple(
         Side(name, kernel, Boots(directory / name))
         for name, kernel in zip("AB", kernels, strict=True)
@@ -224,10 +229,11 @@ def _finish(contest: Contest, status: str) -> int:
         if status == "interrupted":
             return INTERRUPTED
         raise MachineError(f"no boot of {lost} left a result: see above")
-    point_latest(contest.sides[1].store.directory)
+    if unlinked := point_latest(contest.sides[1].store.directory):
+        warn(unlinked)
     a, b = (read(side.store.directory) for side in contest.sides)
     worst = max(worst, compare_results(a, b))
-    where = [os.path.relpath(side.store.directory) for side in contest.sides]
+    where = [short(side.store.directory) for side in contest.sides]
     say(f"\nresults  {where[0]} {where[1]}")
     if status == "interrupted":
         return INTERRUPTED

@@ -4,17 +4,15 @@
 import argparse
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 
 from vmabench.atomic import replacing
 from vmabench.commands.guest import obtain
-from vmabench.commands.output import say, warn
+from vmabench.commands.output import STDOUT, say, warn
 from vmabench.guest import audit as audits
 from vmabench.guest import kbuild
 from vmabench.guest import mutants as faults
 from vmabench.guest.audit import Verdict
 from vmabench.guest.plan import load
-from vmabench.runner.signals import interruptible
 from vmabench.units import format_duration
 
 
@@ -24,9 +22,8 @@ def audit(args: argparse.Namespace) -> int:
     minutes = None if args.short else args.minutes
     options = audits.Options(tuple(args.names), minutes, args.seed, args.accel)
     plan.chosen(options.names, short=args.short)
-    with interruptible():
-        kernel = obtain(args.flavour)
-        verdicts = audits.run(kernel, plan, options, lambda v: show(v, args.verbose))
+    kernel = obtain(args.flavour)
+    verdicts = audits.run(kernel, plan, options, lambda v: show(v, args.verbose))
     if args.output:
         _keep(args.output, table(verdicts))
     for line in summary(verdicts):
@@ -34,9 +31,14 @@ def audit(args: argparse.Namespace) -> int:
     return 0 if all(verdict.good for verdict in verdicts) else 1
 
 
-def _keep(path: str, lines: Iterable[str]) -> None:
-    with replacing(Path(path)) as unfinished:
-        unfinished.write_text("\n".join(lines) + "\n", encoding="utf-8")
+def _keep(output: str, lines: Iterable[str]) -> None:
+    """Write a table to the file of ``-o``, over the one before, or print it."""
+    text = "\n".join(lines) + "\n"
+    if output == STDOUT:
+        say(text.rstrip("\n"))
+        return
+    with replacing(output) as unfinished:
+        unfinished.write_text(text, encoding="utf-8")
 
 
 def table(verdicts: Sequence[Verdict]) -> Iterator[str]:
@@ -54,13 +56,14 @@ def mutants(args: argparse.Namespace) -> int:
     """Build each mutant, run what should catch it; status 1 if one gets away."""
     directory = kbuild.project_kernel() / "audit"
     plan, catches = load(directory / "audit.toml"), []
-    with interruptible():
-        for mutant in faults.find(directory / "mutants", args.names):
-            kernel = obtain(args.flavour, extra=(mutant.patch,))
-            catches.append(faults.hunt(mutant, kernel, plan, args.accel))
-            _show_catch(catches[-1])
-            if args.output:  # each time: an hour's work is not to be lost
-                _keep(args.output, faults.table(catches))
+    for mutant in faults.find(directory / "mutants", args.names):
+        kernel = obtain(args.flavour, extra=(mutant.patch,))
+        catches.append(faults.hunt(mutant, kernel, plan, args.accel))
+        _show_catch(catches[-1])
+        if args.output and args.output != STDOUT:  # each time: it takes hours
+            _keep(args.output, faults.table(catches))
+    if args.output == STDOUT:
+        _keep(args.output, faults.table(catches))
     escaped = [catch.mutant.name for catch in catches if not catch.caught]
     say(f"{len(catches) - len(escaped)} of {len(catches)} mutants caught")
     return 1 if escaped else 0

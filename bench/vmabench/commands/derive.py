@@ -7,23 +7,18 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from vmabench.commands.output import say
-from vmabench.errors import MachineError, UsageError
+from vmabench.atomic import make_directories
+from vmabench.commands.output import STDOUT, new_file, say, write_output
+from vmabench.errors import UsageError
 from vmabench.store.format import Result
 from vmabench.store.reader import machine_facts, read, refuse_injected
 
 
 def report(args: argparse.Namespace) -> int:
     results = [read(Path(directory)) for directory in args.directory]
-    text = _composed(results, args)
-    if args.output:
-        path = _new(Path(args.output))
-        try:
-            path.write_text(text, encoding="utf-8")
-        except OSError as error:
-            raise MachineError(f"can't write {path}: {error.strerror}") from error
-    else:
-        say(text.rstrip("\n"))
+    if args.output and args.output != STDOUT:
+        new_file(args.output)  # refused before the report is made
+    write_output(args.output, _composed(results, args))
     return 0
 
 
@@ -87,30 +82,27 @@ def _export_csv(args: argparse.Namespace) -> int:
     refuse_injected(result)
     counted = result.header.get("clock") == "instructions"
     frame = tidy(result) if counted else with_unstable(*judged(result))
-    write_csv(frame, _new(Path(args.output)) if args.output else sys.stdout)
+    to_stdout = args.output is None or args.output == STDOUT
+    write_csv(frame, sys.stdout if to_stdout else new_file(args.output))
     return 0
 
 
 def _export_pyperf(args: argparse.Namespace) -> int:
     from vmabench.store.suite import build_suite, mechanisms_with_values, write_suite
 
+    if args.output == STDOUT:
+        raise UsageError("-o - goes with --format csv only: write ./- for a file of that name")
     result = read(Path(args.directory))
     refuse_injected(result)
     if args.by is None:
-        path = _new(Path(args.output or "vmabench.json.gz"))
+        path = new_file(args.output or "vmabench.json.gz")
         write_suite(build_suite(result), path)
         say(str(path))
         return 0
     folder = Path(args.output or ".")
     for mechanism in mechanisms_with_values(result):
-        path = _new(folder / f"{mechanism}.json.gz")
-        folder.mkdir(parents=True, exist_ok=True)
+        path = new_file(str(folder / f"{mechanism}.json.gz"))
+        make_directories(folder)
         write_suite(build_suite(result, by_mechanism=mechanism), path)
         say(str(path))
     return 0
-
-
-def _new(path: Path) -> Path:
-    if path.exists():
-        raise UsageError(f"{path} exists already: name another file with -o")
-    return path

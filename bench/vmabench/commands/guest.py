@@ -2,18 +2,17 @@
 """``vmabench guest`` and ``vmabench run --guest``: commands and plans in the patched kernel."""
 
 import argparse
-import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from vmabench import guest
-from vmabench.atomic import replacing
-from vmabench.commands.output import say, warn
+from vmabench.atomic import make_directories, replacing
+from vmabench.commands.output import new_directory, say, short, warn
 from vmabench.commands.progress import make_build_progress
 from vmabench.commands.run import finish
-from vmabench.errors import LostGuest, MachineError, UsageError
+from vmabench.errors import LostGuest, UsageError
 from vmabench.machine.facts import read_facts
 from vmabench.matrix.axes import AXES, SWEEP_AXES
 from vmabench.matrix.plans import Vocabulary, expand, load_plan, override
@@ -21,7 +20,6 @@ from vmabench.matrix.rules import swap_bytes
 from vmabench.mechanisms import MECHANISMS
 from vmabench.runner.lock import only_run
 from vmabench.runner.process import PYTHON
-from vmabench.runner.signals import interruptible
 from vmabench.store.format import PLAN, REPORT, SAMPLES, Result
 from vmabench.store.places import default_directory
 from vmabench.store.reader import read
@@ -44,8 +42,7 @@ MOST_CPUS = 16  # CONFIG_NR_CPUS of kernel/config/base.config
 
 
 def build(args: argparse.Namespace) -> int:
-    with interruptible():
-        kernel = obtain(args.flavour)
+    kernel = obtain(args.flavour)
     say(f"{kernel.flavour} kernel {kernel.release}, {kernel.compiler}")
     say(str(kernel.image))
     return 0
@@ -56,24 +53,22 @@ def run(args: argparse.Namespace) -> int:
     if not words:
         raise UsageError("no command: write it as vmabench guest run -- COMMAND")
     machine, timeout_s = make_machine(args), parse_duration(args.timeout)
-    with interruptible():
-        outcome = guest.run(
-            words,
-            obtain(args.flavour),
-            machine=machine,
-            accel=args.accel,
-            timeout=timeout_s,
-            stream=True,
-            say=warn,
-        )
+    outcome = guest.run(
+        words,
+        obtain(args.flavour),
+        machine=machine,
+        accel=args.accel,
+        timeout=timeout_s,
+        stream=True,
+        say=warn,
+    )
     return _status(outcome)
 
 
 def test(args: argparse.Namespace) -> int:
     timeout_s = parse_duration(args.timeout)
-    with interruptible():
-        kernel = obtain(args.flavour)
-        result = guest.selftests(kernel, accel=args.accel, timeout=timeout_s)
+    kernel = obtain(args.flavour)
+    result = guest.selftests(kernel, accel=args.accel, timeout=timeout_s)
     for line in result.lines():
         say(line)
     say(f"{'passed' if result.good else 'FAILED'} in {format_duration(result.seconds)}")
@@ -89,9 +84,8 @@ def shell(args: argparse.Namespace) -> int:
 
 def run_plan(args: argparse.Namespace) -> int:
     """``vmabench run --guest``: the samples are taken in the guest, the rest is made here."""
-    with interruptible():
-        status, directory = _measure(args)
-        return status or finish(directory)
+    status, directory = _measure(args)
+    return status or finish(directory)
 
 
 def bench(args: argparse.Namespace) -> int:
@@ -103,14 +97,13 @@ def bench(args: argparse.Namespace) -> int:
     by_time = {"plan": str(Path(args.directory).resolve() / PLAN), "clock": "time"}
     by_instructions = {"plan": "paths", "clock": "instructions", "accel": "tcg"}
     results, worst = [host], 0
-    with interruptible():
-        for options in (by_time, by_instructions):
-            status, directory = _measure(argparse.Namespace(**vars(args) | options))
-            if status:
-                return status
-            worst = max(worst, finish(directory, announce=False))
-            results.append(read(directory))
-        _show(results)
+    for options in (by_time, by_instructions):
+        status, directory = _measure(argparse.Namespace(**vars(args) | options))
+        if status:
+            return status
+        worst = max(worst, finish(directory, announce=False))
+        results.append(read(directory))
+    _show(results)
     return worst
 
 
@@ -125,8 +118,8 @@ def _show(results: Sequence[Result]) -> None:
         say(f"\n{part}".rstrip("\n"))
     say("")
     for result in results:
-        say(f"results  {os.path.relpath(Path(result.directory).resolve())}")
-    say(f"report   {os.path.relpath(path)}")
+        say(f"results  {short(Path(result.directory).resolve())}")
+    say(f"report   {short(path)}")
 
 
 def _measure(args: argparse.Namespace) -> tuple[int, Path]:
@@ -134,7 +127,7 @@ def _measure(args: argparse.Namespace) -> tuple[int, Path]:
     kernel = obtain("bench")
     machine = make_machine(args)
     accel = guest.choose(args.accel, kernel, machine, warn)
-    directory = new_directory(args.output, f"guest-{accel}", kernel.release)
+    directory = result_directory(args.output, f"guest-{accel}", kernel.release)
     machine = replace(machine, shares=(directory.parent,), scratch_bytes=scratch_bytes(args))
     command = _plan_command(args, directory)
     try:
@@ -153,11 +146,10 @@ def _measure(args: argparse.Namespace) -> tuple[int, Path]:
 
 
 def _keep_log(directory: Path, log: str) -> None:
-    directory.mkdir(parents=True, exist_ok=True)
-    path = directory / GUEST_LOG
+    path = make_directories(directory) / GUEST_LOG
     with replacing(path) as unfinished:
         unfinished.write_text(log, encoding="utf-8")
-    warn(f"the log of the guest is in {os.path.relpath(path)}")
+    warn(f"the log of the guest is in {short(path)}")
 
 
 def obtain(flavour: str, extra: Sequence[Path] = ()) -> guest.Kernel:
@@ -192,15 +184,13 @@ def make_machine(args: argparse.Namespace) -> guest.Machine:
     return replace(machine, swap=args.swap, swap_bytes=parse_size(args.swap_size), shares=shares)
 
 
-def new_directory(output: str | None, kind: str, release: str) -> Path:
-    """A new directory whose parent is there, so that the guest can be given that."""
-    directory = Path(output) if output else default_directory(kind, release)
-    if directory.exists():
-        raise UsageError(f"{directory} exists already: name another directory with -o")
-    try:
-        directory.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise MachineError(f"can't write the results to {directory}: {error.strerror}") from error
+def result_directory(output: str | None, kind: str, release: str) -> Path:
+    """Return the path of a new directory whose parent is there, so that the guest can be given it.
+
+    Raises UsageError and MachineError.
+    """
+    directory = new_directory(output, default_directory(kind, release))
+    make_directories(directory.parent)
     return directory.absolute()
 
 

@@ -4,7 +4,7 @@
 import argparse
 from pathlib import Path
 
-from vmabench.commands.output import say, say_files, warn
+from vmabench.commands.output import new_directory, say, say_files, warn
 from vmabench.errors import UsageError
 from vmabench.store.format import REPORT, SUITE
 from vmabench.store.publish import complaints
@@ -19,9 +19,7 @@ def publish(args: argparse.Namespace) -> int:
     from vmabench.report.build import Report
 
     resolved = source.resolve()
-    target = Path(args.output or resolved.with_name(f"{resolved.name}-published"))
-    if target.exists():
-        raise UsageError(f"{target} exists already: name another directory with -o")
+    target = new_directory(args.output, resolved.with_name(f"{resolved.name}-published"))
     published = publish_result(source, target)
     files = Report(read(published)).write(published / REPORT)
     say_files(published, files)

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from vmabench import __version__, doctor
-from vmabench.commands.output import say, say_files, warn
+from vmabench.commands.output import new_directory, say, say_files, warn
 from vmabench.commands.progress import make_progress
 from vmabench.errors import MachineError, UsageError
 from vmabench.machine.cgroup import MemoryGroup, MemoryGroups
@@ -39,7 +39,7 @@ from vmabench.mechanisms import MECHANISMS
 from vmabench.runner.lock import only_run
 from vmabench.runner.lockwait import TraceInstances
 from vmabench.runner.rounds import Outcome, Run, Setup, choose_cpus
-from vmabench.runner.signals import interruptible, uninterrupted
+from vmabench.runner.signals import uninterrupted
 from vmabench.store.format import FORMAT_VERSION, REPORT, SUITE, Record, Result
 from vmabench.store.places import default_directory, point_latest
 from vmabench.store.reader import read
@@ -91,22 +91,21 @@ def run(args: argparse.Namespace) -> int:
 
         return run_plan(args)
     request = _request(args)
-    with interruptible():
-        with (
-            only_run(),
-            BorrowedPages() as pages,
-            MemoryGroups() as groups,
-            SwapDevices() as swap,
-            TraceInstances(),
-        ):
-            if why := why_not_noted():
-                warn(f"this run changes no setting of the machine: {why}")
-            status = _measure(request, Borrowed(pages, swap, groups))
-        if status:
-            return status
-        if args.samples_only or args.inject:
-            return judge_values(read(request.directory))
-        return finish(request.directory)
+    with (
+        only_run(),
+        BorrowedPages() as pages,
+        MemoryGroups() as groups,
+        SwapDevices() as swap,
+        TraceInstances(),
+    ):
+        if why := why_not_noted():
+            warn(f"this run changes no setting of the machine: {why}")
+        status = _measure(request, Borrowed(pages, swap, groups))
+    if status:
+        return status
+    if args.samples_only or args.inject:
+        return judge_values(read(request.directory))
+    return finish(request.directory)
 
 
 def _request(args: argparse.Namespace) -> Request:
@@ -120,9 +119,7 @@ def _request(args: argparse.Namespace) -> Request:
     cases = expand(plan, Vocabulary(tuple(MECHANISMS), facts.all_pages, cpus=len(facts.cpus)))
     check_sizes(cases, args.size)
     _check_memory(cases, args.size, facts)
-    directory = Path(args.output) if args.output else default_directory(facts.slug, facts.kernel)
-    if directory.exists():
-        raise UsageError(f"{directory} exists already: name another directory with -o")
+    directory = new_directory(args.output, default_directory(facts.slug, facts.kernel))
     seed = args.seed if args.seed is not None else random.SystemRandom().randrange(1 << 32)
     delays_ns = tuple(_injected(text, cases) for text in args.inject)
     return Request(plan, tuple(cases), facts, directory, seed, not args.no_counters, delays_ns)
@@ -278,7 +275,8 @@ def finish(directory: Path, *, announce: bool = True) -> int:
     report = Report(result)
     files = report.write(directory / REPORT)
     if announce:
-        point_latest(directory)
+        if unlinked := point_latest(directory):
+            warn(unlinked)
         say(report.text(brief=True).rstrip("\n"))
         say_files(directory, files)
     return _judge(result, report.unstable_cases)

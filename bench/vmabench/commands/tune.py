@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``vmabench tune``: the settings of memory management, shown, applied and given back."""
+"""``vmabench tune``: show the settings of memory management, apply and restore them."""
 
 import argparse
 
@@ -13,18 +13,17 @@ from vmabench.machine.swap import SwapDevices
 from vmabench.machine.tuning import State, examine
 from vmabench.runner.lock import only_run
 from vmabench.runner.lockwait import TraceInstances
+from vmabench.runner.signals import uninterrupted
 
 DONE, NOT_ALL = 0, 2
 
 
 def tune(args: argparse.Namespace) -> int:
-    if args.restore:
-        with only_run():
-            return _restore()
-    if args.apply:
-        with only_run():
-            return _apply()
-    return _show()
+    if not (args.apply or args.restore):
+        return _show()
+    # An interrupt would leave some of the settings changed; all of them take milliseconds.
+    with only_run(), uninterrupted():
+        return _apply() if args.apply else _restore()
 
 
 def _show() -> int:
@@ -33,9 +32,9 @@ def _show() -> int:
     settings = Settings()
     loans = settings.loans() if settings.any() else []
     if loans:
-        say(f"\n{len(loans)} settings are borrowed now: vmabench tune --restore gives them back")
+        say(f"\n{len(loans)} settings are borrowed now: vmabench tune --restore restores them")
     else:
-        say("\nvmabench tune --apply sets these; --restore gives them back")
+        say("\nvmabench tune --apply sets these, --restore restores them")
     say("CPU frequency, turbo and interrupts: python -m pyperf system tune")
     return DONE
 
@@ -57,7 +56,7 @@ def _apply() -> int:
         except MachineError as error:
             warn(str(error))
             failed += 1
-    say("vmabench tune --restore gives them back; a reboot does as well")
+    say("vmabench tune --restore restores them; a reboot does as well")
     return NOT_ALL if failed else DONE
 
 
@@ -65,7 +64,7 @@ def _restore() -> int:
     check_restorable()
     lines = [_told(one) for one in Settings().restore()]
     lines += BorrowedPages().restore()
-    # what a killed run has made, and nobody removed yet
+    # devices, cgroups and trace instances that a killed run has left
     for made in (SwapDevices(), MemoryGroups(), TraceInstances()):
         lines += made.restore()
     for line in lines or ["nothing is borrowed"]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""An interrupted run ends like a finished one: what was measured is saved first."""
+"""Signals that ask a process to end become one KeyboardInterrupt, so that it ends in order."""
 
 import signal
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def _interrupt(number: int, _frame: FrameType | None) -> None:
-    # Once is enough: an impatient second Ctrl-C must not stop the saving.
+    # A second Ctrl-C must not stop the saving and restoring that the first one has started.
     for ending in ENDING:
         signal.signal(ending, signal.SIG_IGN)
     raise KeyboardInterrupt(signal.Signals(number).name)
@@ -18,18 +18,24 @@ def _interrupt(number: int, _frame: FrameType | None) -> None:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Turns the first signal that asks the process to end into one KeyboardInterrupt."""
-    before = {number: signal.signal(number, _interrupt) for number in ENDING}
+    """Turn the first of these signals into a KeyboardInterrupt and ignore those after it.
+
+    A signal that was ignored at the start stays ignored, as nohup(1) wants it.
+    """
+    handlers = {number: signal.getsignal(number) for number in ENDING}
+    caught = [number for number in ENDING if handlers[number] is not signal.SIG_IGN]
+    for number in caught:
+        signal.signal(number, _interrupt)
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number in caught:
+            signal.signal(number, handlers[number])
 
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Holds back the signals that ask the process to end, until the block is through."""
+    """Hold these signals back until the block has ended."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
     try:
         yield

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Where results lie: results/<machine>/<kernel>/<UTC stamp>, and results/latest."""
+"""Places of results: results/<machine>/<kernel>/<UTC stamp>, and results/latest."""
 
 import contextlib
 import os
@@ -12,20 +12,29 @@ CHECKS, PUBLISHED = "checks", "published"
 
 
 def default_directory(machine: str, kernel: str, now: datetime | None = None) -> Path:
-    """A new directory below ``results`` of the working directory; it does not exist yet."""
+    """Return a path below ``results`` of the working directory for a new directory."""
     stamp = (now or datetime.now(UTC)).strftime("%Y%m%dT%H%M%SZ")
     return RESULTS / machine / kernel / stamp
 
 
-def point_latest(directory: Path) -> None:
-    """Lets ``results/latest`` point to a directory below ``results``; a link only."""
-    base = RESULTS.resolve()
-    target = directory.resolve()
+def point_latest(directory: Path) -> str:
+    """Let ``results/latest`` point to a directory below ``results``; return why it does not.
+
+    The link is a convenience, so nothing fails for it. A directory elsewhere is no reason.
+    """
+    try:
+        base, target = RESULTS.resolve(), directory.resolve()
+    except OSError:  # the current directory was removed
+        return ""
     if base not in target.parents:
-        return
-    link = base / "latest"
+        return ""
     unfinished = base / f".latest-{os.getpid()}"
-    # The link is a convenience: a file system without links is no reason to fail.
-    with contextlib.suppress(OSError):
+    try:
         unfinished.symlink_to(target.relative_to(base), target_is_directory=True)
-        unfinished.replace(link)
+        unfinished.replace(base / "latest")
+    except OSError as error:
+        return f"{RESULTS / 'latest'} can't point to the new result: {error.strerror}"
+    finally:
+        with contextlib.suppress(OSError):
+            unfinished.unlink(missing_ok=True)
+    return ""

@@ -16,6 +16,7 @@ import os
 import re
 import socket
 import tomllib
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -172,7 +173,7 @@ def _faults(path: Path, scrub: Scrub) -> Iterator[str]:
         return
     try:
         yield from _told(path, scrub)
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, RecursionError, zlib.error) as error:
         yield f"can't be read: {error}"
 
 

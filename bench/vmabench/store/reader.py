@@ -39,15 +39,24 @@ _CHUNK_BYTES = 4096
 
 
 def read(directory: Path | str) -> Result:
-    """The result that lies in ``directory``.
+    """Return the result in ``directory``.
 
-    What is damaged is left out and named in ``damage``; numbers that can be read are never
-    refused for it. Raises UsageError where there is no result directory, and FormatError where
-    no record can be read or a newer version wrote them.
+    Damaged parts are left out and named in ``damage``; numbers that can be read are never
+    refused for it. Raises UsageError where there is no result directory or the system refuses to
+    read it, and FormatError where no record can be read or a newer version wrote them.
     """
-    base = Path(directory)
+    try:
+        return _read(Path(directory))
+    except OSError as error:
+        raise UsageError(f"can't read {error.filename or directory}: {error.strerror}") from error
+
+
+def _read(base: Path) -> Result:
     if not base.is_dir():
-        raise UsageError(f"{base} is no directory: give a result directory, as results/latest")
+        link = f" (a link to {base.readlink()})" if base.is_symlink() else ""
+        raise UsageError(
+            f"{base} is no directory{link}: give a result directory, as results/latest"
+        )
     samples = base / SAMPLES
     if not samples.is_file():
         raise UsageError(f"{base} is no result directory: there is no {SAMPLES} in it")
@@ -94,13 +103,15 @@ def _read_more(path: Path) -> tuple[list[Record], str | None]:
         return [], None
     try:
         return _read_records(path)
-    except (FormatError, UsageError) as error:  # the samples are no worse for it
+    except FormatError as error:  # the samples are no worse for it
         return [], str(error)
+    except OSError as error:
+        return [], f"{path.name} can't be read: {error.strerror}"
 
 
 def _read_records(path: Path) -> tuple[list[Record], str | None]:
     """The records, at least one, and where the file is damaged."""
-    data, broken = _decompress(_bytes_of(path))
+    data, broken = _decompress(path.read_bytes())
     records: list[Record] = []
     lines = data.split(b"\n")
     unended = lines.pop()
@@ -150,6 +161,8 @@ def _parse(line: bytes) -> tuple[Record | None, str]:
         record = json.loads(line)
     except ValueError:
         return None, "no JSON"
+    except RecursionError:
+        return None, "JSON nested too deeply"
     if not isinstance(record, dict) or not isinstance(record.get("kind"), str):
         return None, "no record"
     for key in _REQUIRED.get(record["kind"], ()):
@@ -202,13 +215,8 @@ def _read_beside(
         contents = loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}, f"{path.name} is missing"
-    except (OSError, ValueError):
+    except OSError as error:
+        return {}, f"{path.name} can't be read: {error.strerror}"
+    except (ValueError, RecursionError):
         return {}, f"{path.name} can't be read"
     return (contents, None) if isinstance(contents, dict) else ({}, f"{path.name} holds no object")
-
-
-def _bytes_of(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise UsageError(f"can't read {path}: {error.strerror}") from error
