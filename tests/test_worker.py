@@ -13,7 +13,6 @@ from types import SimpleNamespace
 import pytest
 
 import vmabench
-from tests.command import children, start, wait_until
 from tests.command import vmabench as command
 from tests.needs import needs
 from vmabench.commands.doctor import BLOCKED, doctor
@@ -219,39 +218,6 @@ def test_a_side_that_left_its_cpu_is_named(side: str) -> None:
             assert f"the {side} was moved off CPU {cpu} during" in why_moved(job, source.pid)
         finally:
             source.kill()
-
-
-def descendants(pid: int) -> list[int]:
-    return [pid for child in children(pid) for pid in (child, *descendants(child))]
-
-
-@pytest.mark.skipif(len(CPUS) < 2, reason="needs two CPUs")
-def test_a_run_whose_sides_are_moved_fails_these_cases() -> None:
-    run = start(
-        "run", "smoke", "--mechanism", "memcpy", "--page", BASE, "--size", "1M", "--scenario",
-        "transfer", "--budget", "4s", "-o", "out",
-    )  # fmt: skip
-    moved: set[int] = set()
-
-    def both_moved() -> bool:
-        for pid in descendants(run.pid):
-            if pid not in moved and _is_pinned(pid):
-                os.sched_setaffinity(pid, {CPUS[0]})
-                moved.add(pid)
-        return run.poll() is not None
-
-    wait_until(both_moved, 60.0)
-    run.communicate()
-    reasons = [r.get("reason", "") for r in read(Path("out")).of_kind("case")]
-    assert any("the receiver was moved off CPU" in reason for reason in reasons)
-    assert run.returncode != 0
-
-
-def _is_pinned(pid: int) -> bool:
-    try:
-        return len(os.sched_getaffinity(pid)) == 1
-    except ProcessLookupError:
-        return False
 
 
 def test_every_call_of_a_mechanism_is_one_that_is_tried() -> None:
