@@ -245,7 +245,7 @@ def no_proof(_f: dict[str, Any], _c: dict[str, Any], records: list[Record]) -> N
         (without("peak_bytes"), "costs that were not measured: peak memory"),
         (no_proof, "the proof of the backing"),
         (one_round, "a deviation for every cell"),
-        (one_boot, "3 boots or more of B, A and B in turns (vmabench run PLAN --guest --against"),
+        (one_boot, "3 boots or more of B, A and B in turns: with fewer, a difference may be one"),
         (lost_boot, "all boots of B: 1 were lost"),
         (lambda f, c, r: r.__setitem__(
             slice(None), [one for one in r if "memfd" not in one.get("case", "")]),
