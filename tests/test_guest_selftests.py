@@ -50,6 +50,25 @@ def test_the_root_of_the_host_is_not_written(kernel: guest.Kernel) -> None:
     assert not mark.exists()
 
 
+def test_home_is_on_the_guests_own_memory(kernel: guest.Kernel) -> None:
+    """The host's /root is not: 9p reads it as the user that started QEMU."""
+    script = 'stat -f -c %T "$HOME" && touch "$HOME/x" && env | cut -d= -f1 | sort | xargs'
+    outcome = guest.run(["sh", "-c", script], kernel, timeout=120)
+    home, names = outcome.stdout.splitlines()
+    assert home == "tmpfs"
+    # nothing of the host's environment but where its user's packages are
+    assert set(names.split()) <= {
+        "HOME",
+        "OLDPWD",
+        "PATH",
+        "PWD",
+        "PYTHONUSERBASE",
+        "SHLVL",
+        "TERM",
+        "_",
+    }
+
+
 def test_a_panic_is_a_lost_guest(kernel: guest.Kernel) -> None:
     with pytest.raises(guest.LostGuest, match=r"lost: .*panic"):
         guest.run(["sh", "-c", "echo c >/proc/sysrq-trigger; sleep 30"], kernel, timeout=120)
