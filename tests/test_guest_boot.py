@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What a guest leaves is read right, and what leaves nothing is lost. QEMU is a script here."""
 
+import json
 import site
 import stat
 import sys
@@ -134,6 +135,20 @@ def test_the_instruction_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "-accel tcg,thread=single -icount shift=0,sleep=on" in text
     with pytest.raises(UsageError):
         line(qemu.Machine(clock="instructions"), "kvm")
+
+
+def test_the_cpu_is_a_named_model_and_the_guest_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_qemu(tmp_path, monkeypatch, f"cp $d/machine.json {tmp_path}; {GOOD}")
+    boot.run(["true"], KERNEL, accel="tcg")
+    told = json.loads((tmp_path / "machine.json").read_text())
+    assert told["cpu"] == qemu.CPU
+    for machine in (qemu.Machine(), qemu.Machine(clock="instructions")):
+        assert f"-cpu {qemu.CPU} " in line(machine)
+    # as machine.facts recognises emulation; and no model that each version of QEMU defines anew
+    assert "TCG" in qemu.CPU
+    assert qemu.CPU.partition(",")[0] not in ("max", "host", "base")
 
 
 def test_options_reach_the_command_line(monkeypatch: pytest.MonkeyPatch) -> None:

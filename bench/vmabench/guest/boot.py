@@ -125,6 +125,7 @@ def _tell(directory: Path, kernel: Kernel, machine: qemu.Machine, accel: qemu.Ac
         "accel": accel,
         "clock": machine.clock,
         "qemu": qemu.version(),
+        "cpu": qemu.cpu(accel),
         "kernel_key": kernel.key,
         "flavour": kernel.flavour,
         "compiler": kernel.compiler,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The command line of QEMU: the only module that knows it."""
+"""The command line of QEMU; no other module has options of it."""
 
 import os
 import re
@@ -14,31 +14,42 @@ from vmabench.errors import MachineError, UsageError
 from vmabench.guest.cache import Kernel
 
 PROGRAM = "qemu-system-x86_64"
-# Without "enhanced rep movsb" the kernel copies by quadwords: an emulator does each iteration of
-# a string instruction by itself, and by bytes there are eight times as many. Without AVX because
-# QEMU 7.2, the first that emulates it, is slow at it (and numpy was once seen to die of it).
-CPU = "max,erms=off,fsrm=off,avx=off"
+# The emulated CPU: the same family and features whichever version of QEMU emulates it. "max" is
+# another CPU in each version: under QEMU 10 the kernel does not detect "rep_good" and clears pages
+# by another routine. The features are those of "max" in QEMU 7.2 that decide which code the kernel
+# (smap, fsgsbase, xsave, pku, five page-table levels: la57) or the C library (SSE 4.2) executes.
+# Absent on purpose: erms and fsrm, with which the kernel copies bytes instead of quadwords, and an
+# emulator executes each iteration of a string instruction; and AVX, which QEMU 7.2 emulates slowly.
+# The model name keeps "TCG", by which machine.facts recognises emulation.
+_FEATURES = (
+    *("la57", "pdpe1gb", "smap", "smep", "umip", "fsgsbase", "pku", "xsave", "xsaveopt"),
+    *("arat", "rdtscp", "rdrand", "clflushopt", "clwb"),
+    *("ssse3", "sse4.1", "sse4.2", "popcnt", "abm", "bmi1", "bmi2", "movbe"),
+)
+CPU = ",".join(
+    ("qemu64", *(f"{name}=on" for name in _FEATURES), "model-id=QEMU TCG CPU version 2.5+")
+)
 Accel = Literal["tcg", "kvm"]
 Clock = Literal["time", "instructions"]
 
 
 @dataclass(frozen=True)
 class Machine:
-    """What a guest has. Sizes are bytes; ``shares`` are directories it may write to."""
+    """The hardware of a guest. Sizes are in bytes; ``shares`` are host directories to write to."""
 
     memory: int = 2 << 30
     cpus: int = 2
     cmdline: str = ""
     swap: str = ""  # "", "zram" or "file"
     swap_bytes: int = 1 << 30
-    scratch_bytes: int = 0  # of a disk with a file system, for swap files; 0: none
+    scratch_bytes: int = 0  # size of a disk with a file system, for swap files; 0: no disk
     clock: Clock = "time"
-    plugin: str = ""  # of QEMU, with its arguments
+    plugin: str = ""  # a QEMU plugin with its arguments
     shares: tuple[Path, ...] = field(default=())
 
 
 def program() -> str:
-    """The path of QEMU, or a MachineError that says how to get it."""
+    """Return the path of QEMU; raise MachineError with the command that installs it."""
     path = shutil.which(PROGRAM)
     if path is None:
         raise MachineError("no QEMU: run 'apt-get install qemu-system-x86'")
@@ -46,10 +57,15 @@ def program() -> str:
 
 
 def version() -> str:
-    """As in ``7.2.22``."""
+    """Return the version of QEMU, such as ``7.2.22``."""
     done = subprocess.run([program(), "--version"], capture_output=True, text=True, check=False)
     found = re.search(r"version (\S+)", done.stdout)
     return found[1] if found else "unknown"
+
+
+def cpu(accel: Accel) -> str:
+    """Return the CPU model of a guest, as QEMU's option ``-cpu`` has it."""
+    return "host" if accel == "kvm" else CPU
 
 
 def why_no_plugin(plugin: str) -> str | None:
@@ -75,7 +91,7 @@ def command(  # noqa: PLR0913 - all of it is one command line
     init: Path,
     interactive: bool = False,
 ) -> list[str]:
-    """The whole command line, for a run whose files are in ``run_dir``."""
+    """Return the whole command line for a run whose files are in ``run_dir``."""
     line = [
         program(),
         *("-no-user-config", "-nodefaults", "-display", "none", "-no-reboot"),
@@ -84,7 +100,7 @@ def command(  # noqa: PLR0913 - all of it is one command line
         *(("-plugin", machine.plugin) if machine.plugin else ()),
         *("-device", "virtio-rng-pci"),
         *("-kernel", str(kernel.image), "-append", _append(machine, init, interactive)),
-        # the root: all of the host's, never to be written
+        # the root: the whole file system of the host, read only
         *_share("root", "/dev/root", Path("/"), readonly=True),
         *_share("run", "vmabench", run_dir),
     ]
@@ -98,7 +114,7 @@ def command(  # noqa: PLR0913 - all of it is one command line
 
 
 def setup_script(machine: Machine) -> str:
-    """The shell script that init.sh sources before it runs the command."""
+    """Return the shell script that init.sh sources before it runs the command."""
     lines = [f"share share{index} {shlex.quote(str(p))}" for index, p in enumerate(machine.shares)]
     if machine.swap == "zram":
         lines.append(f"swap_zram {machine.swap_bytes}")
@@ -110,7 +126,7 @@ def setup_script(machine: Machine) -> str:
 
 
 def prepare(machine: Machine, run_dir: Path) -> None:
-    """Make the files that the command line names."""
+    """Create the files that the command line names."""
     (run_dir / "setup.sh").write_text(setup_script(machine))
     for name, size_bytes in disks(machine).items():
         with (run_dir / name).open("wb") as file:
@@ -118,7 +134,7 @@ def prepare(machine: Machine, run_dir: Path) -> None:
 
 
 def disks(machine: Machine) -> dict[str, int]:
-    """The disks of the guest, in the order of their letters: name -> bytes; they are sparse."""
+    """Return name -> bytes of the guest's (sparse) disks, in the order of their letters."""
     swap = {"swap": machine.swap_bytes} if machine.swap == "file" else {}
     scratch = {"scratch": machine.scratch_bytes} if machine.scratch_bytes else {}
     return swap | scratch
@@ -128,25 +144,24 @@ def _accelerator(accel: Accel, clock: Clock) -> list[str]:
     if clock == "instructions":
         if accel != "tcg":
             raise UsageError("the instruction clock exists under emulation only: use --accel tcg")
-        # One thread, and time that is nothing but instructions while any is executed: repeatable.
-        # While all sleep, real time passes: without "sleep" the clock would jump to the next timer,
-        # and whoever waits for a busy host to read a file is told that 30 seconds are over.
-        return ["-accel", "tcg,thread=single", "-icount", "shift=0,sleep=on", "-cpu", CPU]
-    if accel == "kvm":
-        return ["-accel", "kvm", "-cpu", "host"]
-    return ["-accel", "tcg,thread=multi", "-cpu", CPU]
+        # One thread, and a clock that advances by instructions alone while any is executed: counts
+        # repeat. While every CPU sleeps, real time passes ("sleep"). Otherwise the clock would jump
+        # to the next timer, and a guest that waits for a busy host would see a timeout of 30 s.
+        return ["-accel", "tcg,thread=single", "-icount", "shift=0,sleep=on", "-cpu", cpu(accel)]
+    threads = ",thread=multi" if accel == "tcg" else ""
+    return ["-accel", f"{accel}{threads}", "-cpu", cpu(accel)]
 
 
 def _append(machine: Machine, init: Path, interactive: bool) -> str:
     options = [
         "console=ttyS0",
         "panic=-1",
-        # on a busy host an emulated timer may be too late for the check of its wiring, which
-        # then complains of a bug of the BIOS
+        # On a busy host an emulated timer can miss the kernel's check of the timer interrupt, which
+        # then reports a BIOS bug.
         "no_timer_check",
-        # A trace that keeps the names of tasks hooks into every wake-up and every switch. To hook
-        # is to patch text that the other CPU runs, and of that a guest can die: QEMU 7.2 may go
-        # on with the breakpoint that stood there meanwhile ("Oops: int3").
+        # Recording task names in a trace hooks into sched_wakeup and sched_switch. Hooking patches
+        # text that the other CPU executes, which can kill the guest: QEMU 7.2 may execute the
+        # breakpoint of the patching after it is gone ("Oops: int3").
         "trace_options=norecord-cmd",
         "root=/dev/root rootfstype=9p ro",
         "rootflags=trans=virtio,version=9p2000.L,msize=262144,cache=loose",
@@ -155,7 +170,7 @@ def _append(machine: Machine, init: Path, interactive: bool) -> str:
     if interactive:
         options.append("quiet")
     if machine.clock == "instructions":
-        # where mappings lie decides how many page tables fork() copies
+        # the addresses of mappings decide how many page tables fork() copies
         options.append("norandmaps")
     return " ".join([*options, machine.cmdline]).strip()
 
