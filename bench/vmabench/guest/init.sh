@@ -104,7 +104,7 @@ scratch_disk() {
 }
 
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
-# 9p accesses the host's /root as the user that started QEMU, who may not read it.
+# 9p accesses the host's /root as the user that started QEMU, often without permission.
 HOME=/run/home
 export PATH HOME
 
