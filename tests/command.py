@@ -88,6 +88,11 @@ def error_line(run: subprocess.CompletedProcess[str]) -> str:
     return lines[0]
 
 
+def plan_of(command: Sequence[str]) -> str:
+    """Return the plan of a command line ``... vmabench run PLAN ...``."""
+    return command[command.index("run") + 1]
+
+
 def findings(run: subprocess.CompletedProcess[str]) -> dict[tuple[str, str], dict[str, str]]:
     """Return mechanism and page -> what ``doctor --json`` found; status 2: something is blocked."""
     assert run.returncode in (0, 2), run.stderr

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests import synthetic
-from tests.command import error_line, vmabench
+from tests.command import error_line, plan_of, vmabench
 from vmabench import guest
 from vmabench.cli import main
 from vmabench.errors import KernelBuildError, LostGuest, UsageError
@@ -63,7 +63,7 @@ class Guests:
         self.commands.append(command)
         self.kernels.append(kernel.key)
         self.machines.append(machine)
-        self.plans.append(load_plan(command[4]))
+        self.plans.append(load_plan(plan_of(command)))
         directory = Path(command[command.index("-o") + 1])
         self.leave_result(directory, kernel)
         fate = self.fate.get(len(self.commands), ())

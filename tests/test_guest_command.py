@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests import synthetic
-from tests.command import error_line, vmabench
+from tests.command import error_line, plan_of, vmabench
 from vmabench import guest
 from vmabench.cli import main
 from vmabench.errors import KernelBuildError, LostGuest
@@ -192,7 +192,7 @@ def test_bench_puts_three_results_into_one_report(
     main(["guest", "bench", "host"])
     out = capfd.readouterr().out
     assert [machine.clock for machine in fake.machines] == ["time", "instructions"]
-    assert [Path(command[4]).name for command in fake.commands] == ["plan.toml", "paths"]
+    assert [Path(plan_of(command)).name for command in fake.commands] == ["plan.toml", "paths"]
     stored = next(Path("results").rglob("joint.txt")).read_text()
     assert stored.count("Findings") == 3
     assert out.count("Findings") == 2  # the host's was printed when it was measured

@@ -60,6 +60,7 @@ def test_one_that_was_ignored_stays_ignored(number: signal.Signals) -> None:
     assert (process.returncode, out, errors) == (0, "restored\n", "")
 
 
+@pytest.mark.machine
 def test_a_run_under_nohup_survives_its_terminal() -> None:
     run = start("run", "smoke", "--mechanism", "readv", "--page", "base", "--budget", "2s",
                 "-o", "out", prefix=("nohup",))  # fmt: skip

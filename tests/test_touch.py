@@ -214,7 +214,7 @@ BREAK_EVEN = BreakEven(
             "from 0 to 50 % of the pages written afterwards, wherever a difference shows: no",
         ),
         (
-            {"answer": "undecided"},
+            {"answer": "undecided", "processes": 5},
             "show no difference, whatever share of the pages written afterwards.",
         ),
     ],

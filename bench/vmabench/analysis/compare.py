@@ -233,11 +233,12 @@ def _failures(frame: pd.DataFrame) -> dict[str, dict[str, Any]]:
     """Return for each case that was tried how many of its rounds failed, and why most did."""
     tried = frame[frame["process"].notna()]
     failed = tried[tried["outcome"] == "failed"]
-    rounds = tried.groupby("case_id", observed=True)["process"].nunique()
-    counts = failed.groupby("case_id", observed=True)["process"].nunique()
-    reasons = failed.groupby("case_id", observed=True)["reason"].agg(
-        lambda texts: texts.value_counts().index[0]
-    )
+    # By plain strings: pandas looks up a key that an index of categories lacks in its int8 codes,
+    # and raises OverflowError from 128 cases on.
+    rounds = tried.groupby(tried["case_id"].astype(str))["process"].nunique()
+    by_case = failed.groupby(failed["case_id"].astype(str))
+    counts = by_case["process"].nunique()
+    reasons = by_case["reason"].agg(lambda texts: texts.value_counts().index[0])
     return {
         str(case): {
             "failed": int(counts.get(case, 0)),
