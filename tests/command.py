@@ -71,11 +71,19 @@ def wait_until(condition: Callable[[], object], limit_s: float = 60.0) -> None:
 
 
 def children(pid: int) -> list[int]:
+    """Return the child processes, without those that restore settings (tests/undo.py)."""
     try:
         text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
     except OSError:
         return []
-    return [int(word) for word in text.split()]
+    return [int(word) for word in text.split() if not _restores(int(word))]
+
+
+def _restores(pid: int) -> bool:
+    try:
+        return b"\0keeper\0" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
 
 
 def error_line(run: subprocess.CompletedProcess[str]) -> str:

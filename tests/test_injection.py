@@ -22,8 +22,9 @@ from vmabench.units import format_size
 BASE = format_size(base_page_bytes())
 CROSSCHECK = Path(__file__).parents[1] / "bench" / "crosscheck"
 DELAY_NS = 200_000
-#: A loop that was timed before makes the delay; it ends sooner on a CPU that has become faster.
-AT_LEAST_NS = 0.8 * DELAY_NS
+#: A counted loop makes the delay. It was timed before, maybe while the other thread of the core was
+#: busy, which takes half of the core's speed or more; without a delay the cases take 1 or 2 us.
+AT_LEAST_NS = DELAY_NS / 4
 
 
 def timed_ns(case: Case, delay_ns: int, loops: int = 20) -> dict[str, int]:
@@ -80,7 +81,7 @@ def test_a_run_with_a_delay_is_marked_and_never_reported() -> None:
         / record["loops"]
         for record in result.of_kind("case")
     }
-    assert times["readv"] >= 0.8 * 300_000 > times["memcpy"]
+    assert times["readv"] >= 300_000 / 4 > times["memcpy"]
     for command in (["report", "out"], ["export", "out", "--format", "csv"]):
         assert "nothing is reported of it" in error_line(vmabench(*command))
 

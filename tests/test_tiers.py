@@ -3,6 +3,7 @@
 
 import fcntl
 import os
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -53,7 +54,7 @@ def session(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_a_session_says_what_it_leaves_out(workers: tuple[str, ...]) -> None:
     done = session(*workers, "-m", "not guest", "tests/test_guest_selftests.py")
     *_, said, last = done.stdout.splitlines()
-    assert said == "left out: 7 guest (make test-all runs them)"
+    assert re.fullmatch(r"left out: \d+ guest \(make test-all runs them\)", said)
     assert "1 passed" in last or "1 skipped" in last
 
 
