@@ -80,7 +80,7 @@ def test_a_cgroup_that_cannot_be_made(nothing_left: None) -> None:
         "run", "smoke", "--scenario", "handoff,pageserver", "--page", "base", "--size", "1M",
         "--mechanism", "readv", "--budget", "2s", "-o", "out", prefix=locked,
     )  # fmt: skip
-    assert run.returncode == 1, run.stderr  # nothing was measured
+    assert run.returncode == 0, run.stderr
     (reason,) = reasons()
     assert "can't make the memory cgroup" in reason
     assert "Read-only file system" in reason
