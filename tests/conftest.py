@@ -2,6 +2,7 @@
 """Hooks and fixtures of all tests: tiers, needs, settings, and a check for leftover processes."""
 
 import os
+import signal
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
@@ -109,6 +110,8 @@ def _sources() -> set[int]:
             command = (entry / "cmdline").read_bytes()
             session_mark = f"VMABENCH_TEST_SESSION={os.getpid()}".encode()
             ours = session_mark in (entry / "environ").read_bytes()
+            if _is_dying(entry):
+                continue
         except OSError:
             continue
         is_source = name == "vmabench-source" and _parent(entry) in (1, os.getpid())
@@ -116,6 +119,13 @@ def _sources() -> set[int]:
         if is_source or (ours and b"vmabench.runner.worker" in command):
             found.add(int(entry.name))
     return found
+
+
+def _is_dying(entry: Path) -> bool:
+    """Return whether SIGKILL is pending: the kernel sends it to a source when its worker ends."""
+    lines = (entry / "status").read_text().splitlines()
+    pending = [int(line.split()[1], 16) for line in lines if line.startswith(("SigPnd", "ShdPnd"))]
+    return any(mask >> (signal.SIGKILL - 1) & 1 for mask in pending)
 
 
 def _is_of_another_checkout(entry: Path) -> bool:

@@ -212,7 +212,7 @@ def test_a_pool_that_shrinks_while_a_run_is_on(user: tuple[str, ...]) -> None:
         wait_until(lambda: samples.exists() and b"calibration" in read_raw(samples))
         POOL.write_text("0")
         _, errors = run.communicate(timeout=60)
-    assert run.returncode == 2, errors
+    assert run.returncode in (1, 2), errors  # 1: the pool shrank before the first value
     assert "Traceback" not in errors
     assert read(Path("out")).complete
     reasons = {str(record["reason"]) for record in failures("out")}
