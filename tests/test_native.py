@@ -37,6 +37,9 @@ BASE, HUGE = read_facts().pages
 CPUS = choose_cpus(read_facts().cpus)
 BASE_BYTES = base_page_bytes()
 #: `make sanitize`: ASan maps memory and takes faults of its own in the processes that it is in
+#: those of the checkout: the sanitized package is built elsewhere, without its sources
+SOURCES = Path(__file__).parents[1] / "bench/vmabench/native"
+
 SANITIZED = "VMABENCH_SANITIZED" in os.environ
 LIBC = ctypes.CDLL(None)
 LIBC.mprotect.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
@@ -609,7 +612,7 @@ def test_every_byte_is_read() -> None:
 @needs("compiler")
 def test_every_byte_is_read_by_wide_loads(tmp_path: Path) -> None:
     """Whatever the compiler does of its own accord."""
-    source, made = Path(lib_stub()).with_name("touch.c"), tmp_path / "touch.s"
+    source, made = SOURCES / "touch.c", tmp_path / "touch.s"
     flags = ["-std=gnu11", "-O2", "-fno-tree-vectorize"]
     subprocess.run(["gcc", *flags, "-S", source, "-o", made], check=True)
     (body,) = made.read_text().split("\nvmb_read_all:")[1:]
@@ -620,11 +623,10 @@ def test_every_byte_is_read_by_wide_loads(tmp_path: Path) -> None:
 @needs("compiler")
 @pytest.mark.parametrize(("machine", "hint"), [("__x86_64__", "pause"), ("__aarch64__", "yield")])
 def test_a_busy_wait_relaxes_the_cpu(machine: str, hint: str) -> None:
-    native = Path(lib_stub()).parent
-    command = ["gcc", "-E", "-P", "-undef", f"-D{machine}", str(native / "relax.h")]
+    command = ["gcc", "-E", "-P", "-undef", f"-D{machine}", str(SOURCES / "relax.h")]
     made = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert f'"{hint}"' in made
-    (waiting,) = (native / "scene_pingpong.c").read_text().split("int wait_busy(")[1:]
+    (waiting,) = (SOURCES / "scene_pingpong.c").read_text().split("int wait_busy(")[1:]
     assert "vmb_relax();" in waiting.split("\n}\n")[0]
 
 

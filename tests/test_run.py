@@ -149,15 +149,13 @@ def test_bad_input_gets_one_line_that_says_what_is_wrong(arguments: list[str], w
 
 
 def kill_during(run_pid: int, victim: str) -> None:
-    """Kills the worker, or its source, once a round is on."""
+    """Kill the worker, or its source, once a round is on and the worker has confirmed its code."""
     wait_until(lambda: Path("out/samples.jsonl.gz").exists())
     wait_until(lambda: b"calibration" in read_raw(Path("out/samples.jsonl.gz")))
 
     def find() -> list[int]:
-        workers = children(run_pid)
-        if victim == "worker":
-            return workers
-        return [source for worker in workers for source in children(worker)]
+        pairs = [(pid, source) for pid in children(run_pid) for source in children(pid)]
+        return [worker if victim == "worker" else source for worker, source in pairs]
 
     wait_until(find)
     os.kill(find()[0], signal.SIGKILL)

@@ -101,10 +101,8 @@ def run(args: argparse.Namespace) -> int:
         if why := why_not_noted():
             warn(f"this run changes no setting of the machine: {why}")
         status = _measure(request, Borrowed(pages, swap, groups))
-    if status:
-        return status
     if args.samples_only or args.inject:
-        return judge_values(read(request.directory))
+        return status or judge_values(read(request.directory))
     return finish(request.directory)
 
 
