@@ -122,10 +122,13 @@ def _sources() -> set[int]:
 
 
 def _is_dying(entry: Path) -> bool:
-    """Return whether SIGKILL is pending: the kernel sends it to a source when its worker ends."""
-    lines = (entry / "status").read_text().splitlines()
-    pending = [int(line.split()[1], 16) for line in lines if line.startswith(("SigPnd", "ShdPnd"))]
-    return any(mask >> (signal.SIGKILL - 1) & 1 for mask in pending)
+    """Return whether SIGKILL is pending, which the kernel sends to a source when its worker ends,
+    or the memory is gone: the process is exiting, or waits for init to reap it.
+    """
+    status = (entry / "status").read_text()
+    fields = dict(line.split(":", 1) for line in status.splitlines())
+    pending = int(fields["SigPnd"], 16) | int(fields["ShdPnd"], 16)
+    return "VmSize" not in fields or bool(pending >> (signal.SIGKILL - 1) & 1)
 
 
 def _is_of_another_checkout(entry: Path) -> bool:
