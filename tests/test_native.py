@@ -651,3 +651,15 @@ def lib_stub() -> Path:
     import vmabench.native
 
     return Path(vmabench.native.__file__).with_name("_core.pyi")
+
+
+def test_a_source_whose_parent_died_before_it_started_ends(tmp_path: Path) -> None:
+    page, number = os.memfd_create("control"), tmp_path / "pid"
+    os.truncate(page, 1 << 20)
+    start = f'exec "{SOURCE_PROGRAM}" 3<>/proc/self/fd/{page}'
+    orphan = f"while kill -0 $parent; do sleep 0.01; done; {start}"
+    parent = f"parent=$$ sh -c '{orphan}' & echo $! >{number}"
+    subprocess.run(["sh", "-c", parent], pass_fds=[page], stderr=subprocess.DEVNULL, check=True)
+    os.close(page)
+    pid = int(number.read_text())
+    wait_until(lambda: not Path(f"/proc/{pid}").exists(), limit_s=10.0)

@@ -236,6 +236,8 @@ static int connect_source(struct vmb_pair *pair, const char *program)
 		pair->control = NULL;
 		return vmb_fail(-errno, "mapping the control page");
 	}
+	/* Before the source exists: it may find its parent dead already. */
+	pair->control->request.receiver = getpid();
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets))
 		return vmb_fail(-errno, "making the socket pair");
 	pair->socket = raise_fd(sockets[0]);
@@ -264,7 +266,6 @@ struct vmb_pair *vmb_pair_open(const char *program, int source_cpu, int receiver
 	prctl(PR_SET_PTRACER, pair->pid, 0, 0, 0);
 	pair->control->request.cpu = source_cpu;
 	pair->control->request.receiver_cpu = receiver_cpu;
-	pair->control->request.receiver = getpid();
 	if (vmb_pair_call(pair, VMB_CMD_START))
 		goto fail;
 	return pair;

@@ -21,7 +21,6 @@ static struct vmb_ctx ctx;
 static int do_start(const struct vmb_request *request, struct vmb_answer *answer)
 {
 	(void)answer;
-	vmb_be_child_of(request->receiver);
 	/*
 	 * The receiver may read its child anyway, but the processes that it forks may
 	 * not under yama 1: this names them too.
@@ -237,13 +236,16 @@ static void obey(uint32_t number)
 
 int main(void)
 {
-	pid_t parent = getppid();
 	uint32_t done = 0;
+	pid_t parent;
 
 	vmb_control = mmap(NULL, sizeof(*vmb_control), PROT_READ | PROT_WRITE, MAP_SHARED,
 			   VMB_CONTROL_FD, 0);
 	if (vmb_control == MAP_FAILED)
 		return 2;
+	/* Not getppid(): a receiver that was killed meanwhile has left this process to another one. */
+	parent = vmb_control->request.receiver;
+	vmb_be_child_of(parent);
 	signal(SIGPIPE, SIG_IGN); /* a receiver that gave up is an error of the case */
 	for (;;) {
 		uint32_t number = __atomic_load_n(&vmb_control->requests, __ATOMIC_ACQUIRE);
