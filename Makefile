@@ -3,6 +3,8 @@
 
 VENV := .venv
 export VENV # for bootstrap.sh
+# Without cached bytecode every process compiles the package, and pytest every test, anew.
+unexport PYTHONDONTWRITEBYTECODE
 BIN := $(VENV)/bin
 NATIVE := $(wildcard bench/vmabench/native/*.[ch]) bench/vmabench/native/build_ffi.py
 SOURCES := setup.py $(NATIVE) $(wildcard kernel/uapi/*.h)

@@ -110,6 +110,17 @@ def test_another_user_is_always_one_who_can_read_the_checkout() -> None:
     assert dropping == ["users.py"]
 
 
+def test_make_lets_python_keep_its_bytecode() -> None:
+    """Without it, each process of a test compiles the package: half of its CPU time."""
+    command = ["make", "-s", "--eval=environment: ; @env", "environment"]
+    environ = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(
+        command, cwd=REPOSITORY, env=environ, capture_output=True, text=True, check=True
+    )
+    assert "\nVENV=" in done.stdout
+    assert "PYTHONDONTWRITEBYTECODE" not in done.stdout
+
+
 FAKE_MAKE = """#!/bin/sh
 echo "ran $*"
 case "$*" in
