@@ -2,12 +2,15 @@
 """The layers are one-way: a module imports from its own layer or from one before it."""
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import vmabench
+from tests import synthetic
 
 PACKAGE = Path(vmabench.__file__).parent
 
@@ -72,6 +75,21 @@ def test_only_the_door_imports_the_core() -> None:
         top(path) for path in modules() for name in imports(path) if name.endswith("native._core")
     }
     assert users == {"mechanisms"}
+
+
+@pytest.mark.parametrize(
+    ("script", "absent"),
+    [
+        ("from vmabench.cli import main; main(['report', 'result', '-o', 'report'])", "scipy"),
+        ("import vmabench.commands.compare, vmabench.analysis.compare", "scipy.stats"),
+    ],
+    ids=["report", "compare"],
+)
+def test_a_command_imports_only_what_it_needs(script: str, absent: str) -> None:
+    """scipy takes a second, as long as the rest of a report."""
+    synthetic.write(Path("result"), synthetic.records(synthetic.cases(("fork", "readv")), rounds=6))
+    code = f"import sys; {script}; sys.exit({absent!r} in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_every_module_has_a_layer() -> None:

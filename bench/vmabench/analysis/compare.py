@@ -21,7 +21,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats as scipy_stats
 
 from vmabench.analysis import levels
 from vmabench.analysis.instructions import path_lengths
@@ -319,12 +318,14 @@ def _matrix(rows: list[Floats]) -> Floats:
 
 def _correct(compared: pd.DataFrame) -> None:
     """Add ``q``: the p value, corrected for the number of cases of its family that have one."""
+    from scipy.stats import false_discovery_control  # a second
+
     controls = _are_controls(compared)
     for family in (controls, ~controls):
         tested = family & compared["p"].notna()
         if tested.any():
             p = compared.loc[tested, "p"].astype("float64")
-            compared.loc[tested, "q"] = scipy_stats.false_discovery_control(p)
+            compared.loc[tested, "q"] = false_discovery_control(p)
 
 
 def out_of_reach(compared: pd.DataFrame) -> tuple[int, int] | None:

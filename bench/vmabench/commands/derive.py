@@ -25,15 +25,17 @@ def report(args: argparse.Namespace) -> int:
 def _composed(results: Sequence[Result], args: argparse.Namespace) -> str:
     from vmabench.report.build import Report
     from vmabench.report.joint import joint_report
-    from vmabench.report.letter import LETTERS, letter, side
 
-    if args.base and args.format not in LETTERS:
+    is_letter = args.format not in _PLAIN + _MODELLED
+    if args.base and not is_letter:
         raise UsageError("--base goes with --format cover-letter and commit-message only")
     if len(results) > 1:
         if args.format != "text":
             raise UsageError(f"--format {args.format} is of one result: give one directory")
         return joint_report(results)
-    if args.format in LETTERS:
+    if is_letter:
+        from vmabench.report.letter import letter, side  # brings scipy
+
         return letter(args.format, [side(results[0], args.base)])
     if args.format in _MODELLED:
         return _modelled(results[0], args.format)
@@ -41,6 +43,7 @@ def _composed(results: Sequence[Result], args: argparse.Namespace) -> str:
     return made.html() if args.format == "html" else made.text()
 
 
+_PLAIN = ("text", "html")
 _MODELLED = ("model", "constants", "ucx", "openmpi")
 
 
