@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Hooks and fixtures of all tests: tiers, needs, settings, and a check for leftover processes."""
 
-import contextlib
 import os
 import subprocess
 from collections import Counter
@@ -12,12 +11,11 @@ from typing import Any
 import pytest
 
 from tests import tiers
-from tests.command import wait_until
+from tests.leftover import is_left_behind, processes
 from tests.needs import THP_ENABLED, skip_without
 from tests.undo import afterwards, borrowed
 from tests.users import ORDINARY
 from vmabench import mechanisms
-from vmabench.mechanisms import SOURCE_PROGRAM
 from vmabench.runner import lock
 
 NATIVE = Path(__file__).with_name("native")
@@ -96,47 +94,10 @@ def own_processes(
         monkeypatch.setattr(mechanisms, "SOURCE_PROGRAM", Path(NO_SOURCE))
         yield
         return
-    before = _sources()
+    before = processes()
     yield
-    # A source ends by itself right after its worker was killed; one that is left behind never ends.
-    with contextlib.suppress(AssertionError):
-        wait_until(lambda: not _sources() - before, limit_s=10.0)
-    left = _sources() - before
+    left = {pid for pid in processes() - before if is_left_behind(pid)}
     assert not left, f"processes left behind: {left}"
-
-
-def _sources() -> set[int]:
-    """Processes that are descendants of ours, or orphans that carry this session's mark."""
-    found = set()
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            name = (entry / "comm").read_text().strip()
-            command = (entry / "cmdline").read_bytes()
-            session_mark = f"VMABENCH_TEST_SESSION={os.getpid()}".encode()
-            ours = session_mark in (entry / "environ").read_bytes()
-        except OSError:
-            continue
-        is_source = name == "vmabench-source" and _parent(entry) in (1, os.getpid())
-        is_source = is_source and not _is_of_another_checkout(entry)
-        if is_source or (ours and b"vmabench.runner.worker" in command):
-            found.add(int(entry.name))
-    return found
-
-
-def _is_of_another_checkout(entry: Path) -> bool:
-    """Tests of two checkouts may run at once; a source has no environment to tell them by."""
-    try:
-        program = (entry / "exe").readlink()
-    except OSError:
-        return False
-    return program.parts[-2:] == SOURCE_PROGRAM.parts[-2:] and program != SOURCE_PROGRAM
-
-
-def _parent(entry: Path) -> int:
-    try:
-        return int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-    except OSError:
-        return 0
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -13,6 +13,7 @@ import pytest
 
 from tests import tiers
 from tests.command import wait_until
+from tests.leftover import is_left_behind, processes
 from tests.needs import needs
 from vmabench.errors import NativeError
 from vmabench.mechanisms import Pair
@@ -31,6 +32,22 @@ def test_a_pure_test_starts_no_source() -> None:
     told = "from vmabench import mechanisms; print(mechanisms.SOURCE_PROGRAM)"
     child = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True)
     assert "only tests with the marker machine" in child.stdout
+
+
+@pytest.mark.parametrize("name", ["vmabench-source", "vmabench.runner.worker"])
+def test_a_process_that_is_left_behind_is_found_until_it_is_killed(
+    tmp_path: Path, name: str
+) -> None:
+    """It need not be waited for: init may take its time, and a busy machine as well."""
+    before = processes()
+    program = tmp_path / name
+    program.symlink_to("/bin/sh")
+    left = subprocess.Popen([program, "-c", "read -r _line", name], stdin=subprocess.PIPE)
+    assert left.pid in processes() - before
+    assert is_left_behind(left.pid)
+    left.kill()
+    assert not is_left_behind(left.pid)
+    left.communicate()
 
 
 def test_what_is_left_out_is_named() -> None:
