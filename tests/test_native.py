@@ -621,6 +621,18 @@ def test_every_byte_is_read_by_wide_loads(tmp_path: Path) -> None:
 
 
 @needs("compiler")
+def test_the_baselines_build_for_another_cpu_and_refuse_there(tmp_path: Path) -> None:
+    made = tmp_path / "other.s"
+    (tmp_path / "gnu").mkdir()  # glibc's headers ask for a file of 32-bit x86 then
+    (tmp_path / "gnu/stubs-32.h").touch()
+    flags = ["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-U__x86_64__"]
+    source = SOURCES / "mech_baselines.c"
+    subprocess.run(["gcc", *flags, "-isystem", tmp_path, "-S", source, "-o", made], check=True)
+    assert not re.search(r"^\s*(rep movsb|vmov|movnt)", made.read_text(), re.MULTILINE)
+    assert "an instruction of x86-64 on this CPU" in made.read_text()
+
+
+@needs("compiler")
 @pytest.mark.parametrize(("machine", "hint"), [("__x86_64__", "pause"), ("__aarch64__", "yield")])
 def test_a_busy_wait_relaxes_the_cpu(machine: str, hint: str) -> None:
     command = ["gcc", "-E", "-P", "-undef", f"-D{machine}", str(SOURCES / "relax.h")]

@@ -338,6 +338,18 @@ def test_without_an_interval_no_copy_is_the_fastest(rounds: int, named: bool) ->
     assert ("shm" in line) is named
 
 
+def test_the_fastest_copy_stands_beside_the_best_baseline() -> None:
+    """memcpy of libc is one baseline of several, and not always the best."""
+    costs = {"memcpy": (15.0, 0.0, 0.10), "avx": (15.0, 0.0, 0.05), "null": (1.0, 0.0, 0.0)}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, cost in costs.items():
+            patch.setitem(synthetic.COSTS, name, cost)
+        made = synthetic.cases(["readv", *costs], ["transfer"])
+        frame, summary = judged(synthetic.result(synthetic.records(made, rounds=8)))
+    (line,) = (text for text in findings(frame, summary) if text.startswith("Fastest copy with 4K"))
+    assert re.findall(r"GB/s; baseline (\S+)", line) == ["avx"] * 3
+
+
 def test_rounds_are_counted_by_case() -> None:
     """Six rounds of all cases, four more of one that was not tight yet."""
     made = synthetic.records(TWO, rounds=10)

@@ -14,8 +14,14 @@ from vmabench.units import parse_size
 #: the order of lists and legends
 MECHANISMS = tuple(row.name for row in ROWS)
 
-#: they move bytes from one process to another; memcpy stays within one and is a baseline
+#: they move bytes from one process to another
 COPYING = names_of("copy")
+
+#: they stay within one process: others are read by them, and they take no part in the race
+BASELINES = names_of("baseline")
+
+#: the baselines that copy; the fastest of them is what a copy is compared with
+COPIES_WITHIN = tuple(name for name in BASELINES if name != "null")
 
 #: negative controls of ``transfer``: they stay within one process and in user space
 CONTROLS = ("memcpy", "null")
@@ -32,8 +38,8 @@ WAITS = ("none", *axes.WAITS)
 OUTCOMES = ("ok", "skipped", "failed", "unstable")
 
 __all__ = [
-    "CONTROLS", "COPYING", "ENTRIES", "MECHANISMS", "OUTCOMES", "OWN", "PHASES", "SCENARIOS",
-    "TOUCH_MODES", "TOUCH_ORDERS", "WAITS", "page_order", "with_strangers",
+    "BASELINES", "CONTROLS", "COPIES_WITHIN", "COPYING", "ENTRIES", "MECHANISMS", "OUTCOMES", "OWN",
+    "PHASES", "SCENARIOS", "TOUCH_MODES", "TOUCH_ORDERS", "WAITS", "page_order", "with_strangers",
 ]  # fmt: skip
 
 

@@ -66,6 +66,9 @@ ROWS = (
     Row("mremap-dup", "own", 1, proxy=True, unrenewed=True, in_object=True),
     Row("uffd-move", "own", 2, proxy=True, pool_buffers=3, unrenewed=True),
     Row("memcpy", "baseline", 3, pool_buffers=3, unrenewed=True),
+    Row("rep-movsb", "baseline", 3, pool_buffers=3, unrenewed=True),
+    Row("avx", "baseline", 3, pool_buffers=3, unrenewed=True),
+    Row("nontemporal", "baseline", 3, pool_buffers=3, unrenewed=True),
     Row("null", "baseline", 1),
 )  # fmt: skip
 

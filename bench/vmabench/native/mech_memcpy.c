@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* memcpy: a copy within the receiver, the baseline that no transfer beats. */
+/* memcpy: a copy within the receiver by libc, a baseline. */
 #include <string.h>
 
 #include "core.h"

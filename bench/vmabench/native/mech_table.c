@@ -10,7 +10,8 @@ extern const struct vmb_mech vmb_mech_clone, vmb_mech_fork, vmb_mech_readv, vmb_
 	vmb_mech_vmsplice, vmb_mech_vmsplice_gift, vmb_mech_socket, vmb_mech_socket_seqpacket,
 	vmb_mech_memfd, vmb_mech_memfd_inplace, vmb_mech_memfd_private, vmb_mech_memfd_getfd,
 	vmb_mech_shm, vmb_mech_sysv, vmb_mech_xpmem, vmb_mech_mremap, vmb_mech_mremap_dup,
-	vmb_mech_uffd_move, vmb_mech_memcpy, vmb_mech_null;
+	vmb_mech_uffd_move, vmb_mech_memcpy, vmb_mech_rep_movsb, vmb_mech_avx, vmb_mech_nontemporal,
+	vmb_mech_null;
 
 const struct vmb_mech *const vmb_mechs[] = {
 	&vmb_mech_clone,	 &vmb_mech_fork,	  &vmb_mech_readv,
@@ -20,7 +21,8 @@ const struct vmb_mech *const vmb_mechs[] = {
 	&vmb_mech_memfd,	 &vmb_mech_memfd_inplace, &vmb_mech_memfd_private,
 	&vmb_mech_memfd_getfd,	 &vmb_mech_shm,		  &vmb_mech_sysv,
 	&vmb_mech_xpmem,	 &vmb_mech_mremap,	  &vmb_mech_mremap_dup,
-	&vmb_mech_uffd_move,	 &vmb_mech_memcpy,	  &vmb_mech_null,
+	&vmb_mech_uffd_move,	 &vmb_mech_memcpy,	  &vmb_mech_rep_movsb,
+	&vmb_mech_avx,		 &vmb_mech_nontemporal,	  &vmb_mech_null,
 };
 
 int vmb_mech_count(void)

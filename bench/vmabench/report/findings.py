@@ -28,9 +28,6 @@ from vmabench.units import format_rate, format_size, format_time, parse_size
 SHARING = ("clone", "fork")
 RIVAL = "readv"
 
-#: what is measured to read the others by, and takes no part in the race
-BASELINES = ("memcpy", "null")
-
 _SHOWN = 4
 
 NOTHING_MEASURED = "Nothing was measured."
@@ -163,20 +160,28 @@ def _effect_of_pages(frame: pd.DataFrame, summary: pd.DataFrame, mechanism: str)
 
 
 def _fastest_copies(summary: pd.DataFrame) -> list[str]:
-    """The best copying mechanism at a small, a middle and the largest size of each page."""
-    copies = _measured(summary, "transfer")
-    copies = copies[copies["mechanism"].isin(levels.COPYING)]
+    """Name the best copy at a small, a middle and the largest size of each page.
+
+    The best baseline that was measured with each of them stands beside it.
+    """
+    bare = _measured(summary, "transfer")
+    copies = bare[bare["mechanism"].isin(levels.COPYING)]
+    baselines = bare[bare["mechanism"].isin(levels.COPIES_WITHIN)]
     lines = []
     for page in levels.page_order(copies["page"].astype(str)):
         of_page = copies[copies["page"] == page]
         sizes = sorted(of_page["size_bytes"].unique())
         chosen = sorted({sizes[0], sizes[len(sizes) // 2], sizes[-1]})
-        best = [_best(of_page[of_page["size_bytes"] == size], int(size)) for size in chosen]
+        local = baselines[baselines["page"] == page]
+        best = [
+            _best(*(rows[rows["size_bytes"] == size] for rows in (of_page, local)), int(size))
+            for size in chosen
+        ]
         lines.append(f"Fastest copy with {page} pages: {'; '.join(best)}.")
     return lines
 
 
-def _best(rivals: pd.DataFrame, size_bytes: int) -> str:
+def _best(rivals: pd.DataFrame, baselines: pd.DataFrame, size_bytes: int) -> str:
     """Return the fastest mechanism, and with ``~`` those whose intervals overlap with its own.
 
     Without intervals none is shown to be the fastest.
@@ -187,13 +192,16 @@ def _best(rivals: pd.DataFrame, size_bytes: int) -> str:
         return f"at {format_size(size_bytes)} none for certain, without intervals"
     equal = ordered.loc[ordered["lo_ns"] <= first["hi_ns"], "mechanism"].astype(str)
     names = " ~ ".join(dict.fromkeys([str(first["mechanism"]), *equal]))
-    return f"at {format_size(size_bytes)} {names} ({format_rate(first['bytes_per_s'])})"
+    rates = [format_rate(first["bytes_per_s"])]
+    for best in baselines.sort_values("median_ns").head(1).to_dict("records"):
+        rates.append(f"baseline {best['mechanism']} {format_rate(best['bytes_per_s'])}")
+    return f"at {format_size(size_bytes)} {names} ({'; '.join(rates)})"
 
 
 def _fastest_deliveries(summary: pd.DataFrame) -> list[str]:
     """For each page and touch, the first few at a size that all pages have."""
     delivered = _measured(summary, "deliver")
-    delivered = delivered[~delivered["mechanism"].isin((*BASELINES, *levels.OWN))]
+    delivered = delivered[~delivered["mechanism"].isin((*levels.BASELINES, *levels.OWN))]
     lines = []
     for key, rows in delivered.groupby(["page", "touch_mode", "touch_pct"], observed=True):
         page, mode, pct = cast(tuple[str, str, int], key)

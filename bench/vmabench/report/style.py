@@ -54,6 +54,9 @@ FAMILIES: dict[str, dict[str, Look]] = {
     },
     "within one process": {
         "memcpy": Look("#777777", "X", "--"),
+        "rep-movsb": Look("#777777", "o"),
+        "avx": Look("#777777", "^", ":"),
+        "nontemporal": Look("#777777", "v", "-."),
         "mremap": Look("#AA7733", "s"),
         "mremap-dup": Look("#AA7733", "D", "--"),
         "uffd-move": Look("#AA7733", "h", ":"),

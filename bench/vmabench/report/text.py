@@ -32,7 +32,7 @@ _NOTES = """\
 -: not a case. 0: the mechanism has no such part.
 fork (proxy): the page-table copy that a clone does, and the making and end of a task; it stands
 in for clone on kernels that lack it. memfd-inplace shares the source's memory and isolates
-nothing. memcpy copies within one process, as a baseline."""
+nothing. memcpy and other baselines copy within one process."""
 
 #: so many cases of a group are named in full
 _NAMED = 2
