@@ -282,6 +282,7 @@ struct vmb_mech {
 	int (*deliver)(struct vmb_ctx *ctx); /* timed, deliver: make the bytes arrive in it */
 	int (*release)(struct vmb_ctx *ctx); /* timed, deliver: unmap it */
 	int (*rearm)(struct vmb_ctx *ctx);   /* not timed: restore the source */
+	int (*freeze)(struct vmb_ctx *ctx);  /* timed, source: keep its data for later receivers */
 	int (*reply)(struct vmb_ctx *ctx); /* both sides: what the way back takes; receiver first */
 	/* Where the common loops and the common check don't fit. */
 	int (*run)(struct vmb_ctx *ctx, uint64_t loops, struct vmb_sample *ret);

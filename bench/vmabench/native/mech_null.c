@@ -33,6 +33,9 @@
  *   release	deliver only: unmap what attach mapped.
  *   rearm	Not timed, after a delivery and after the last transfer of a
  *		value: make the source whole again, where the operation took it away.
+ *   freeze	In the source, in scenarios that go on writing: from now on receivers
+ *		get the data as it is at this moment, whenever they ask for it. NULL:
+ *		the source stands still until each receiver has its data.
  *   reply	pingpong only, on both sides, the receiver's first: what it takes
  *		to send the other way too. With VMB_TALKS the other hooks are
  *		called on either side, on a struct vmb_ctx of that way.

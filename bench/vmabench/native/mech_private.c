@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * memfd-private: a private mapping of a sealed memfd, the copy-on-write snapshot
- * that stock kernels offer. It has to be a memfd to begin with, nobody can write
- * to it any more, and its pages are found by minor faults in the page cache,
- * where a clone has its entries at once.
+ * that stock kernels offer. The memory must be a memfd from the start, nobody can
+ * write to it after it is sealed, and each page takes a minor fault to map it from
+ * the page cache, where a clone has its page-table entries at once.
  */
 #include <sys/mman.h>
 
-#include "core.h"
+#include "control.h"
 
 static int map_private(struct vmb_ctx *ctx)
 {
@@ -24,6 +24,13 @@ static int private_scatter(struct vmb_ctx *ctx)
 	return vmb_each_segment(ctx, map_part);
 }
 
+/* The writer goes on with a private mapping of its own and copies each page that it writes. */
+static int private_freeze(struct vmb_ctx *ctx)
+{
+	(void)ctx;
+	return vmb_region_seal(&vmb_source_region);
+}
+
 const struct vmb_mech vmb_mech_memfd_private = {
 	.name = "memfd-private",
 	.description = "MAP_PRIVATE of a sealed memfd: copy-on-write, nothing copied at first",
@@ -33,5 +40,6 @@ const struct vmb_mech vmb_mech_memfd_private = {
 	.transfer = map_private,
 	.scatter = private_scatter,
 	.attach = map_private,
+	.freeze = private_freeze,
 	.release = vmb_release_slot,
 };

@@ -61,7 +61,7 @@ static void raise_word(uint32_t *word)
 
 static int acts(const struct vmb_ctx *ctx)
 {
-	return ctx->mech->memory == VMB_SEALED || ctx->mech->flags & VMB_SOURCE_ACTS;
+	return ctx->mech->freeze || ctx->mech->flags & VMB_SOURCE_ACTS;
 }
 
 /* The write that a page has seen last when write number `last` was the last of all; 0: none. */
@@ -153,8 +153,8 @@ static int act(struct writing *writing)
 
 	if (ctx->mech->flags & VMB_CHILD_RECEIVES)
 		return fork_snapshot(writing);
-	if (ctx->mech->memory == VMB_SEALED)
-		return vmb_region_seal(&vmb_source_region);
+	if (ctx->mech->freeze)
+		return ctx->mech->freeze(ctx);
 	return ctx->mech->transfer(ctx);
 }
 
@@ -322,7 +322,7 @@ static int take(struct vmb_ctx *ctx)
 	const struct vmb_mech *mech = ctx->mech;
 	int err = 0;
 
-	if (mech->memory == VMB_SEALED) /* before that there is nothing that stays as it is */
+	if (mech->freeze) /* before that, no page keeps its data */
 		err = ask_source(ctx);
 	if (!err && mech->attach)
 		err = mech->attach(ctx);
