@@ -132,12 +132,14 @@ class Scene:
     ``index`` is its place in the table. ``phases`` are those that it times, in the order of
     ``PHASE_NAMES``, ``axes`` the names of its optional axes. ``written``: the source writes to its
     memory during the timed part, and the core describes these writes in ``Sample.writer``.
+    ``extras``: the names of ``Evidence.extras``.
     """
 
     index: int
     phases: tuple[str, ...]
     axes: tuple[str, ...]
     written: bool
+    extras: tuple[str, ...]
 
 
 def _read_scenes() -> dict[str, Scene]:
@@ -148,6 +150,7 @@ def _read_scenes() -> dict[str, Scene]:
             phases=tuple(name for bit, name in enumerate(PHASE_NAMES) if row.phases >> bit & 1),
             axes=tuple(ffi.string(row.axes).decode().split()),
             written=bool(row.flags & lib.VMB_WRITTEN),
+            extras=tuple(ffi.string(row.extras).decode().split() if row.extras else ()),
         )
         for index, row in enumerate(rows)
     }
@@ -195,7 +198,8 @@ class Evidence:
     ``page_table_bytes``: of all processes while the data is delivered. ``moved_bytes``: what
     arrived and was compared whole. ``channel_bytes``: the buffer of a pipe or socket, as the kernel
     gave it. ``use``: name -> bytes of RSS, PSS and AnonHugePages of all processes while the data is
-    delivered; empty where they could not be read.
+    delivered; empty where they could not be read. ``extras``: what the scenario's own check found,
+    name -> bytes.
     """
 
     src: Proof | None
@@ -204,6 +208,7 @@ class Evidence:
     moved_bytes: int | None = None
     channel_bytes: int = 0
     use: Mapping[str, int] = field(default_factory=dict)
+    extras: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -481,6 +486,11 @@ class OpenCase:
             evidence.moved_bytes or evidence.dst.size_bytes or None,
             evidence.channel_bytes,
             _use(evidence.use),
+            {
+                name: evidence.extra[index]
+                for index, name in enumerate(SCENES[self._case.scenario].extras)
+                if evidence.extra_known >> index & 1
+            },
         )
 
     @property

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from vmabench.machine.facts import MachineFacts
 from vmabench.machine.pages import Page, Pool, why_not_under, why_pool_is_small
 from vmabench.matrix.case import Case
-from vmabench.matrix.scenarios import Traits, why_no_part
+from vmabench.matrix.scenarios import SCENARIOS, Traits, why_no_part
 from vmabench.matrix.table import TABLE
 from vmabench.units import format_size
 
@@ -40,6 +40,9 @@ def peak_bytes(case: Case) -> int:
     A written page of memory that is shared until then is one more.
     """
     row = TABLE.get(case.mechanism)
+    of_scenario = SCENARIOS[case.scenario].buffers
+    if row and of_scenario:
+        return int(of_scenario(case, row) * case.region_bytes * (1 + _TABLES))
     buffers = float(row.buffers if row else _STRANGE_BUFFERS)
     if row and row.way == "clone" and case.touch_mode == "write":
         buffers += case.touch_pct / 100

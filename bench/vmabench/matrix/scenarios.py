@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from vmabench.matrix.axes import MOST_RECEIVERS
-from vmabench.matrix.table import TABLE
+from vmabench.matrix.table import TABLE, Row
 from vmabench.units import format_size
 
 if TYPE_CHECKING:
@@ -42,6 +42,8 @@ class Scenario:
     them in a round, each a value of its own. 0: values are of as many operations as useful.
     ``apart``: its cases have a source, and a memory cgroup, that no other scenario uses.
     ``two_way``: a case is a message, which goes there and back.
+    ``buffers`` returns how many buffers of the case's size exist at once; None: those of the
+    mechanism's row, once for each receiver or pair.
     ``rule`` returns why a case has no part in the scenario, or None.
     """
 
@@ -51,6 +53,7 @@ class Scenario:
     most_ops: int = 0
     apart: bool = False
     two_way: bool = False
+    buffers: Callable[["Case", Row], float] | None = None
     rule: Rule = lambda _case, _traits, _cpus, _base_page: None
 
     @property

@@ -110,8 +110,10 @@ static int prepare(struct vmb_ctx *ctx, int joins)
 	if (vmb_scene_of(ctx)->flags & VMB_APART)
 		return prepare_apart(ctx);
 	err = ctx->mech->probe ? ctx->mech->probe() : 0;
-	if (!err && vmb_scene_of(ctx)->flags & VMB_REMOTE)
-		return open_in_source(ctx);
+	if (!err && vmb_scene_of(ctx)->flags & VMB_REMOTE) {
+		err = prepare_scene(ctx);
+		return err ? err : open_in_source(ctx);
+	}
 	if (!err)
 		err = prepare_destination(ctx);
 	if (!err)

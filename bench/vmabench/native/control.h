@@ -46,6 +46,7 @@ struct vmb_request {
 	uint32_t check; /* compare what arrives with generation, in place of using it */
 	int32_t cpu;
 	int32_t receiver_cpu;
+	int32_t child_cpus[VMB_MOST_RECEIVERS]; /* of the source's children, where they have some */
 	int32_t receiver;
 	int32_t mech; /* index into the table, which is the same on both sides */
 	struct vmb_params params;

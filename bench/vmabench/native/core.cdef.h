@@ -66,6 +66,8 @@ struct vmb_evidence {
 	uint64_t channel_bytes;
 	struct vmb_use use;
 	uint64_t moved_bytes;
+	uint64_t extra_known;
+	uint64_t extra[...];
 	...;
 };
 
@@ -158,6 +160,7 @@ struct vmb_scene {
 	const char *axes;
 	unsigned int phases;
 	unsigned int flags;
+	const char *extras;
 	...;
 };
 

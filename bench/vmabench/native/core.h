@@ -120,8 +120,10 @@ struct vmb_proof {
 /* Memory in use by processes, by /proc/PID/smaps_rollup. */
 struct vmb_use {
 	uint32_t known, missing; /* how many processes are in it, and how many are not */
-	uint64_t rss_bytes, pss_bytes, anon_huge_bytes;
+	uint64_t rss_bytes, pss_bytes, private_bytes, anon_huge_bytes;
 };
+
+#define VMB_MOST_EXTRAS 8 /* of one scenario */
 
 struct vmb_evidence {
 	struct vmb_proof src;	   /* after the check, as the timed part will find it */
@@ -130,6 +132,8 @@ struct vmb_evidence {
 	uint64_t channel_bytes;	   /* the buffer of a pipe or socket, 0 where there is none */
 	struct vmb_use use;	   /* of all processes while the data is delivered */
 	uint64_t moved_bytes;	   /* of all receivers, where that is more than dst has */
+	uint64_t extra_known;	   /* a bit for each of the scene's extras that was found */
+	uint64_t extra[VMB_MOST_EXTRAS];
 };
 
 /* The counters of a sample; vmb_counter_name() returns the name of each. */
@@ -315,6 +319,7 @@ struct vmb_scene {
 	const char *axes;    /* the axes of its cases, by the names of matrix/axes.py */
 	unsigned int phases; /* VMB_BIT() of each that it times */
 	unsigned int flags;
+	const char *extras; /* names of evidence.extra, which verify fills; NULL: none */
 	int (*open)(struct vmb_ctx *ctx);	 /* receiver, when the mechanism is set up */
 	int (*source_open)(struct vmb_ctx *ctx); /* source, after that */
 	int (*run)(struct vmb_ctx *ctx, uint64_t loops, struct vmb_sample *ret);
@@ -404,6 +409,8 @@ void vmb_region_unmap(struct vmb_region *region);
 
 /* pattern.c: the data is a function of seed, generation and page */
 void vmb_pattern_fill(char *addr, size_t size, uint32_t seed, uint64_t generation);
+int vmb_pattern_check_page(const char *addr, uint32_t seed, uint64_t generation, size_t page,
+			   size_t first);
 int vmb_pattern_check(const char *addr, size_t size, uint32_t seed, uint64_t generation);
 int vmb_pattern_check_from(const char *addr, size_t size, uint32_t seed, uint64_t generation,
 			   size_t first);

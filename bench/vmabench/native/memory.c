@@ -46,6 +46,8 @@ void vmb_use_add(pid_t pid, struct vmb_use *use)
 	use->known++;
 	use->rss_bytes += kib_of(buffer, "\nRss:");
 	use->pss_bytes += kib_of(buffer, "\nPss:");
+	use->private_bytes +=
+		kib_of(buffer, "\nPrivate_Clean:") + kib_of(buffer, "\nPrivate_Dirty:");
 	use->anon_huge_bytes += kib_of(buffer, "\nAnonHugePages:");
 }
 
@@ -56,6 +58,7 @@ void vmb_use_merge(const struct vmb_use *one, struct vmb_use *sum)
 	sum->missing += one->missing;
 	sum->rss_bytes += one->rss_bytes;
 	sum->pss_bytes += one->pss_bytes;
+	sum->private_bytes += one->private_bytes;
 	sum->anon_huge_bytes += one->anon_huge_bytes;
 }
 

@@ -40,6 +40,19 @@ void vmb_pattern_fill(char *addr, size_t size, uint32_t seed, uint64_t generatio
 	}
 }
 
+/* One page that lies at addr, from word first on. -EBADMSG names the page. */
+int vmb_pattern_check_page(const char *addr, uint32_t seed, uint64_t generation, size_t page,
+			   size_t first)
+{
+	size_t words = vmb_base_page() / sizeof(uint64_t);
+	const uint64_t *from = (const uint64_t *)(const void *)addr;
+	uint64_t base = page_base(seed, generation, page), wrong = 0;
+
+	for (size_t i = first; i < words; i++)
+		wrong |= from[i] ^ (base + i * WORD_STEP);
+	return wrong ? vmb_fail(-EBADMSG, "page %zu has wrong data", page) : 0;
+}
+
 /* -EBADMSG names the first page that is wrong. */
 int vmb_pattern_check(const char *addr, size_t size, uint32_t seed, uint64_t generation)
 {

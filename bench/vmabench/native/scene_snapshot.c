@@ -72,16 +72,6 @@ static uint64_t last_write_of(size_t page, uint64_t last, size_t pages)
 	return last - (last - 1 - page) % pages;
 }
 
-static int check_page(const struct vmb_ctx *ctx, const char *addr, size_t page, uint64_t generation)
-{
-	const uint64_t *word = vmb_word((char *)addr, page, ctx->base_page, 0);
-
-	for (size_t i = 1; i < ctx->base_page / sizeof(*word); i++)
-		if (word[i] != vmb_pattern_word(ctx->params.seed, generation, page, i))
-			return vmb_fail(-EBADMSG, "page %zu of the snapshot has wrong data", page);
-	return 0;
-}
-
 /*
  * The stamps of all pages against those of the moment of the newest one, which must
  * not be later than the snapshot: what shows the source as it goes on is none.
@@ -103,7 +93,8 @@ static int count_torn(const struct vmb_ctx *ctx, const struct vmb_control *contr
 			newest = !round && stamp > newest ? stamp : newest;
 			*ret += round && stamp != last_write_of(page, newest, pages);
 			if (round && whole)
-				err = check_page(ctx, addr, page, generation);
+				err = vmb_pattern_check_page(addr + page * ctx->base_page,
+							     ctx->params.seed, generation, page, 1);
 		}
 	}
 	if (!err && newest > control->snapshot.taken)

@@ -350,7 +350,7 @@ def describe(evidence: Evidence) -> Message:
             "peak_bytes": evidence.use["pss_bytes"],
             "peak_how": SAMPLED,
         }
-    return proof
+    return proof | dict(evidence.extras)
 
 
 def describe_proof(proof: Proof) -> Message:
