@@ -7,6 +7,7 @@ of the value.
 """
 
 import gzip
+import hashlib
 import json
 import random
 from collections.abc import Iterable, Sequence
@@ -44,6 +45,7 @@ def _other_costs(mechanism: str) -> tuple[float, float, float]:
 HEADER: Record = {
     "kind": "header",
     "format": FORMAT_VERSION,
+    "run": "0" * 32,
     "vmabench": "0.1.0",
     "kernel": "6.12.0-test",
     "virt": "none",
@@ -148,7 +150,9 @@ def records(
     all_cases = list(cases() if made_cases is None else made_cases)
     clone = Case("clone", "transfer", "4K", 4096)
     skipped = {"kind": "skipped", "case": str(clone), "reason": "the kernel has no clone (ENOSYS)"}
-    made = [dict(HEADER), skipped]
+    contents = repr((rounds, values, noise, round_noise, seed, [str(one) for one in all_cases]))
+    run = hashlib.sha256(contents.encode()).hexdigest()[:32]
+    made = [HEADER | {"run": run}, skipped]
     for number in range(1, rounds + 1):
         of_round = random_.lognormvariate(0, round_noise)
         order = random_.sample(all_cases, len(all_cases))

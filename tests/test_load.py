@@ -2,6 +2,7 @@
 """vmabench.load: the examples of its documentation are run, on a made result."""
 
 import doctest
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,8 +13,13 @@ import pytest
 import vmabench
 from tests import synthetic
 from vmabench.analysis import load as module
+from vmabench.analysis.compare import compare
+from vmabench.analysis.costs import costs
 from vmabench.analysis.frame import COLUMNS
+from vmabench.analysis.ratios import paired_ratio
+from vmabench.analysis.stats import summarize
 from vmabench.errors import UsageError
+from vmabench.store.reader import read
 
 CASES = synthetic.cases(("fork", "readv"), scenarios=("transfer",))
 
@@ -23,10 +29,11 @@ def directory(tmp_path: Path) -> Path:
     return synthetic.write(tmp_path / "run", synthetic.records(CASES))
 
 
-def test_the_examples_do_what_they_say(directory: Path) -> None:
+def test_the_examples_do_what_they_say(directory: Path, tmp_path: Path) -> None:
+    another = synthetic.write(tmp_path / "another", synthetic.records(CASES, seed=2))
     flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
     (example,) = doctest.DocTestFinder().find(
-        module.load, "load", globs={"directory": str(directory)}
+        module.load, "load", globs={"directory": str(directory), "another": str(another)}
     )
     runner = doctest.DocTestRunner(optionflags=flags)
     assert len(example.examples) > 8
@@ -57,6 +64,46 @@ def test_several_results_keep_order_and_levels(tmp_path: Path) -> None:
         frame.query("page == '4K' and mechanism != 'clone'")["time_ns"].reset_index(drop=True),
         vmabench.load(pages[1]).query("mechanism != 'clone'")["time_ns"].reset_index(drop=True),
     )
+
+
+def test_two_runs_of_one_kernel_stay_apart(tmp_path: Path) -> None:
+    """Processes of both have the numbers 1 to 6; they are 12 processes and no 6."""
+    runs = [tmp_path / "a", tmp_path / "b"]
+    for seed, run in enumerate(runs):
+        synthetic.write(run, synthetic.records(CASES, seed=seed))
+    frame = vmabench.load(*runs)
+    summary = summarize(frame)
+    each = [summarize(vmabench.load(run)) for run in runs]
+    assert len(summary) == sum(map(len, each))
+    assert list(summary["run"].cat.categories) == [one["run"].iloc[0] for one in each]
+    for one in each:
+        mine = summary[summary["run"] == one["run"].iloc[0]].reset_index(drop=True)
+        pd.testing.assert_series_equal(mine["median_ns"], one["median_ns"])
+        assert set(mine["processes"]) == {0, 6}
+    counted = costs(frame)
+    assert len(counted) == sum(len(costs(vmabench.load(run))) for run in runs)
+    with pytest.raises(ValueError, match="2 values of run: take one at a time"):
+        paired_ratio(frame, "fork", "readv")
+    with pytest.raises(ValueError, match="2 values of run: take one at a time"):
+        compare(frame, frame, target_width=0.3)
+
+
+def test_an_old_result_gets_a_run_id_from_its_bytes(tmp_path: Path) -> None:
+    """A copy of the run has the same id; other samples have another one."""
+    for seed in (1, 2):
+        records = synthetic.records(CASES, rounds=1, seed=seed)
+        del records[0]["run"]
+        records[0]["format"] = 4
+        synthetic.write(tmp_path / str(seed), records)
+    shutil.copytree(tmp_path / "1", tmp_path / "copy")
+    first, copy, second = (read(tmp_path / name).run for name in ("1", "copy", "2"))
+    assert len(first) == 32
+    assert (first, True) == (copy, first != second)
+
+
+def test_a_run_is_loaded_once(directory: Path) -> None:
+    with pytest.raises(UsageError, match="hold the same run"):
+        vmabench.load(directory, directory)
 
 
 def test_what_is_no_result_is_one_sentence(directory: Path, tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ def made_up(seed: int) -> Result:
     header: Record = {
         "kind": "header",
         "format": FORMAT_VERSION,
+        "run": f"{seed:032}",
         "kernel": "6.12.0",
         "virt": "none",
     }

@@ -24,23 +24,23 @@ COLUMNS = ("case_id", *AXES, "counter", "median", "lo", "hi", "processes")
 
 
 def costs(frame: pd.DataFrame) -> pd.DataFrame:
-    """One row for each case and counter that was measured, in the columns COLUMNS.
+    """Return one row for each run, case and measured counter, in the columns COLUMNS.
 
-    Of one operation, both processes together: ``median`` over processes with its 95 % interval
-    ``lo`` and ``hi`` (NaN with one process), in bytes or as a number. What was not measured has no
-    row; 0 is a measurement.
+    Counters are those of one operation, of both processes together: ``median`` over processes with
+    its 95 % interval ``lo`` and ``hi`` (NaN with fewer than 5), in bytes or as a number. A counter
+    that was not measured has no row; 0 is a measurement.
     """
     totals = frame[(frame["phase"] == "total") & frame["process"].notna()]
     parts = [part for name in COUNTERS if len(part := _of_counter(totals, name))]
     if not parts:
         return pd.DataFrame(columns=list(COLUMNS))
-    axes = totals.drop_duplicates("case_id")[["case_id", *AXES]]
-    found = axes.merge(pd.concat(parts), on="case_id", sort=False)
+    axes = totals.drop_duplicates(["run", "case_id"])[["case_id", *AXES]]
+    found = axes.merge(pd.concat(parts), on=["run", "case_id"], sort=False)
     return found.sort_values(list(AXES), kind="stable")[list(COLUMNS)].reset_index(drop=True)
 
 
 def _of_counter(totals: pd.DataFrame, counter: str) -> pd.DataFrame:
-    table = samples(totals, ["case_id"], counter)
+    table = samples(totals, ["run", "case_id"], counter)
     if table.empty:
         return pd.DataFrame()
     median, lo, hi = median_interval(table.to_numpy())

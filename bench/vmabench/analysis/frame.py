@@ -85,6 +85,7 @@ COLUMNS: dict[str, str] = {
     "cycles": "Float64",  # of the CPUs that the case is pinned to; where the machine counts them
     "tlb_misses": "Float64",  # of reads of data, on the same CPUs
     "boot": "Int64",  # of a result of several boots; else empty
+    "run": "category",  # the run's id; processes and boots are numbered within a run
 }
 
 #: what rivals have in common that are compared over sizes: never NA
@@ -94,7 +95,7 @@ CONDITIONS = (
 )  # fmt: skip
 
 #: these tell one case from another, also when frames of several results are put together
-AXES = ("kernel", "virt", *CONDITIONS, "size_bytes", "mechanism")
+AXES = ("kernel", "virt", "run", *CONDITIONS, "size_bytes", "mechanism")
 
 _PER_LOOP = (
     "minor_faults", "major_faults", "swap_in_bytes", "swap_out_bytes",
@@ -118,7 +119,7 @@ def tidy(result: Result) -> pd.DataFrame:
     rows: dict[str, list[Any]] = {name: [] for name in COLUMNS}
     machine = {name: result.header.get(name) for name in ("kernel", "virt", "thp")}
     counted = result.header.get("clock") == "instructions"
-    machine["clock"] = result.header.get("clock", "raw")
+    machine |= {"clock": result.header.get("clock", "raw"), "run": result.run}
     for record in result.records:
         if record["kind"] not in ("skipped", "case"):
             continue

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """``vmabench.load``: results as a frame, for notebooks."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -10,11 +11,12 @@ from vmabench.analysis import levels
 from vmabench.analysis.frame import COLUMNS, tidy
 from vmabench.analysis.stats import judged, with_unstable
 from vmabench.errors import UsageError
+from vmabench.store.format import Result
 from vmabench.store.reader import read, refuse_injected
 
 
 def load(*directories: Path | str) -> pd.DataFrame:
-    """The tidy frame of one or more result directories: a row for each value and phase.
+    """Return the tidy frame of result directories: a row for each value and phase.
 
     The columns are those of ``vmabench export --format csv``, with their types: sizes, shares and
     counts are integers that may be missing, times are floats, names are categories in the order of
@@ -26,7 +28,7 @@ def load(*directories: Path | str) -> pd.DataFrame:
     >>> frame[["size_bytes", "time_ns", "outcome"]].dtypes.astype(str).to_dict()
     {'size_bytes': 'Int64', 'time_ns': 'Float64', 'outcome': 'category'}
 
-    How long one operation of each mechanism takes at 1M, in microseconds, the median over rounds:
+    The time of one operation of each mechanism at 1M, in microseconds, the median over rounds:
 
     >>> bare = frame.query("scenario == 'transfer' and page == '4K' and size_bytes == 1048576")
     >>> rounds = bare.groupby(["mechanism", "process"], observed=True)["time_ns"].median()
@@ -36,7 +38,7 @@ def load(*directories: Path | str) -> pd.DataFrame:
     readv    140.0
     Name: time_ns, dtype: Float64
 
-    What could not run, and why:
+    Skipped cases and their reasons:
 
     >>> lost = frame[frame["outcome"] == "skipped"]
     >>> lost[["mechanism", "reason"]].drop_duplicates().to_dict("records")
@@ -49,31 +51,41 @@ def load(*directories: Path | str) -> pd.DataFrame:
     >>> bool((summary["lo_ns"] <= summary["median_ns"]).sum() > 10)
     True
 
-    Several results are one frame; the columns ``kernel`` and ``virt`` keep them apart:
+    Several results are one frame. The column ``run`` keeps them apart, also two of one kernel:
 
-    >>> len(vmabench.load(directory, directory)) == 2 * len(frame)
-    True
+    >>> both = vmabench.load(directory, another)
+    >>> both["run"].nunique()
+    2
 
-    Raises UsageError where a directory holds no result, and for times beside counts of
-    instructions.
+    Raises UsageError where a directory holds no result, where two hold the same run, and for times
+    beside counts of instructions.
     """
     if not directories:
         raise UsageError("no directory: load takes result directories, as results/latest")
-    frames = [_one(directory) for directory in directories]
+    results = [read(directory) for directory in directories]
+    _refuse_repeated(results)
+    frames = [_frame(result) for result in results]
     if len({bool(frame["instructions"].notna().any()) for frame in frames}) > 1:
         raise UsageError("times and counts of instructions do not go into one frame")
     return frames[0] if len(frames) == 1 else _together(frames)
 
 
-def _one(directory: Path | str) -> pd.DataFrame:
-    result = read(directory)
+def _frame(result: Result) -> pd.DataFrame:
     refuse_injected(result)
     counted = result.header.get("clock") == "instructions"
     return tidy(result) if counted else with_unstable(*judged(result))
 
 
+def _refuse_repeated(results: Sequence[Result]) -> None:
+    seen: dict[str, str] = {}
+    for result in results:
+        if before := seen.get(result.run):
+            raise UsageError(f"{before} and {result.directory} hold the same run: load it once")
+        seen[result.run] = result.directory
+
+
 def _together(frames: list[pd.DataFrame]) -> pd.DataFrame:
-    """The frames one below the other; categories have the levels of all, in their order."""
+    """Return the frames one below the other; categories have the levels of all, in their order."""
     columns: dict[str, object] = {}
     for name, dtype in COLUMNS.items():
         parts = [frame[name] for frame in frames]

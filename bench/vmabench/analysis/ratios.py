@@ -11,7 +11,7 @@ import pandas as pd
 
 from vmabench.analysis.frame import CONDITIONS
 from vmabench.analysis.intervals import median_interval
-from vmabench.analysis.samples import samples
+from vmabench.analysis.samples import refuse_several, samples
 from vmabench.matrix.case import Case
 
 #: what two mechanisms must have in common to be compared
@@ -72,12 +72,10 @@ def ratio_of_cases(
 def cell_samples(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the samples in ns: a row for each mechanism and cell, a column for each process.
 
-    NaN where a process has no value. The frame must be of one kernel; raises
-    ValueError for a mixture, whose processes are not pairs.
+    NaN where a process has no value. Raises ValueError for a frame of several runs, kernels or
+    machines, whose processes are not pairs.
     """
-    for name in ("kernel", "virt"):
-        if frame[name].nunique() > 1:
-            raise ValueError(f"the frame holds several values of {name}: take one at a time")
+    refuse_several(frame, "kernel", "virt")
     return samples(frame, ["mechanism", *CELL])
 
 

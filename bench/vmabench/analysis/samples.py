@@ -21,7 +21,11 @@ def samples(
 
     The sample of a process is the median of its values, that of a boot the median of its
     processes' samples. NaN where a unit has no value; keys without any value have no row.
+    Raises ValueError for a frame of several runs unless ``run`` is among the keys: their processes
+    and boots have the same numbers and are different ones.
     """
+    if "run" not in keys:
+        refuse_several(frame, "run")
     names = list(
         dict.fromkeys([*keys, "boot", "process"] if unit == "boot" else [*keys, "process"])
     )
@@ -30,6 +34,13 @@ def samples(
     if unit == "boot":
         found = found.groupby([*keys, "boot"], observed=True).median()
     return found.unstack(unit)
+
+
+def refuse_several(frame: pd.DataFrame, *columns: str) -> None:
+    """Raise ValueError where one of the columns has more than one value."""
+    for name in columns:
+        if (count := frame[name].nunique()) > 1:
+            raise ValueError(f"the frame holds {count} values of {name}: take one at a time")
 
 
 def unit_of(*frames: pd.DataFrame) -> Unit:

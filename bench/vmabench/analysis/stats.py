@@ -51,7 +51,7 @@ def judged(result: Result) -> Judged:
 def summarize(
     frame: pd.DataFrame, *, target_width: float = TARGET_WIDTH, unit: Unit = "process"
 ) -> pd.DataFrame:
-    """Return one row for each case and phase, in the fixed order of the levels, nothing dropped.
+    """Return one row for each run, case and phase, in the fixed order of the levels.
 
     ``median_ns``, ``lo_ns`` and ``hi_ns`` are of one operation; ``lo`` and ``hi`` are NaN with
     fewer than 5 samples, of which ``processes`` is the number (boots with ``unit="boot"``).
@@ -77,10 +77,11 @@ def summarize(
 
 
 def with_unstable(frame: pd.DataFrame, summary: pd.DataFrame) -> pd.DataFrame:
-    """The tidy frame with the summary's ``unstable`` as outcome and reason of the values."""
-    unstable = summary.loc[summary["outcome"] == "unstable", ["case_id", "phase", "reason"]]
-    reasons = unstable.set_index(["case_id", "phase"])["reason"]
-    rows = pd.MultiIndex.from_frame(frame[["case_id", "phase"]])
+    """Return the tidy frame with the summary's ``unstable`` as outcome and reason of the values."""
+    keys = ["run", "case_id", "phase"]
+    unstable = summary.loc[summary["outcome"] == "unstable", [*keys, "reason"]]
+    reasons = unstable.set_index(keys)["reason"]
+    rows = pd.MultiIndex.from_frame(frame[keys])
     found = pd.Series(reasons.reindex(rows).to_numpy(), index=frame.index)
     marked = frame.copy()
     marked.loc[found.notna(), "outcome"] = "unstable"
@@ -89,14 +90,14 @@ def with_unstable(frame: pd.DataFrame, summary: pd.DataFrame) -> pd.DataFrame:
 
 
 def _case_numbers(frame: pd.DataFrame) -> pd.Series:
-    """The same number for all rows of a case, also where results of several runs are together."""
-    keys = ["kernel", "virt", "thp", "case_id"]
+    """Return the same number for all rows of a case; a case of another run has another number."""
+    keys = ["run", "kernel", "virt", "thp", "case_id"]
     return frame.groupby(keys, observed=True, dropna=False).ngroup()
 
 
 def _numbers(numbered: pd.DataFrame, unit: Unit) -> pd.DataFrame:
     """Return median, interval and counts of each case and phase with values, by case."""
-    times = samples(numbered, ["case", "phase"], unit=unit)
+    times = samples(numbered, ["run", "case", "phase"], unit=unit).droplevel("run")
     median, lo, hi = median_interval(times.to_numpy())
     numbers = pd.DataFrame({"median_ns": median, "lo_ns": lo, "hi_ns": hi}, times.index)
     with np.errstate(invalid="ignore", divide="ignore"):

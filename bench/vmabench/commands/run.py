@@ -7,6 +7,7 @@ import re
 import resource
 import sys
 import time
+import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -345,6 +346,7 @@ def _header(request: Request, setup: Setup) -> Record:
     return mark | {
         "kind": "header",
         "format": FORMAT_VERSION,
+        "run": uuid.uuid4().hex,
         "vmabench": __version__,
         "kernel": request.facts.kernel,
         "virt": request.facts.virt,

@@ -11,7 +11,8 @@ format) and ``report/`` (derived, regenerable). Where single operations were tim
 a run that was cut off can be read up to there. Each line is one JSON object with a ``kind``:
 
 ``header``
-    ``format`` (the version below), ``vmabench`` (version of the program), ``kernel``, ``virt``
+    ``format`` (the version below), ``run`` (since format 5: 32 random hexadecimal digits that tell
+    this run from any other), ``vmabench`` (version of the program), ``kernel``, ``virt``
     (``none``, the hypervisor's name or ``vm``, or ``emulated``), ``thp`` (the THP setting),
     ``clock`` (``raw``; or ``instructions``: every ``time_ns`` and ``op_ns`` of the file is then a
     count of instructions, as such a machine executes one a nanosecond),
@@ -94,12 +95,13 @@ from pathlib import Path
 from typing import Any
 
 #: Newest first. A change that makes old results incomparable stands in CHANGELOG too.
+#: 5: a run id in the header; an older result gets one from the bytes of its samples.
 #: 4: several boots in one result, which must not be taken for independent processes.
 #: 3: counters of swap, context switches and steal time; names of cases with more axes;
 #:    histograms of single operations.
 #: 2: the header's clock may be ``instructions``.
 #: 1: the first.
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 
 Record = dict[str, Any]
 
@@ -136,6 +138,11 @@ class Result:
     damage: str | None = None
     latencies: list[Record] = field(default_factory=list, repr=False)
     functions: list[Record] = field(default_factory=list, repr=False)
+
+    @property
+    def run(self) -> str:
+        """The id that tells the run from any other."""
+        return str(self.header["run"])
 
     @property
     def name(self) -> str:

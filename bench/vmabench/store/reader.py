@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """From a result directory to a Result: every record up to the first damage."""
 
+import hashlib
 import json
 import math
 import tomllib
@@ -34,7 +35,7 @@ _REQUIRED: dict[str, tuple[str, ...]] = {
     "latency": ("case", "round", "count", "max_ns", "buckets"),
 }
 
-#: a damaged stream gives back what came before it in pieces of this size
+#: a damaged stream is decompressed in pieces of this size, up to the damage
 _CHUNK_BYTES = 4096
 
 
@@ -62,6 +63,9 @@ def _read(base: Path) -> Result:
         raise UsageError(f"{base} is no result directory: there is no {SAMPLES} in it")
     records, damage = _read_records(samples)
     _check_header(samples, records[0])
+    # Formats before 5 have no run id. The bytes of the samples tell such a run from any other.
+    if "run" not in records[0]:
+        records[0]["run"] = hashlib.sha256(samples.read_bytes()).hexdigest()[:32]
     latencies, no_latencies = _read_more(base / LATENCY)
     functions, no_functions = _read_more(base / FUNCTIONS)
     machine, no_machine = _read_beside(base / MACHINE, json.loads)
