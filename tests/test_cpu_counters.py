@@ -6,11 +6,11 @@ from collections.abc import Iterator
 import pytest
 
 from tests.needs import needs
-from vmabench.doctor import cpu_counters
 from vmabench.machine.facts import read_facts
 from vmabench.matrix.case import Case
 from vmabench.mechanisms import MECHANISMS, Pair, Sample, why_no_cpu_counters
 from vmabench.native._core import ffi, lib
+from vmabench.probe import cpu_counters
 from vmabench.runner.rounds import choose_cpus
 
 FACTS = read_facts()

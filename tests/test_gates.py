@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from vmabench.doctor import _gate
 from vmabench.machine.facts import MachineFacts, read_facts
 from vmabench.machine.gates import gate_of, killed_gate, other_gate, page_gate, permission_gate
 from vmabench.matrix.case import Case
+from vmabench.probe import _gate
 
 FACTS = replace(
     read_facts(),

@@ -22,7 +22,7 @@ LAYERS = (
     ("native",),
     ("mechanisms",),
     ("runner", "guest"),
-    ("doctor", "program", "pyperf"),
+    ("probe", "program", "pyperf"),
     ("store",),
     ("analysis",),
     ("report",),

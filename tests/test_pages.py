@@ -17,7 +17,6 @@ from tests.needs import needs, thpmaps
 from tests.undo import borrowed, restored
 from tests.users import ORDINARY
 from vmabench.analysis.frame import tidy
-from vmabench.doctor import raise_pools
 from vmabench.errors import MachineError, NativeError
 from vmabench.machine.facts import THP, read_facts
 from vmabench.machine.pages import (
@@ -36,6 +35,7 @@ from vmabench.matrix.case import Case
 from vmabench.matrix.rules import pool_bytes, why_not
 from vmabench.mechanisms import Pair, base_page_bytes
 from vmabench.native._core import ffi, lib
+from vmabench.probe import raise_pools
 from vmabench.runner.rounds import choose_cpus
 from vmabench.store.reader import read
 

@@ -18,7 +18,6 @@ from typing import Any
 
 import pyperf
 
-from vmabench.doctor import explain, raise_pools
 from vmabench.errors import MachineError, NativeError, UsageError, VmabenchError
 from vmabench.machine.cgroup import MemoryGroups
 from vmabench.machine.facts import MachineFacts, read_facts
@@ -29,6 +28,7 @@ from vmabench.matrix.case import ALL_PHASES, SCENARIOS, Case
 from vmabench.matrix.plans import Vocabulary, unknown
 from vmabench.matrix.rules import swap_bytes, why_not
 from vmabench.mechanisms import MECHANISMS, SLOWEST_BYTES_PER_S, OpenCase
+from vmabench.probe import explain, raise_pools
 from vmabench.program import run_program
 from vmabench.runner.calls import killed_calls
 from vmabench.runner.lock import only_run

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from vmabench.commands.output import say, say_json
-from vmabench.doctor import Finding, cpu_counters, examine, examine_memory
 from vmabench.machine.cgroup import MemoryGroups
 from vmabench.machine.facts import MachineFacts, read_facts
 from vmabench.machine.gates import Gate
@@ -17,6 +16,7 @@ from vmabench.machine.swap import KINDS, SwapDevices
 from vmabench.matrix.plans import Vocabulary, expand, load_plan
 from vmabench.matrix.rules import GROUP, needs
 from vmabench.mechanisms import MECHANISMS
+from vmabench.probe import Finding, cpu_counters, examine, examine_memory
 from vmabench.runner.calls import killed_calls
 from vmabench.runner.lock import only_run
 from vmabench.runner.process import WorkerStartError

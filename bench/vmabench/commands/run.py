@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from vmabench import __version__, doctor
+from vmabench import __version__, probe
 from vmabench.commands.output import new_directory, say, say_files, warn
 from vmabench.commands.progress import make_progress
 from vmabench.errors import MachineError, UsageError
@@ -174,7 +174,7 @@ def make_swap(cases: Sequence[Case], swap: SwapDevices) -> dict[str, str]:
 def _measure(request: Request, borrowed: Borrowed) -> int:
     facts = request.facts
     whole = [case for case in request.cases if case.region_bytes % case.page_bytes == 0]
-    findings = doctor.examine(
+    findings = probe.examine(
         facts,
         _in_order(case.mechanism for case in whole),
         _in_order(case.page for case in whole),
@@ -182,11 +182,11 @@ def _measure(request: Request, borrowed: Borrowed) -> int:
         _in_order(case.thp for case in whole),
     )
     fits = [case for case in request.cases if why_too_large(case, facts) is None]
-    pools = doctor.raise_pools(fits, borrowed.pages)
+    pools = probe.raise_pools(fits, borrowed.pages)
     group, lacking = make_group(fits, borrowed.groups)
     able = [case for case in fits if not any(need in lacking for need in needs(case))]
     lacking |= make_swap(able, borrowed.swap)
-    blocked = doctor.blocked(findings)
+    blocked = probe.blocked(findings)
     traits = {name: mechanism.traits for name, mechanism in MECHANISMS.items()}
     reasons = {
         case: why_not(case, facts, blocked, traits, pools, lacking) for case in request.cases
@@ -206,7 +206,7 @@ def _measure(request: Request, borrowed: Borrowed) -> int:
         pinning={name for name, mechanism in MECHANISMS.items() if mechanism.pins},
         group=group,
         counters=request.counters,
-        explain=doctor.explain(facts),
+        explain=probe.explain(facts),
         delays_ns=request.delays_ns,
         is_loose=_judge_of(request.plan),
     )
@@ -328,7 +328,7 @@ def _in_order(names: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def _machine(facts: MachineFacts, findings: Sequence[doctor.Finding]) -> dict[str, object]:
+def _machine(facts: MachineFacts, findings: Sequence[probe.Finding]) -> dict[str, object]:
     return {
         "facts": asdict(facts),
         "conditions": read_conditions() | {"cpus": pinned_cpus(*choose_cpus(facts.cpus))},
