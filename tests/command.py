@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Run the command line as a user does; return its output, its errors and its status."""
+"""Run the command line; return its output, its errors and its status."""
 
+import contextlib
 import gzip
+import io
 import json
 import os
 import subprocess
@@ -10,10 +12,19 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from vmabench.cli import main
+
 VMABENCH = (sys.executable, "-m", "vmabench")
 
 #: a plan that a test can afford, with each scenario and both sides acting
 SMALL = ("run", "smoke", "--mechanism", "readv,writev,fork,memfd,memcpy,null", "--budget", "3s")
+
+#: measures, and makes no report: for a test that reads the samples
+ONLY_SAMPLES = ("--samples-only", "-o", "out")
+
+#: the run after one that was killed, which restores what that one has changed
+NEXT_RUN = ("run", "smoke", "--mechanism", "null", "--page", "base", "--size", "4K",
+            "--budget", "500ms", "--samples-only", "-o", "next")  # fmt: skip
 
 #: what can run here, on one page size of each kind
 DOCTOR = ("doctor", str(Path(__file__).with_name("gates.toml")), "--no-noise", "--json")
@@ -25,12 +36,24 @@ def environ(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     return {**os.environ, **(extra or {})}
 
 
+def call(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run a command within this process: its imports take longer than most commands."""
+    line = [str(argument) for argument in arguments]
+    with (
+        contextlib.redirect_stdout(io.StringIO()) as out,
+        contextlib.redirect_stderr(io.StringIO()) as errors,
+    ):
+        status = main(line)
+    return subprocess.CompletedProcess(line, status, out.getvalue(), errors.getvalue())
+
+
 def vmabench(
     *arguments: str,
     env: Mapping[str, str] | None = None,
     prefix: Sequence[str] = (),
     limit_s: float = LIMIT_S,
 ) -> subprocess.CompletedProcess[str]:
+    """Run a command as a user does, in a process of its own."""
     process = start(*arguments, env=env, prefix=prefix)
     try:
         out, errors = process.communicate(timeout=limit_s)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests import synthetic
-from tests.command import error_line, plan_of, vmabench
+from tests.command import call, error_line, plan_of
 from vmabench import guest
 from vmabench.cli import main
 from vmabench.errors import KernelBuildError, LostGuest, UsageError
@@ -222,7 +222,7 @@ def test_the_option_of_the_series_is_no_difference(guests: Guests) -> None:
     ],
 )
 def test_bad_input_is_one_line(arguments: list[str], words: str) -> None:
-    assert words in error_line(vmabench(*arguments))
+    assert words in error_line(call(*arguments))
 
 
 def image(directory: Path, release: str = "6.12.9-mine") -> Path:

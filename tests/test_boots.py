@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests import synthetic
-from tests.command import error_line, vmabench
+from tests.command import call, error_line
 from vmabench.analysis.compare import (
     FALSE_DISCOVERIES,
     FEWEST_BOOTS,
@@ -283,7 +283,7 @@ def stored(name: str, boots: Sequence[int]) -> str:
 
 
 def test_few_boots_have_no_verdict_and_say_how_many_would() -> None:
-    shown = vmabench("compare", stored("a", [1, 4]), stored("b", [2, 3])).stdout
+    shown = call("compare", stored("a", [1, 4]), stored("b", [2, 3])).stdout
     words = " ".join(shown.split())
     assert "boots in the order A B B A" in words
     assert "2 boots, 2 rounds" in words
@@ -291,10 +291,10 @@ def test_few_boots_have_no_verdict_and_say_how_many_would() -> None:
     assert f"A has 2 boots: {few}" in words
     assert "can't show that one case" not in words
     assert "0 slower, 0 faster" in words
-    one = " ".join(vmabench("compare", stored("c", [1]), stored("d", [2])).stdout.split())
+    one = " ".join(call("compare", stored("c", [1]), stored("d", [2])).stdout.split())
     assert f"B has one boot only: {few}" in one
     enough = " ".join(
-        vmabench("compare", stored("e", [1, 4, 5]), stored("f", [2, 3, 6])).stdout.split()
+        call("compare", stored("e", [1, 4, 5]), stored("f", [2, 3, 6])).stdout.split()
     )
     assert few not in enough
     guide = (Path(__file__).resolve().parents[1] / "bench/AGAINST.md").read_text()
@@ -303,7 +303,7 @@ def test_few_boots_have_no_verdict_and_say_how_many_would() -> None:
 
 def test_boots_and_one_boot_are_no_comparison() -> None:
     synthetic.write(Path("one"), synthetic.records([READV, FORK], rounds=6))
-    error = error_line(vmabench("compare", stored("a", [1, 4, 5]), "one"))
+    error = error_line(call("compare", stored("a", [1, 4, 5]), "one"))
     assert "A is of 3 boots and B of one, whose processes are no boots" in error
 
 
@@ -312,5 +312,5 @@ def test_a_lost_boot_is_told_in_the_comparison() -> None:
     made = synthetic.in_boots(synthetic.records([READV, FORK], rounds=4), [2, 3, 7, 10])
     lost = {"kind": "boot", "boot": 6, "status": "lost", "rounds": 0, "reason": "no end after 5 s"}
     synthetic.write(Path("b"), [*made[:-1], lost, made[-1]])
-    shown = " ".join(vmabench("compare", str(directory), "b").stdout.split())
+    shown = " ".join(call("compare", str(directory), "b").stdout.split())
     assert "4 boots (boot 6 was lost: no end after 5 s), 4 rounds" in shown

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from tests import synthetic
-from tests.command import vmabench
+from tests.command import call
 from vmabench.analysis.claims import Outcome, answer_of, judge, judge_any
 from vmabench.analysis.frame import COLUMNS, tidy
 from vmabench.analysis.levels import MECHANISMS
@@ -141,21 +141,19 @@ def test_of_several_results_the_first_that_can_tell_answers() -> None:
 def test_a_published_claim_on_a_result(tmp_path: Path) -> None:
     made = [Case("readv", "transfer", page, size) for page in ("4K", "2M") for size in (64 << 20,)]
     directory = synthetic.write(tmp_path / "run", synthetic.records(made, rounds=6))
-    text = vmabench("claims", str(directory))
+    text = call("claims", str(directory))
     assert (text.returncode, text.stderr) == (0, "")
     assert "1 CONFIRMED, 0 NOT CONFIRMED, 0 INCONCLUSIVE" in text.stdout
     assert "CONFIRMED: readv-little-from-thp" in text.stdout
     assert "measured 1." in text.stdout
     first = next(line for line in text.stdout.splitlines() if "UNSUPPORTED:" in line)
     assert "writev-under-swap" in first
-    data = json.loads(
-        vmabench("claims", str(directory), "--json").stdout, parse_constant=pytest.fail
-    )
+    data = json.loads(call("claims", str(directory), "--json").stdout, parse_constant=pytest.fail)
     assert [row["answer"] for row in data].count("CONFIRMED") == 1
-    both = vmabench("claims", str(directory), str(directory)).stdout
+    both = call("claims", str(directory), str(directory)).stdout
     assert both.count("result   run") == 2
     assert "at 64M, in run; published 1.10, confirmed [1.00..1.50]" in " ".join(both.split())
-    listed = vmabench("list", "claims").stdout.splitlines()
+    listed = call("list", "claims").stdout.splitlines()
     assert listed[0].startswith("writev-under-swap")
     assert len(listed) == len(published_claims())
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from tests import synthetic
-from tests.command import error_line, vmabench
+from tests.command import call, error_line
 from tests.test_paths import counted
 from vmabench.analysis.compare import (
     MIN_PATH_EFFECT,
@@ -329,13 +329,13 @@ def test_force_marks_every_line() -> None:
     made[0] = made[0] | {"thp": "always"}
     b = write("b", made)
     for layout in ("text", "robot"):
-        shown = vmabench("compare", a, b, "--force", "--format", layout).stdout
+        shown = call("compare", a, b, "--force", "--format", layout).stdout
         assert len(shown.splitlines()) > 20
         assert all(line.startswith("! ") for line in shown.splitlines() if line)
-        assert "! " not in vmabench("compare", a, a, "--format", layout).stdout
-    rows = json.loads(vmabench("compare", a, b, "--force", "--format", "json").stdout)
+        assert "! " not in call("compare", a, a, "--format", layout).stdout
+    rows = json.loads(call("compare", a, b, "--force", "--format", "json").stdout)
     assert all(row["forced"] == ["THP setting madvise and always"] for row in rows)
-    assert "forced" not in json.loads(vmabench("compare", a, a, "--format", "json").stdout)[0]
+    assert "forced" not in json.loads(call("compare", a, a, "--format", "json").stdout)[0]
 
 
 def test_what_is_not_whole_is_compared_only_if_asked() -> None:
@@ -345,28 +345,28 @@ def test_what_is_not_whole_is_compared_only_if_asked() -> None:
     made[bad_line - 1]["values"][0]["time_ns"]["total"] = math.nan
     edited = write("edited", made)
     cut = write("cut", records(2, rounds=6)[:-1])
-    error = error_line(vmabench("compare", a, edited))
+    error = error_line(call("compare", a, edited))
     assert (
         f"B is not whole: samples.jsonl.gz is damaged at line {bad_line} (total is nan ns" in error
     )
     assert "A is not whole: it was cut off after 6 whole rounds" in error_line(
-        vmabench("compare", cut, a)
+        call("compare", cut, a)
     )
     for broken in (edited, cut):
-        partial = vmabench("compare", a, broken, "--partial")
+        partial = call("compare", a, broken, "--partial")
         assert partial.returncode in (0, 2), partial.stderr
         assert "of B only a part is compared" in partial.stderr
     (Path(edited) / "machine.json").unlink()
-    assert "machine.json is missing" in error_line(vmabench("compare", a, edited))
+    assert "machine.json is missing" in error_line(call("compare", a, edited))
 
 
 def test_few_rounds_say_what_they_can_not_show() -> None:
     a, b = write("a", records(1, rounds=1)), write("b", records(2, rounds=1))
-    shown = vmabench("compare", a, b).stdout
+    shown = call("compare", a, b).stdout
     assert "B has one round only: there is no interval, and so no verdict, below 5" in shown
     assert "0 slower, 0 faster" in shown
     a, b = write("c", records(1, rounds=5)), write("d", records(2, rounds=5))
-    shown = " ".join(vmabench("compare", a, b).stdout.split())
+    shown = " ".join(call("compare", a, b).stdout.split())
     assert "5 rounds against 5 can't show that one case of" in shown
     assert "only that several have: 7 rounds of each would do" in shown
 
@@ -399,8 +399,8 @@ def test_what_is_no_comparison_is_refused_by_name(
     made = records(2, rounds=2)
     made[0] = made[0] | header
     b = write("b", made, **(known | facts))
-    assert words in error_line(vmabench("compare", a, b))
-    forced = vmabench("compare", a, b, "--force")
+    assert words in error_line(call("compare", a, b))
+    forced = call("compare", a, b, "--force")
     if "never mixed" in words:
         assert forced.returncode == 1
     else:
@@ -422,26 +422,26 @@ def test_results_of_two_emulators_are_refused(guest: dict[str, Any], words: str)
     made = records(1, rounds=2)
     made[0] = made[0] | {"virt": "emulated"}
     a, b = write("a", made, guest=known), write("b", made, guest=told)
-    assert f"not comparable: {words} (" in error_line(vmabench("compare", a, b))
-    assert vmabench("compare", a, b, "--force").returncode in (0, 2)
-    assert vmabench("compare", a, write("c", made, guest=known)).returncode in (0, 2)
+    assert f"not comparable: {words} (" in error_line(call("compare", a, b))
+    assert call("compare", a, b, "--force").returncode in (0, 2)
+    assert call("compare", a, write("c", made, guest=known)).returncode in (0, 2)
 
 
 def test_compare_on_the_command_line() -> None:
     a, b = write("a", records(1)), write("b", records(2, slower={"readv": 1.5}))
-    run = vmabench("compare", a, b)
+    run = call("compare", a, b)
     assert run.returncode == 0, run.stderr
     assert "slower" in run.stdout.splitlines()[3]
-    rows = json.loads(vmabench("compare", a, b, "--format", "json").stdout)
+    rows = json.loads(call("compare", a, b, "--format", "json").stdout)
     assert rows[0]["verdict"] == "slower"
     assert set(VERDICTS) >= {row["verdict"] for row in rows}
     assert not any(isinstance(v, float) and math.isnan(v) for row in rows for v in row.values())
-    assert "%stddev" in vmabench("compare", a, b, "--format", "robot").stdout
-    assert "gone is no directory" in error_line(vmabench("compare", a, "gone"))
+    assert "%stddev" in call("compare", a, b, "--format", "robot").stdout
+    assert "gone is no directory" in error_line(call("compare", a, "gone"))
 
 
 def test_a_single_round_has_no_reason_that_is_no_number() -> None:
-    run = vmabench("compare", write("a", records(1, rounds=1)), write("b", records(2, rounds=1)))
+    run = call("compare", write("a", records(1, rounds=1)), write("b", records(2, rounds=1)))
     assert "~ (" in run.stdout or "unstable (" in run.stdout
     assert "nan" not in run.stdout
 
@@ -452,10 +452,10 @@ def test_a_single_round_has_no_reason_that_is_no_number() -> None:
 )
 def test_the_outcomes_that_fail_a_comparison(fail_on: str, status: int) -> None:
     a, b = write("a", records(1)), write("b", records(2, slower={"readv": 1.5}))
-    run = vmabench("compare", a, b, "--fail-on", fail_on)
+    run = call("compare", a, b, "--fail-on", fail_on)
     assert run.returncode == status, run.stderr
     assert ("--fail-on: " in run.stderr) == (status == 3)
-    assert vmabench("compare", b, a, "--fail-on", "slower").returncode == 0
+    assert call("compare", b, a, "--fail-on", "slower").returncode == 0
 
 
 def test_a_failed_case_of_b_fails_a_comparison() -> None:
@@ -465,8 +465,8 @@ def test_a_failed_case_of_b_fails_a_comparison() -> None:
         last.pop(key, None)
     last |= {"outcome": "failed", "reason": "the worker process was killed"}
     a, b = write("a", records(1)), write("b", made)
-    assert vmabench("compare", a, b, "--fail-on", "slower,failed").returncode == 3
-    assert vmabench("compare", b, a, "--fail-on", "slower,failed").returncode == 0
+    assert call("compare", a, b, "--fail-on", "slower,failed").returncode == 3
+    assert call("compare", b, a, "--fail-on", "slower,failed").returncode == 0
     assert "'fast' is none of slower, failed, unstable" in error_line(
-        vmabench("compare", a, b, "--fail-on", "fast")
+        call("compare", a, b, "--fail-on", "fast")
     )

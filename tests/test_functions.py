@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests import synthetic
-from tests.command import error_line, vmabench
+from tests.command import call, error_line
 from tests.test_letter import fit_for_mail, pair
 from tests.test_paths import counted
 from vmabench.analysis.compare import compare_paths
@@ -207,9 +207,9 @@ def written(name: str, result: Result) -> str:
 
 def test_published_functions_are_those_that_were_counted() -> None:
     a, _ = longer({"check": 5000})
-    assert vmabench("publish", written("a", a), "-o", "shown").returncode == 0
+    assert call("publish", written("a", a), "-o", "shown").returncode == 0
     assert read("shown").functions == a.functions
-    checked = vmabench("publish", "--check", "shown")
+    checked = call("publish", "--check", "shown")
     assert checked.returncode == 0, checked.stdout
 
 
@@ -229,10 +229,10 @@ def test_theories_are_of_counts_alone() -> None:
     for name, result in (("a", a), ("b", b)):
         written(name, result)
     times = [str(synthetic.write(Path(name), synthetic.records(rounds=2))) for name in ("x", "y")]
-    letter = vmabench("compare", *times, "--format", "cover-letter", "--paths", "a", "b")
+    letter = call("compare", *times, "--format", "cover-letter", "--paths", "a", "b")
     assert letter.returncode in (0, 2), letter.stderr
     assert "check +5,000" in " ".join(letter.stdout.split())
-    wrong = error_line(vmabench("compare", *times, "--format", "cover-letter", "--paths", *times))
+    wrong = error_line(call("compare", *times, "--format", "cover-letter", "--paths", *times))
     assert "--paths takes two results of the instruction clock" in wrong
-    other = error_line(vmabench("compare", *times, "--paths", "a", "b"))
+    other = error_line(call("compare", *times, "--paths", "a", "b"))
     assert "--paths goes with --format cover-letter only" in other

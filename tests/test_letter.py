@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests import synthetic
-from tests.command import error_line, vmabench
+from tests.command import call, error_line
 from tests.needs import checkpatch, needs
 from tests.test_text import check
 from vmabench.analysis.compare import compare
@@ -411,20 +411,18 @@ def test_the_commands(tmp_path: Path) -> None:
         synthetic.write(tmp_path / name, synthetic.records(FEW, rounds=3, seed=seed))
         for name, seed in (("a", 1), ("b", 2))
     )
-    one = vmabench("report", str(a), "--format", "cover-letter", "--base", "0123456789ab")
+    one = call("report", str(a), "--format", "cover-letter", "--base", "0123456789ab")
     assert (one.returncode, one.stderr) == (0, "")
     assert "(0123456789ab)" in one.stdout
-    both = vmabench(
+    both = call(
         "compare", str(a), str(b), "--format", "cover-letter", "--base", "0123456789ab",
         "--patched", "fedcba987654",
     )  # fmt: skip
     assert "B = A + this series" in both.stdout
-    long = vmabench("compare", str(a), str(b), "--format", "cover-letter", "--appendix")
+    long = call("compare", str(a), str(b), "--format", "cover-letter", "--appendix")
     assert "Every case, time of one operation" in long.stdout
-    assert "--appendix" in error_line(vmabench("compare", str(a), str(b), "--appendix"))
-    short = vmabench("report", str(a), "--format", "commit-message")
+    assert "--appendix" in error_line(call("compare", str(a), str(b), "--appendix"))
+    short = call("report", str(a), "--format", "commit-message")
     assert short.stdout.startswith("DRAFT")
-    assert "cover-letter" in error_line(vmabench("report", str(a), "--base", "0123456789ab"))
-    assert "one result" in error_line(
-        vmabench("report", str(a), str(b), "--format", "cover-letter")
-    )
+    assert "cover-letter" in error_line(call("report", str(a), "--base", "0123456789ab"))
+    assert "one result" in error_line(call("report", str(a), str(b), "--format", "cover-letter"))

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests import synthetic
-from tests.command import error_line, vmabench
+from tests.command import call, error_line
 from vmabench.analysis.frame import tidy
 from vmabench.analysis.model import fit, models
 from vmabench.analysis.stats import judged, summarize
@@ -160,13 +160,13 @@ def test_too_few_sizes_have_no_model() -> None:
 
 def test_on_the_command_line() -> None:
     synthetic.write(Path("a"), synthetic.records())
-    assert "a page-table entry" in vmabench("report", "a", "--format", "model").stdout
-    known = json.loads(vmabench("report", "a", "--format", "constants").stdout)
+    assert "a page-table entry" in call("report", "a", "--format", "model").stdout
+    known = json.loads(call("report", "a", "--format", "constants").stdout)
     assert known["cpu_model"].startswith("Example")
     assert known["cma_bytes_per_s"] > 1e9
-    assert vmabench("report", "a", "--format", "ucx").stdout.startswith("# readv, messages of")
-    assert "is of one result" in error_line(vmabench("report", "a", "a", "--format", "ucx"))
+    assert call("report", "a", "--format", "ucx").stdout.startswith("# readv, messages of")
+    assert "is of one result" in error_line(call("report", "a", "a", "--format", "ucx"))
     made = synthetic.records()
     made[0] = made[0] | {"virt": "emulated"}
     synthetic.write(Path("b"), made)
-    assert vmabench("report", "b", "--format", "openmpi").stdout.startswith("# EMULATED")
+    assert call("report", "b", "--format", "openmpi").stdout.startswith("# EMULATED")

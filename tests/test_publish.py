@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from tests import synthetic
-from tests.command import error_line, vmabench
+from tests.command import call, error_line
 from tests.needs import needs
 from vmabench.analysis.latency import run_chart
 from vmabench.errors import FormatError
@@ -199,14 +199,14 @@ def test_what_is_no_secret_stays(text: str) -> None:
 def test_the_commands(tmp_path: Path) -> None:
     run = synthetic.write(tmp_path / "run", synthetic.records(CASES, rounds=2))
     (run / "stray").write_text("")
-    done = vmabench("publish", str(run))
+    done = call("publish", str(run))
     assert done.returncode == 0, done.stderr
     assert "stray is not published" in done.stderr
     made = tmp_path / "run-published"
     assert (made / "report" / "report.txt").exists()
-    assert vmabench("publish", str(made), "--check").returncode == 0
-    assert "exists already" in error_line(vmabench("publish", str(run)))
-    assert vmabench("publish", str(tmp_path), "--check").returncode == 1
+    assert call("publish", str(made), "--check").returncode == 0
+    assert "exists already" in error_line(call("publish", str(run)))
+    assert call("publish", str(tmp_path), "--check").returncode == 1
 
 
 @needs("git")
