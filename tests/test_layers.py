@@ -16,7 +16,7 @@ PACKAGE = Path(vmabench.__file__).parent
 
 #: from the ground up; guest stands beside runner
 LAYERS = (
-    ("__init__", "errors", "units", "atomic", "streams"),
+    ("__init__", "errors", "units", "atomic", "signals", "streams"),
     ("machine",),
     ("matrix",),
     ("native",),

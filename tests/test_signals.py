@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Signals that ask a process to end: every command ends in order, and an ignored one is ignored."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -11,7 +12,9 @@ import pytest
 from tests.command import VMABENCH, children, environ, read_raw, start, wait_until
 from tests.needs import needs
 from tests.undo import restored
+from vmabench.machine.ledger import Undoing
 from vmabench.machine.pages import Page, pool_file
+from vmabench.signals import interruptible
 
 ENDING = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 POOL = pool_file(Page("hugetlb-2M"))
@@ -58,6 +61,31 @@ def test_one_that_was_ignored_stays_ignored(number: signal.Signals) -> None:
     process.send_signal(number)
     out, errors = process.communicate(timeout=30)
     assert (process.returncode, out, errors) == (0, "restored\n", "")
+
+
+class Interrupted(Undoing):
+    """A restore in whose middle the user presses Ctrl-C."""
+
+    def __init__(self) -> None:
+        self.done: list[str] = []
+
+    def restore(self) -> list[str]:
+        self.done.append("first")
+        os.kill(os.getpid(), signal.SIGINT)
+        self.done.append("last")
+        return []
+
+
+def test_a_ctrl_c_waits_until_everything_is_restored() -> None:
+    changes = Interrupted()
+    with interruptible():
+        with pytest.raises(KeyboardInterrupt):
+            changes.__enter__()
+        assert changes.done == ["first", "last"]
+    with interruptible():
+        with pytest.raises(KeyboardInterrupt):
+            changes.__exit__(None, None, None)
+        assert changes.done == ["first", "last"] * 2
 
 
 @pytest.mark.machine

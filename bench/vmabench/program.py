@@ -13,7 +13,7 @@ from pathlib import Path
 
 from vmabench import streams
 from vmabench.errors import LostGuest, VmabenchError
-from vmabench.runner.signals import interruptible
+from vmabench.signals import interruptible
 
 ERROR, INTERRUPTED = 1, 130
 

@@ -38,7 +38,7 @@ from vmabench.matrix.axes import AXES, SWEEP_AXES
 from vmabench.matrix.plans import Plan, load_plan, override, scaled
 from vmabench.runner.lock import only_run
 from vmabench.runner.process import PYTHON
-from vmabench.runner.signals import uninterrupted
+from vmabench.signals import uninterrupted
 from vmabench.store.boots import Boots
 from vmabench.store.format import SAMPLES
 from vmabench.store.functions import function_records

@@ -40,7 +40,7 @@ from vmabench.mechanisms import MECHANISMS
 from vmabench.runner.lock import only_run
 from vmabench.runner.lockwait import TraceInstances
 from vmabench.runner.rounds import Outcome, Run, Setup, choose_cpus
-from vmabench.runner.signals import uninterrupted
+from vmabench.signals import uninterrupted
 from vmabench.store.format import FORMAT_VERSION, REPORT, SUITE, Record, Result
 from vmabench.store.places import default_directory, point_latest
 from vmabench.store.reader import read

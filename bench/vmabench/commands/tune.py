@@ -13,7 +13,7 @@ from vmabench.machine.swap import SwapDevices
 from vmabench.machine.tuning import State, examine
 from vmabench.runner.lock import only_run
 from vmabench.runner.lockwait import TraceInstances
-from vmabench.runner.signals import uninterrupted
+from vmabench.signals import uninterrupted
 
 DONE, NOT_ALL = 0, 2
 

@@ -18,6 +18,7 @@ from typing import Any, Self
 
 from vmabench.atomic import replacing
 from vmabench.errors import MachineError
+from vmabench.signals import uninterrupted
 
 STATE = Path("/var/lib/vmabench")
 
@@ -30,6 +31,7 @@ class Undoing:
     """Changes of the machine; a context manager that calls ``restore`` at both ends.
 
     Its user holds the lock of the machine, so what is noted at the beginning is from a killed run.
+    A Ctrl-C waits until everything is restored; commands such as swapoff(8) inherit the mask.
     """
 
     def restore(self) -> list[str]:
@@ -37,7 +39,8 @@ class Undoing:
         raise NotImplementedError
 
     def __enter__(self) -> Self:
-        self.restore()
+        with uninterrupted():
+            self.restore()
         return self
 
     def __exit__(
@@ -46,7 +49,8 @@ class Undoing:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.restore()
+        with uninterrupted():
+            self.restore()
 
 
 class Ledger:

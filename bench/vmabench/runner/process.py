@@ -15,7 +15,7 @@ from typing import Self
 
 from vmabench.errors import MachineError
 from vmabench.runner.protocol import Job, Message, identity
-from vmabench.runner.signals import uninterrupted
+from vmabench.signals import uninterrupted
 
 #: The options of a Python process of this package: -P leaves the current directory out of
 #: sys.path, which may hold another checkout, or a json.py.

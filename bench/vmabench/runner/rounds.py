@@ -17,8 +17,8 @@ from vmabench.runner.calls import killed_calls
 from vmabench.runner.planner import ONE, Clockwork, Cost, Effort, counted_effort, plan_round
 from vmabench.runner.process import Worker, WorkerLostError, WorkerStartError
 from vmabench.runner.protocol import CALIBRATE, Block, CaseJob, Job, Message
-from vmabench.runner.signals import uninterrupted
 from vmabench.runner.tightness import RESERVE, Judge, worth_repeating
+from vmabench.signals import uninterrupted
 
 #: the most seconds that the start of a worker takes
 FIRST_LIMIT_S = 30.0
