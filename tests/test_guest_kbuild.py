@@ -104,6 +104,32 @@ def test_a_kernel_that_cannot_be_built_installs_nothing(monkeypatch: pytest.Monk
     assert not asked
 
 
+@pytest.mark.parametrize("helps", [True, False])
+def test_a_kernel_in_the_cache_still_needs_a_guest(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, helps: bool
+) -> None:
+    """KSRC and a cache that was copied here: nothing is built, and QEMU was never installed."""
+    kernel = kbuild.cache.Kernel(tmp_path, tmp_path, "key", "bench", "6.12.5", "gcc", "sha")
+    tools = {"no-such-tool": "qemu-system-x86"}
+    asked: list[list[str]] = []
+
+    def install(packages: list[str]) -> str | None:
+        asked.append(packages)
+        if helps:
+            tools.clear()
+        return None if helps else no_network(packages)
+
+    monkeypatch.setattr(base, "GUEST_TOOLS", tools)
+    monkeypatch.setattr(base, "apt_install", install)
+    monkeypatch.setattr(kbuild, "cached", lambda *_, **__: kernel)
+    if helps:
+        assert kbuild.build() == kernel
+    else:
+        with pytest.raises(MachineError, match=r"install qemu-system-x86' \(apt-get failed"):
+            kbuild.build()
+    assert asked == [["qemu-system-x86"]]
+
+
 def test_a_cut_off_unpacking_leaves_no_tree(tmp_path: Path) -> None:
     tarball = make_tarball(tmp_path / "l.tar.xz")
     found = base.find(str(tarball))

@@ -7,8 +7,9 @@ import re
 import shutil
 import subprocess
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from vmabench.errors import KernelBuildError, MachineError
@@ -17,14 +18,7 @@ VERSION = (6, 12)
 PACKAGE = "linux-source-6.12"
 PACKAGED = Path("/usr/src/linux-source-6.12.tar.xz")
 # command -> Debian's package; init.sh runs the last six in the guest, which sees the host's files
-TOOLS = {
-    "gcc": "gcc",
-    "make": "make",
-    "flex": "flex",
-    "bison": "bison",
-    "bc": "bc",
-    "patch": "patch",
-    "xz": "xz-utils",
+GUEST_TOOLS = {
     "cpio": "cpio",
     "qemu-system-x86_64": "qemu-system-x86",
     "ip": "iproute2",
@@ -33,6 +27,16 @@ TOOLS = {
     "setsid": "util-linux",
     "mount": "mount",
     "swapon": "mount",
+}
+# what a build needs as well
+TOOLS = GUEST_TOOLS | {
+    "gcc": "gcc",
+    "make": "make",
+    "flex": "flex",
+    "bison": "bison",
+    "bc": "bc",
+    "patch": "patch",
+    "xz": "xz-utils",
 }
 # header -> Debian's package; the kernel build links objtool with libelf
 HEADERS = {"libelf.h": "libelf-dev", "stdio.h": "libc6-dev"}
@@ -70,16 +74,26 @@ def prepare(ksrc: str | None = None, install: Install | None = None) -> Base:
     ksrc = ksrc or os.environ.get("KSRC")
     if ksrc:
         find(ksrc)
-    missing, why = missing_packages(ksrc), None
-    if missing and install is not None:
-        why = install(missing)
-        missing = missing_packages(ksrc)
-    if missing:
+    _install_missing(partial(missing_packages, ksrc), install)
+    return find(ksrc)
+
+
+def prepare_guest(install: Install | None = None) -> None:
+    """Install the tools of a guest whose kernel is built. Raise MachineError if any is missing."""
+    _install_missing(partial(_packages_of, GUEST_TOOLS), install)
+
+
+def _install_missing(missing: Callable[[], list[str]], install: Install | None) -> None:
+    """Install the packages that ``missing`` returns; raise MachineError with those that stay."""
+    packages, why = missing(), None
+    if packages and install is not None:
+        why = install(packages)
+        packages = missing()
+    if packages:
         raise MachineError(
             f"the guest needs packages that are not installed:"
-            f" run 'apt-get install {' '.join(missing)}'{_because(why)}"
+            f" run 'apt-get install {' '.join(packages)}'{_because(why)}"
         )
-    return find(ksrc)
 
 
 def find(ksrc: str | None = None) -> Base:
@@ -100,12 +114,17 @@ def find(ksrc: str | None = None) -> Base:
 
 def missing_packages(ksrc: str | None = None) -> list[str]:
     """Return the packages to install for a build from ``ksrc``, or from Debian's package."""
-    path = f"{os.environ.get('PATH', os.defpath)}:{_SBIN}"
-    packages = {package for tool, package in TOOLS.items() if not shutil.which(tool, path=path)}
+    packages = set(_packages_of(TOOLS))
     packages |= {package for header, package in HEADERS.items() if not _has_header(header)}
     if not ksrc and not PACKAGED.exists():
         packages.add(PACKAGE)
     return sorted(packages)
+
+
+def _packages_of(tools: Mapping[str, str]) -> list[str]:
+    """Return the packages of the tools that are not there."""
+    path = f"{os.environ.get('PATH', os.defpath)}:{_SBIN}"
+    return sorted({package for tool, package in tools.items() if not shutil.which(tool, path=path)})
 
 
 def _has_header(name: str) -> bool:

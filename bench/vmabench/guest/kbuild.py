@@ -50,11 +50,14 @@ def build(  # noqa: PLR0913 - each is an option of some command
 ) -> cache.Kernel:
     """Return the kernel of this installation: from the cache if it is there, built otherwise.
 
+    What a guest needs is installed in either case.
+
     ``extra`` are patches that go on top of the series and of the flavour's own.
     ``instead`` replaces the series: the kernel to compare it with may have other patches, or none.
     """
     found = _already_built(flavour, ksrc, extra, instead)
     if found:
+        base_of.prepare_guest(install=base_of.apt_install)
         return found
     # Packages are installed last: nothing is fetched for a build that cannot begin.
     kernel_dir, directory = project_kernel(), cache.root()
@@ -92,7 +95,7 @@ def _chosen(
 def _already_built(
     flavour: str, ksrc: str | None, extra: Sequence[Path], instead: Sequence[Path] | None
 ) -> cache.Kernel | None:
-    """For what is in the cache already no tool is missed."""
+    """Return the kernel if it is in the cache: that takes no tool of a build."""
     try:
         return cached(flavour, ksrc=ksrc, extra=extra, instead=instead)
     except (MachineError, FileNotFoundError):  # no sources, no compiler
