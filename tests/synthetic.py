@@ -86,6 +86,15 @@ def cases(
 
 def cost_ns(case: Case) -> dict[str, float]:
     """Nanoseconds of each phase of one operation."""
+    phases = _cost_to_receiver_ns(case)
+    if case.source == "idle":
+        return phases
+    shares = case.mechanism in ("fork", "clone")
+    writing = case.size_bytes / case.page_bytes * (400.0 if shares else 10.0)
+    return phases | {"source-rewrite": writing, "system": phases["total"] + writing}
+
+
+def _cost_to_receiver_ns(case: Case) -> dict[str, float]:
     fixed, per_page, per_byte = COSTS.get(case.mechanism, _other_costs(case.mechanism))
     pages = case.size_bytes / case.page_bytes
     whole = fixed + pages * per_page + case.size_bytes * per_byte

@@ -25,7 +25,8 @@ HEADER = (
     "lock_wait_ns,writes,writer_faults,cow_ns,stall_ns,torn_pct,"
     "swap_device,limit_bytes,swap_device_read_bytes,"
     "swap_device_written_bytes,call_swap_in_bytes,call_swap_out_bytes,use_swap_in_bytes,"
-    "use_swap_out_bytes,rss_bytes,pss_bytes,anon_huge_bytes,peak_how,cycles,tlb_misses,boot,run"
+    "use_swap_out_bytes,rss_bytes,pss_bytes,anon_huge_bytes,peak_how,cycles,tlb_misses,boot,run,"
+    "source,rewrite_faults"
 )
 TRANSFER = Case("readv", "transfer", "4K", 16384)
 DELIVER = Case("memfd-inplace", "deliver", "2M", 4 << 20, "write", 10)

@@ -70,6 +70,15 @@ def test_phases_add_up_to_the_total_and_the_sources_part_is_the_transfer() -> No
     assert found["touch"] == {}
 
 
+def test_the_writes_of_the_source_are_in_the_system_and_not_in_the_total() -> None:
+    """Also of a scenario whose operation is the whole, and not a transfer among other phases."""
+    counts = {5: {"total": {"copy": 40}, "source-rewrite": {"fault": 70}}}
+    found = records_of(of_case(replace(READV, source="rewritten"), [5]), counts)
+    assert found["total"] == {"copy": 4}
+    assert found["source-rewrite"] == {"fault": 7}
+    assert found["system"] == {"copy": 4, "fault": 7}
+
+
 @pytest.mark.parametrize(
     "fields",
     [

@@ -43,13 +43,13 @@ touch = ["read-10"]
 def test_a_plan_is_the_union_of_its_products() -> None:
     found = expand(parse_plan(GOOD, "mine.toml"), WORDS)
     assert [str(case) for case in found] == [
-        "readv/scenario:transfer/page:4K/size:4K",
-        "fork/scenario:transfer/page:4K/size:4K",
-        "readv/scenario:transfer/page:4K/size:1M",
-        "fork/scenario:transfer/page:4K/size:1M",
-        "clone/scenario:deliver/page:2M/size:2M/touch:read-10",
-        "fork/scenario:deliver/page:2M/size:2M/touch:read-10",
-        "readv/scenario:deliver/page:2M/size:2M/touch:read-10",
+        "readv/scenario:transfer/page:4K/size:4K/source:rewritten",
+        "fork/scenario:transfer/page:4K/size:4K/source:rewritten",
+        "readv/scenario:transfer/page:4K/size:1M/source:rewritten",
+        "fork/scenario:transfer/page:4K/size:1M/source:rewritten",
+        "clone/scenario:deliver/page:2M/size:2M/touch:read-10/source:rewritten",
+        "fork/scenario:deliver/page:2M/size:2M/touch:read-10/source:rewritten",
+        "readv/scenario:deliver/page:2M/size:2M/touch:read-10/source:rewritten",
     ]
 
 
@@ -121,8 +121,8 @@ def test_an_axis_is_replaced_in_all_sweeps() -> None:
         parse_plan(GOOD, "mine.toml"), {"size": ["8M"], "page": [], "mechanism": ["fork"]}
     )
     assert [str(case) for case in expand(plan, WORDS)] == [
-        "fork/scenario:transfer/page:4K/size:8M",
-        "fork/scenario:deliver/page:2M/size:8M/touch:read-10",
+        "fork/scenario:transfer/page:4K/size:8M/source:rewritten",
+        "fork/scenario:deliver/page:2M/size:8M/touch:read-10/source:rewritten",
     ]
 
 

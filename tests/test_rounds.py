@@ -41,7 +41,7 @@ class Machine:
             timed_ns = op_ns * max(1, job.values) * max(1, job.loops)
             message: dict[str, Any] = {"kind": "case", "case": job.case, "outcome": "ok"}
             message |= {"wall_ns": timed_ns + 1e6, "timed_ns": timed_ns, "op_ns": op_ns}
-            message |= {"loops": job.loops}
+            message |= {"loops": job.loops, "spent_ns": timed_ns, "between_ns": 0.0}
             if number:
                 message |= {"values": [{"time_ns": {"total": op_ns * job.loops}}] * job.values}
             result.cases.append(message)

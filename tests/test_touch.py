@@ -253,6 +253,7 @@ def test_a_run_measures_the_halves_of_a_bracket(monkeypatch: pytest.MonkeyPatch)
             op_ns = synthetic.cost_ns(Case.parse(job.case))["total"]
             message: dict[str, Any] = {"kind": "case", "case": job.case, "outcome": "ok"}
             message |= {"wall_ns": 10 * op_ns, "timed_ns": op_ns, "op_ns": op_ns, "loops": 1}
+            message |= {"spent_ns": op_ns, "between_ns": 0.0}
             if number:
                 message["values"] = [{"time_ns": {"total": op_ns}}]
             result.cases.append(message)

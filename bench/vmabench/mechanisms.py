@@ -452,6 +452,7 @@ class Pair:
                 "pairs": case.pairs,
                 "rate": int(case.rate) if case.rate.isdigit() else 0,
                 "swapped_pct": case.swapped_pct,
+                "rewritten": case.source == "rewritten",
                 "size_bytes": case.size_bytes,
                 "call_bytes": call_bytes,
             },

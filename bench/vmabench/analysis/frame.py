@@ -86,6 +86,8 @@ COLUMNS: dict[str, str] = {
     "tlb_misses": "Float64",  # of reads of data, on the same CPUs
     "boot": "Int64",  # of a result of several boots; else empty
     "run": "category",  # the run's id; processes and boots are numbered within a run
+    "source": "category",  # ordered; what it does between operations: idle or rewritten
+    "rewrite_faults": "Float64",  # of the minor faults those of the source in source-rewrite
 }
 
 #: what rivals have in common that are compared over sizes: never NA
@@ -101,7 +103,7 @@ _PER_LOOP = (
     "minor_faults", "major_faults", "swap_in_bytes", "swap_out_bytes",
     "context_switches", "preemptions", "steal_ns", "swap_device_read_bytes",
     "swap_device_written_bytes", "call_swap_in_bytes", "call_swap_out_bytes", "use_swap_in_bytes",
-    "use_swap_out_bytes", "cycles", "tlb_misses",
+    "use_swap_out_bytes", "cycles", "tlb_misses", "rewrite_faults",
 )  # fmt: skip
 _STATES = (
     "page_table_bytes", "peak_bytes", "peak_how", "rss_bytes", "pss_bytes", "anon_huge_bytes",
@@ -229,6 +231,7 @@ def _typed(rows: dict[str, list[Any]]) -> pd.DataFrame:
         "touch_mode": list(levels.TOUCH_MODES),
         "touch_order": list(levels.TOUCH_ORDERS),
         "wait": list(levels.WAITS),
+        "source": list(levels.SOURCES),
         "outcome": list(levels.OUTCOMES),
     }
     columns: dict[str, Any] = {}

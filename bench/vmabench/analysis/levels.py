@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable
 
 from vmabench.matrix import axes
-from vmabench.matrix.axes import TOUCH_MODES, TOUCH_ORDERS
+from vmabench.matrix.axes import SOURCES, TOUCH_MODES, TOUCH_ORDERS
 from vmabench.matrix.case import ALL_PHASES as PHASES
 from vmabench.matrix.case import SCENARIOS
 from vmabench.matrix.table import ROWS, names_of
@@ -39,7 +39,8 @@ OUTCOMES = ("ok", "skipped", "failed", "unstable")
 
 __all__ = [
     "BASELINES", "CONTROLS", "COPIES_WITHIN", "COPYING", "ENTRIES", "MECHANISMS", "OUTCOMES", "OWN",
-    "PHASES", "SCENARIOS", "TOUCH_MODES", "TOUCH_ORDERS", "WAITS", "page_order", "with_strangers",
+    "PHASES", "SCENARIOS", "SOURCES", "TOUCH_MODES", "TOUCH_ORDERS", "WAITS", "page_order",
+    "with_strangers",
 ]  # fmt: skip
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 from vmabench.analysis.intervals import fewest_for_interval
 from vmabench.commands.output import say, say_json, warn
 from vmabench.errors import UsageError
+from vmabench.matrix.axes import AXES, OF_SOURCE_AND_BUFFER
+from vmabench.matrix.case import SCENARIOS, Case
 from vmabench.store.boots import boots_of, order_of
 from vmabench.store.format import Result
 from vmabench.store.reader import machine_facts, read
@@ -163,8 +165,23 @@ def differences(a: Result, b: Result) -> Iterator[str]:
     hashes = [str(fact.get("kernel_config_sha256") or "unknown")[:8] for fact in facts]
     if hashes[0] != hashes[1]:
         yield f"kernel configurations {hashes[0]} and {hashes[1]}"
+    yield from _unlike_axes(a, b)
     yield from _unlike_emulators(a, b)
     yield from _unlike_runs(a, b)
+
+
+def _unlike_axes(a: Result, b: Result) -> Iterator[str]:
+    """Yield the axes of source and buffer of which the two results have no text in common."""
+    for name in OF_SOURCE_AND_BUFFER:
+        here, there = (_texts(result, name) for result in (a, b))
+        if here and there and not here & there:
+            yield f"{name} {', '.join(sorted(here))} in A and {', '.join(sorted(there))} in B"
+
+
+def _texts(result: Result, name: str) -> set[str]:
+    """Return the texts of an axis in the names of the measured cases."""
+    cases = {Case.parse(record["case"]) for record in result.of_kind("case")}
+    return {AXES[name].write(case) for case in cases if name in SCENARIOS[case.scenario].axes}
 
 
 def _unlike_emulators(a: Result, b: Result) -> Iterator[str]:

@@ -181,9 +181,12 @@ static void write_value(void)
 {
 	for (unsigned int i = 0; i < VMB_NR_PHASES; i++) {
 		static const char *const names[VMB_NR_PHASES] = {
-			[VMB_PHASE_ATTACH] = "attach",	 [VMB_PHASE_TOUCH] = "touch",
-			[VMB_PHASE_RELEASE] = "release", [VMB_PHASE_TRANSFER] = "transfer",
+			[VMB_PHASE_ATTACH] = "attach",
+			[VMB_PHASE_TOUCH] = "touch",
+			[VMB_PHASE_RELEASE] = "release",
+			[VMB_PHASE_TRANSFER] = "transfer",
 			[VMB_PHASE_TOTAL] = "total",
+			[VMB_PHASE_SOURCE_REWRITE] = "source-rewrite",
 		};
 		bool any = false;
 

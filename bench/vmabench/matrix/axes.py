@@ -25,6 +25,12 @@ MOST_RECEIVERS = 64
 #: no kernel has more (NR_CPUS)
 MOST_CPUS = 8192
 
+#: what the source does between two operations
+SOURCES = ("idle", "rewritten")
+
+#: the axes that say who pays: results that differ in one of them answer different questions
+OF_SOURCE_AND_BUFFER = ("source",)
+
 #: what one call takes: IOV_MAX
 MOST_SEGMENTS = 1024
 #: how a side learns that a message is there; ``channel``: the pipe or socket itself tells
@@ -129,6 +135,12 @@ def _parse_swapped(text: str) -> Fields:
     return {"swapped_pct": int(match[1]), "swap_device": match[2]}
 
 
+def _parse_source(text: str) -> Fields:
+    if text not in SOURCES:
+        raise UsageError(f"{text!r} is no source: write {' or '.join(SOURCES)}")
+    return {"source": text}
+
+
 def _parse_receivers(text: str) -> Fields:
     return {"receivers": parse_count(text, "receivers", MOST_RECEIVERS)}
 
@@ -195,6 +207,13 @@ AXES: dict[str, Axis] = {
         "none",
         _parse_limit,
         lambda case: format_size(case.limit_bytes) if case.limit_bytes else "none",
+    ),
+    "source": Axis(
+        "what the source does between two operations: rewritten, it writes to each of its pages;"
+        " idle, nothing",
+        "idle",
+        _parse_source,
+        lambda case: case.source,
     ),
 }
 

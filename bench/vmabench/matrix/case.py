@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from vmabench.errors import UsageError
 from vmabench.matrix.axes import AXES, write_touch
-from vmabench.matrix.scenarios import ALL_PHASES, PHASES, SCENARIOS
+from vmabench.matrix.scenarios import ALL_PHASES, OF_SOURCE, PHASES, SCENARIOS
 from vmabench.units import format_size, parse_size
 
 __all__ = ["ALL_PHASES", "OPTIONAL_FIELDS", "PHASES", "SCENARIOS", "Case", "name_without_doubles"]
@@ -39,7 +39,8 @@ class Case:
     ``receivers`` is how many processes receive at once from one source, ``segments`` into how many
     the data is cut, ``pairs`` how many pairs work side by side. ``wait`` is how a side learns of a
     message, ``rate`` how many pages a second the source writes meanwhile, and ``limit_bytes`` the
-    limit of the processes' memory cgroup, 0 without one.
+    limit of the processes' memory cgroup, 0 without one. ``source`` is what the source does between
+    two operations: ``idle``, or ``rewritten``, where it writes to each of its pages.
     """
 
     mechanism: str
@@ -58,6 +59,7 @@ class Case:
     rate: str = "none"
     swap_device: str = ""
     limit_bytes: int = 0
+    source: str = "idle"
 
     @property
     def page_bytes(self) -> int:
@@ -76,7 +78,9 @@ class Case:
 
     @property
     def phases(self) -> tuple[str, ...]:
-        return SCENARIOS[self.scenario].phases
+        """The phases that are timed; those of the source only where it writes."""
+        of_source = OF_SOURCE if self.source == "rewritten" else ()
+        return SCENARIOS[self.scenario].phases + of_source
 
     @property
     def touch(self) -> str:

@@ -27,9 +27,14 @@ Rule = Callable[["Case", Traits, int, str], str | None]
 #: the parts of a delivery, in their order; a scenario that times one thing has "total" alone
 PHASES = ("attach", "transfer", "touch", "release", "total")
 
+#: of a case whose source writes: its first writes after the operation, and these and "total", which
+#: is the receiver's, together
+OF_SOURCE = ("source-rewrite", "system")
+
 #: the parts of all scenarios, in the order in which they happen
 ALL_PHASES = (
     "fill", "attach", "transfer", "ready", "unmap", "first", "touch", "work", "release", "total",
+    *OF_SOURCE,
 )  # fmt: skip
 
 
@@ -170,33 +175,37 @@ def _pageserver(case: "Case", _traits: Traits, _cpus: int, _base_page: str) -> s
     return _why_not_on_disk(case)
 
 
-_CURRENT_THP: dict[str, tuple[str, ...]] = {"thp": ("current",)}
+#: the axes of the scenarios in which the source has one range that is handed over again and again
+_OF_ONE_RANGE: dict[str, tuple[str, ...]] = {"thp": ("current",), "source": ("rewritten",)}
 
 #: percentages of the pages that are touched, beside none at all; at random, for the ends of curves
 _IN_ORDER = tuple(f"{mode}-{pct}" for mode in ("read", "write") for pct in (1, 10, 50, 100))
 _AT_RANDOM = tuple(f"{mode}-{pct}-random" for mode in ("read", "write") for pct in (10, 100))
 
+#: the scenarios in which the memory of the receiver is not fresh
+_REUSED = ("transfer", "scatter")
+
 #: by name, in the order of lists and legends
 SCENARIOS = {
     "transfer": Scenario(
         "both sides populated, buffers reused: the bare operation",
-        axes=_CURRENT_THP,
+        axes=_OF_ONE_RANGE,
         rule=_only_fresh,
     ),
     "scatter": Scenario(
         "like transfer, in 1 to 1024 segments that lie in another order afterwards",
-        axes={"segments": ("1", "16", "256", "1024")} | _CURRENT_THP,
+        axes={"segments": ("1", "16", "256", "1024")} | _OF_ONE_RANGE,
         rule=_scatter,
     ),
     "deliver": Scenario(
         "fresh memory at the receiver each time: attach, transfer, touch, release apart",
         PHASES,
-        {"touch": ("read-100", "write-100")} | _CURRENT_THP,
+        {"touch": ("read-100", "write-100")} | _OF_ONE_RANGE,
     ),
     "touch": Scenario(
         "deliver, then a share of the pages used: up to which one is deferring the copy cheaper?",
         PHASES,
-        {"touch": ("none", *_IN_ORDER, *_AT_RANDOM)} | _CURRENT_THP,
+        {"touch": ("none", *_IN_ORDER, *_AT_RANDOM)} | _OF_ONE_RANGE,
     ),
     "pingpong": Scenario(
         "one small message there and back, each round trip timed: percentiles",
@@ -248,6 +257,17 @@ SCENARIOS = {
 }
 
 
+def _why_not_rewritten(case: "Case") -> str | None:
+    row = TABLE.get(case.mechanism)
+    if case.source == "rewritten" and case.scenario in _REUSED and row and row.swings:
+        return (
+            f"{case.mechanism} moves its memory there and back in {case.scenario}, so there is no"
+            " source that could write meanwhile: source idle"
+        )
+    return None
+
+
 def why_no_part(case: "Case", traits: Traits, cpus: int, base_page: str) -> str | None:
     """The reason for which the mechanism of the case has no part in its scenario, or None."""
-    return SCENARIOS[case.scenario].rule(case, traits, cpus, base_page)
+    reason = SCENARIOS[case.scenario].rule(case, traits, cpus, base_page)
+    return reason or _why_not_rewritten(case)

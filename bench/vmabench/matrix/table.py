@@ -22,6 +22,7 @@ class Row:
     those of the pair's source and destination, and one more of who works within the receiver.
     ``unrenewed``: there is no source whose memory could be made anew in its place, or paged out.
     ``in_object``: its data is in a shared object, which is dirty again when it is looked at.
+    ``swings``: where the receiver's memory is not fresh it moves the same memory there and back.
     ``unscattered`` is why there is no scenario ``scatter`` of it; empty where there is one.
     """
 
@@ -32,6 +33,7 @@ class Row:
     pool_buffers: int = 2
     unrenewed: bool = False
     in_object: bool = False
+    swings: bool = False
     unscattered: str = ""
 
 
@@ -62,9 +64,9 @@ ROWS = (
     Row("shm", "copy", 2, in_object=True),
     Row("sysv", "copy", 2, unrenewed=True),
     Row("xpmem", "share", 1, unrenewed=True),
-    Row("mremap", "own", 2, proxy=True, pool_buffers=3, unrenewed=True),
+    Row("mremap", "own", 2, proxy=True, pool_buffers=3, unrenewed=True, swings=True),
     Row("mremap-dup", "own", 1, proxy=True, unrenewed=True, in_object=True),
-    Row("uffd-move", "own", 2, proxy=True, pool_buffers=3, unrenewed=True),
+    Row("uffd-move", "own", 2, proxy=True, pool_buffers=3, unrenewed=True, swings=True),
     Row("memcpy", "baseline", 3, pool_buffers=3, unrenewed=True),
     Row("rep-movsb", "baseline", 3, pool_buffers=3, unrenewed=True),
     Row("avx", "baseline", 3, pool_buffers=3, unrenewed=True),

@@ -27,6 +27,8 @@ enum vmb_command {
 	VMB_CMD_PRODUCE,  /* fresh memory in place of the region, filled: timed */
 	VMB_CMD_DISOWN,	  /* unmap it: timed */
 	VMB_CMD_PAGE_OUT, /* pct percent of it */
+	VMB_CMD_REWRITE,  /* write each page; timed: by its own clock */
+	VMB_CMD_RELAY,	  /* commands come through the relay from now on, or no longer */
 	VMB_CMD_CLOSE,	  /* the case is over */
 	VMB_CMD_EXIT,
 	VMB_NR_COMMANDS,
@@ -44,6 +46,8 @@ struct vmb_request {
 	uint64_t remote_dst;
 	uint32_t pct;	/* of the region, to be paged out; the rest is made resident */
 	uint32_t check; /* compare what arrives with generation, in place of using it */
+	uint32_t timed;
+	uint32_t relayed;
 	int32_t cpu;
 	int32_t receiver_cpu;
 	int32_t child_cpus[VMB_MOST_RECEIVERS]; /* of the source's children, where they have some */
@@ -102,6 +106,14 @@ struct vmb_snapshot {
 	uint32_t dropped; /* futex: the forked child may look at what it has, and end */
 };
 
+/* See relay.c. Each word has a cache line of its own. */
+struct vmb_relay {
+	uint32_t round __attribute__((aligned(64))); /* futex, by the receiver; odd: it relays */
+	uint32_t from;				     /* the last command before this round */
+	uint32_t turn __attribute__((aligned(64)));  /* futex: the command that is the source's */
+	uint32_t done __attribute__((aligned(64)));  /* futex: the one that the source has done */
+};
+
 struct vmb_control {
 	uint32_t requests;   /* futex */
 	uint32_t answers;    /* futex */
@@ -109,6 +121,7 @@ struct vmb_control {
 	struct vmb_request request;
 	struct vmb_answer answer;
 	struct vmb_child_report child;
+	struct vmb_relay relay;
 	struct vmb_talk talk;
 	struct vmb_snapshot snapshot;
 	struct vmb_latency latency; /* of single operations, whichever side times them */
@@ -137,6 +150,10 @@ void vmb_pair_drop_local(struct vmb_pair *pair);
 /* handshake.c */
 int vmb_fd_send(int socket, int fd);
 int vmb_fd_receive(int socket, int *ret);
+
+/* relay.c */
+void vmb_relay_round(struct vmb_control *control, uint32_t round, void (*meanwhile)(void));
+void vmb_relay_main(struct vmb_control *control) __attribute__((noreturn));
 
 void vmb_futex_wait(uint32_t *word, uint32_t while_value, unsigned int ms);
 void vmb_futex_wake(uint32_t *word);

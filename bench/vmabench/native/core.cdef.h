@@ -114,6 +114,7 @@ struct vmb_params {
 	uint32_t pairs;
 	uint64_t rate;
 	uint32_t swapped_pct;
+	uint32_t rewritten;
 	uint64_t size_bytes;
 	uint64_t call_bytes;
 	...;

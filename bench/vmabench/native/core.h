@@ -55,6 +55,9 @@ enum vmb_phase {
 	VMB_PHASE_FIRST, /* the receiver uses one page */
 	VMB_PHASE_READY, /* until every receiver has its share */
 	VMB_PHASE_WORK,	 /* until every receiver has used it */
+	/* of cases with a source that writes, beside the total, which is the receiver's */
+	VMB_PHASE_SOURCE_REWRITE, /* the source's first writes afterwards */
+	VMB_PHASE_SYSTEM,	  /* both of them */
 	VMB_NR_PHASES,
 };
 
@@ -152,8 +155,9 @@ enum vmb_counter {
 	VMB_CALL_SWAP_OUT,
 	VMB_USE_SWAP_IN,
 	VMB_USE_SWAP_OUT,
-	VMB_CYCLES,	/* of the CPUs that the case is pinned to, whatever runs there */
-	VMB_TLB_MISSES, /* of reads of data */
+	VMB_CYCLES,	    /* of the CPUs that the case is pinned to, whatever runs there */
+	VMB_TLB_MISSES,	    /* of reads of data */
+	VMB_REWRITE_FAULTS, /* minor ones of the source in source-rewrite */
 	VMB_NR_COUNTERS,
 };
 
@@ -207,6 +211,7 @@ struct vmb_params {
 	uint32_t pairs;	      /* contention: side by side */
 	uint64_t rate;	      /* snapshot: pages a second that the source writes; 0: all it can */
 	uint32_t swapped_pct; /* of the source, before each operation */
+	uint32_t rewritten;   /* the source writes each page between two operations */
 	uint64_t size_bytes;  /* of the case: of a message, or of what all receivers hold */
 	uint64_t call_bytes;  /* the most that one call is asked to move; 0: VMB_CALL_BYTES */
 };
@@ -405,7 +410,13 @@ int vmb_region_renew(const struct vmb_region *region, size_t offset);
 int vmb_region_produce(struct vmb_region *region, uint32_t seed, uint64_t generation,
 		       uint64_t *ret_ns);
 int vmb_region_disown(struct vmb_region *region);
+int vmb_region_restore(const struct vmb_region *region, enum vmb_isolation isolation);
 void vmb_region_unmap(struct vmb_region *region);
+
+/* rewrite.c: the writes of the source between two operations */
+int vmb_rewrite_region(const struct vmb_ctx *ctx, const struct vmb_region *region,
+		       struct vmb_sample *ret);
+int vmb_rewrite(struct vmb_ctx *ctx, struct vmb_sample *ret);
 
 /* pattern.c: the data is a function of seed, generation and page */
 void vmb_pattern_fill(char *addr, size_t size, uint32_t seed, uint64_t generation);
@@ -516,6 +527,7 @@ const struct vmb_region *vmb_pair_source(const struct vmb_pair *pair);
 int vmb_pair_send_fd(struct vmb_pair *pair, int fd);
 const char *vmb_pair_program(const struct vmb_pair *pair);
 int vmb_pair_on_one_cpu(const struct vmb_pair *pair);
+int vmb_pair_relay(struct vmb_pair *pair, int on);
 int vmb_pair_watch_cpus(const struct vmb_pair *pair);
 
 /* case.c: one case of a pair */

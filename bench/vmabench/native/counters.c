@@ -31,6 +31,7 @@ static const char *const names[VMB_NR_COUNTERS] = {
 	[VMB_USE_SWAP_OUT] = "use_swap_out_bytes",
 	[VMB_CYCLES] = "cycles",
 	[VMB_TLB_MISSES] = "tlb_misses",
+	[VMB_REWRITE_FAULTS] = "rewrite_faults",
 };
 
 #define SECTOR_BYTES 512 /* in /sys/block, whatever the device's own are */

@@ -31,16 +31,42 @@ void vmb_mark_value(uint64_t number)
 }
 
 static const char *const phase_names[VMB_NR_PHASES] = {
-	[VMB_PHASE_ATTACH] = "attach", [VMB_PHASE_TRANSFER] = "transfer",
-	[VMB_PHASE_TOUCH] = "touch",   [VMB_PHASE_RELEASE] = "release",
-	[VMB_PHASE_TOTAL] = "total",   [VMB_PHASE_FILL] = "fill",
-	[VMB_PHASE_UNMAP] = "unmap",   [VMB_PHASE_FIRST] = "first",
-	[VMB_PHASE_READY] = "ready",   [VMB_PHASE_WORK] = "work",
+	[VMB_PHASE_ATTACH] = "attach",
+	[VMB_PHASE_TRANSFER] = "transfer",
+	[VMB_PHASE_TOUCH] = "touch",
+	[VMB_PHASE_RELEASE] = "release",
+	[VMB_PHASE_TOTAL] = "total",
+	[VMB_PHASE_FILL] = "fill",
+	[VMB_PHASE_UNMAP] = "unmap",
+	[VMB_PHASE_FIRST] = "first",
+	[VMB_PHASE_READY] = "ready",
+	[VMB_PHASE_WORK] = "work",
+	[VMB_PHASE_SOURCE_REWRITE] = "source-rewrite",
+	[VMB_PHASE_SYSTEM] = "system",
 };
 
 const char *vmb_phase_name(int phase)
 {
 	return phase >= 0 && phase < VMB_NR_PHASES ? phase_names[phase] : NULL;
+}
+
+/* With a source that writes between the operations, each of them is timed for itself. */
+static int loop_transfer_apart(struct vmb_ctx *ctx, uint64_t loops, struct vmb_sample *ret)
+{
+	vmb_hook transfer = vmb_timed_transfer(ctx);
+	int err = 0;
+
+	for (uint64_t i = 0; i < loops && !err; i++) {
+		uint64_t start_ns = vmb_now_ns();
+
+		VMB_MARK(VMB_PHASE_TOTAL);
+		err = transfer(ctx);
+		VMB_MARK(VMB_MARK_NONE);
+		ret->time_ns[VMB_PHASE_TOTAL] += vmb_now_ns() - start_ns;
+		if (!err)
+			err = vmb_rewrite(ctx, ret);
+	}
+	return err;
 }
 
 static int loop_transfer(struct vmb_ctx *ctx, uint64_t loops, struct vmb_sample *ret)
@@ -107,7 +133,18 @@ int vmb_stream(struct vmb_ctx *ctx, uint64_t loops, uint64_t *ret)
 
 static int loop_stream(struct vmb_ctx *ctx, uint64_t loops, struct vmb_sample *ret)
 {
-	return vmb_stream(ctx, loops, &ret->time_ns[VMB_PHASE_TOTAL]);
+	uint64_t spent_ns;
+	int err = 0;
+
+	if (!ctx->params.rewritten)
+		return vmb_stream(ctx, loops, &ret->time_ns[VMB_PHASE_TOTAL]);
+	for (uint64_t i = 0; i < loops && !err; i++) {
+		err = vmb_stream(ctx, 1, &spent_ns);
+		ret->time_ns[VMB_PHASE_TOTAL] += spent_ns;
+		if (!err)
+			err = vmb_rewrite(ctx, ret);
+	}
+	return err;
 }
 
 static int nothing(struct vmb_ctx *ctx)
@@ -176,6 +213,8 @@ static int deliver_once(struct vmb_ctx *ctx, const struct vmb_steps *steps, stru
 
 	ret->time_ns[VMB_PHASE_TOUCH] += touched_ns - delivered_ns;
 	ret->time_ns[VMB_PHASE_RELEASE] += released_ns - touched_ns;
+	if (!err)
+		err = vmb_rewrite(ctx, ret);
 	if (!err && ctx->mech->rearm)
 		err = ctx->mech->rearm(ctx);
 	return err;
@@ -196,12 +235,12 @@ struct vmb_steps vmb_steps_of(const struct vmb_ctx *ctx)
 	};
 }
 
-/* The total of a scenario whose phases follow one another. */
+/* The total of a scenario whose phases follow one another: that of the receiver. */
 void vmb_add_up(struct vmb_sample *sample)
 {
 	sample->time_ns[VMB_PHASE_TOTAL] = 0;
 	for (int phase = 0; phase < VMB_NR_PHASES; phase++)
-		if (phase != VMB_PHASE_TOTAL)
+		if (phase != VMB_PHASE_TOTAL && phase < VMB_PHASE_SOURCE_REWRITE)
 			sample->time_ns[VMB_PHASE_TOTAL] += sample->time_ns[phase];
 }
 
@@ -228,5 +267,7 @@ int vmb_loop(struct vmb_ctx *ctx, uint64_t loops, struct vmb_sample *ret)
 		return loop_deliver(ctx, loops, ret);
 	if (ctx->mech->flags & VMB_BOTH_ACT)
 		return loop_stream(ctx, loops, ret);
+	if (ctx->params.rewritten && !vmb_delivers(ctx))
+		return loop_transfer_apart(ctx, loops, ret);
 	return loop_transfer(ctx, loops, ret);
 }

@@ -14,13 +14,18 @@
 #include <unistd.h>
 
 #include "control.h"
+#include "relax.h"
 
 #define SLICE_MS	  50 /* how often a waiting receiver looks whether the source lives */
 #define FIRST_PATIENCE_MS 4000
+#define SPINS		  (1 << 14) /* of a wait for an answer through the relay: under a millisecond */
 
 struct vmb_pair {
-	pid_t pid; /* 0 once it is known to be dead */
-	int death; /* its wait status then */
+	pid_t pid;	/* 0 once it is known to be dead */
+	pid_t relay;	/* 0: not started */
+	int control_fd; /* for the relay */
+	int relayed;	/* commands go through it */
+	int death;	/* its wait status then */
 	int socket;
 	unsigned int patience_ms;
 	uint32_t number; /* of the last request */
@@ -102,12 +107,24 @@ int vmb_pair_check(struct vmb_pair *pair)
 	return vmb_fail(-ESRCH, "the source process ended with status %d", WEXITSTATUS(status));
 }
 
+/* The relay answers in microseconds, unless the command is a long one. */
+static void spin_for_answer(const struct vmb_pair *pair, uint32_t number)
+{
+	const uint32_t *answers = &pair->control->answers;
+
+	for (int i = 0; i < SPINS && __atomic_load_n(answers, __ATOMIC_ACQUIRE) != number; i++)
+		vmb_relax();
+}
+
 static int wait_for_answer(struct vmb_pair *pair, uint32_t number)
 {
 	uint32_t *answers = &pair->control->answers, seen;
-	uint64_t give_up_ns = vmb_now_ns() + pair->patience_ms * 1000000ull;
+	uint64_t give_up_ns;
 	int err;
 
+	if (pair->relayed)
+		spin_for_answer(pair, number);
+	give_up_ns = vmb_now_ns() + pair->patience_ms * 1000000ull;
 	while ((seen = __atomic_load_n(answers, __ATOMIC_ACQUIRE)) != number) {
 		vmb_futex_wait(answers, seen, SLICE_MS);
 		if (__atomic_load_n(answers, __ATOMIC_ACQUIRE) == number)
@@ -135,7 +152,8 @@ int vmb_pair_start(struct vmb_pair *pair, enum vmb_command command)
 		return err;
 	control->request.command = command;
 	pair->number = __atomic_add_fetch(&control->requests, 1, __ATOMIC_RELEASE);
-	vmb_futex_wake(&control->requests);
+	if (!pair->relayed)
+		vmb_futex_wake(&control->requests);
 	return 0;
 }
 
@@ -195,21 +213,23 @@ int vmb_pair_send_fd(struct vmb_pair *pair, int fd)
 	return vmb_fd_send(pair->socket, fd);
 }
 
-static int spawn(struct vmb_pair *pair, const char *program, int control_fd, int socket_fd)
+/* The program with the control page, as the source with a socket or as the relay without. */
+static int spawn(const struct vmb_pair *pair, int socket_fd, pid_t *ret)
 {
-	char *const argv[] = { (char *)program, NULL };
+	char *const argv[] = { pair->program, socket_fd < 0 ? "relay" : NULL, NULL };
 	char *const envp[] = { NULL };
 	posix_spawn_file_actions_t actions;
 	int err;
 
 	posix_spawn_file_actions_init(&actions);
-	posix_spawn_file_actions_adddup2(&actions, control_fd, VMB_CONTROL_FD);
-	posix_spawn_file_actions_adddup2(&actions, socket_fd, VMB_SOCKET_FD);
-	err = posix_spawn(&pair->pid, program, &actions, NULL, argv, envp);
+	posix_spawn_file_actions_adddup2(&actions, pair->control_fd, VMB_CONTROL_FD);
+	if (socket_fd >= 0)
+		posix_spawn_file_actions_adddup2(&actions, socket_fd, VMB_SOCKET_FD);
+	err = posix_spawn(ret, pair->program, &actions, NULL, argv, envp);
 	posix_spawn_file_actions_destroy(&actions);
 	if (err) {
-		pair->pid = 0;
-		return vmb_fail(-err, "starting %s", program);
+		*ret = 0;
+		return vmb_fail(-err, "starting %s", pair->program);
 	}
 	return 0;
 }
@@ -223,15 +243,15 @@ static int raise_fd(int fd)
 	return raised;
 }
 
-static int connect_source(struct vmb_pair *pair, const char *program)
+static int connect_source(struct vmb_pair *pair)
 {
-	int control_fd, sockets[2], err;
+	int sockets[2], err;
 
-	control_fd = raise_fd(memfd_create("vmabench-control", MFD_CLOEXEC));
-	if (control_fd < 0 || ftruncate(control_fd, sizeof(*pair->control)))
+	pair->control_fd = raise_fd(memfd_create("vmabench-control", MFD_CLOEXEC));
+	if (pair->control_fd < 0 || ftruncate(pair->control_fd, sizeof(*pair->control)))
 		return vmb_fail(-errno, "making the control page");
 	pair->control = mmap(NULL, sizeof(*pair->control), PROT_READ | PROT_WRITE, MAP_SHARED,
-			     control_fd, 0);
+			     pair->control_fd, 0);
 	if (pair->control == MAP_FAILED) {
 		pair->control = NULL;
 		return vmb_fail(-errno, "mapping the control page");
@@ -242,9 +262,8 @@ static int connect_source(struct vmb_pair *pair, const char *program)
 		return vmb_fail(-errno, "making the socket pair");
 	pair->socket = raise_fd(sockets[0]);
 	sockets[1] = raise_fd(sockets[1]);
-	err = spawn(pair, program, control_fd, sockets[1]);
+	err = spawn(pair, sockets[1], &pair->pid);
 	close(sockets[1]);
-	close(control_fd);
 	return err;
 }
 
@@ -255,12 +274,12 @@ struct vmb_pair *vmb_pair_open(const char *program, int source_cpu, int receiver
 
 	if (!pair)
 		return NULL;
-	pair->socket = -1;
+	pair->socket = pair->control_fd = -1;
 	pair->source = pair->destination = pair->local = VMB_NO_REGION;
 	pair->patience_ms = FIRST_PATIENCE_MS;
 	pair->one_cpu = source_cpu == receiver_cpu;
 	pair->program = strdup(program);
-	if (vmb_pin(receiver_cpu) || connect_source(pair, program))
+	if (vmb_pin(receiver_cpu) || connect_source(pair))
 		goto fail;
 	/* With Yama's ptrace_scope 1 a process reads its descendants; the source reads its parent. */
 	prctl(PR_SET_PTRACER, pair->pid, 0, 0, 0);
@@ -272,6 +291,31 @@ struct vmb_pair *vmb_pair_open(const char *program, int source_cpu, int receiver
 fail:
 	vmb_pair_close(pair);
 	return NULL;
+}
+
+/*
+ * From now on commands reach the source through the relay, or no longer. Both sides of
+ * a pair on one CPU have to take turns, so there is none.
+ */
+int vmb_pair_relay(struct vmb_pair *pair, int on)
+{
+	struct vmb_relay *relay = &pair->control->relay;
+	int err = 0;
+
+	if (pair->one_cpu || pair->relayed == on)
+		return 0;
+	if (!pair->relay)
+		err = spawn(pair, -1, &pair->relay);
+	pair->control->request.relayed = (uint32_t)on;
+	if (!err)
+		err = vmb_pair_call(pair, VMB_CMD_RELAY);
+	if (err && on)
+		return err;
+	relay->from = pair->number;
+	__atomic_add_fetch(&relay->round, 1, __ATOMIC_RELEASE);
+	vmb_futex_wake(&relay->round);
+	pair->relayed = on;
+	return err;
 }
 
 /* Ends the source whatever state it is in. */
@@ -287,8 +331,14 @@ void vmb_pair_close(struct vmb_pair *pair)
 		kill(pair->pid, SIGKILL);
 		waitpid(pair->pid, NULL, 0);
 	}
+	if (pair->relay) {
+		kill(pair->relay, SIGKILL);
+		waitpid(pair->relay, NULL, 0);
+	}
 	if (pair->socket >= 0)
 		close(pair->socket);
+	if (pair->control_fd >= 0)
+		close(pair->control_fd);
 	if (pair->control)
 		munmap(pair->control, sizeof(*pair->control));
 	free(pair->program);

@@ -519,6 +519,27 @@ int vmb_region_disown(struct vmb_region *region)
 	return munmap(region->addr, region->size) ? vmb_fail(-errno, "munmap of the source") : 0;
 }
 
+/*
+ * After the source has written to its pages: nothing to do, but for what a write
+ * replaces. What is sealed got private copies, and is mapped anew. Folios of several
+ * sizes that were shared became base pages before Linux 6.15, and are made anew.
+ */
+int vmb_region_restore(const struct vmb_region *region, enum vmb_isolation isolation)
+{
+	int err;
+
+	if (region->memory == VMB_SEALED)
+		return map_sealed(region, 0, region->size);
+	if (isolation != VMB_COW || region->memory != VMB_ANON || !is_multi_size(region))
+		return 0;
+	if (munmap(region->addr, region->size))
+		return vmb_fail(-errno, "munmap of the source");
+	err = vmb_fresh_map(region->addr, region->size, region->page, 0);
+	if (!err)
+		vmb_populate(region->addr, region->size);
+	return err;
+}
+
 void vmb_region_unmap(struct vmb_region *region)
 {
 	if (region->addr)

@@ -138,6 +138,27 @@ static int do_page_out(const struct vmb_request *request, struct vmb_answer *ans
 	return vmb_page_out(vmb_source_region.addr, vmb_source_region.size, request->pct);
 }
 
+static int do_rewrite(const struct vmb_request *request, struct vmb_answer *answer)
+{
+	answer->sample = (struct vmb_sample){ 0 };
+	return vmb_rewrite_region(&ctx, &vmb_source_region,
+				  request->timed ? &answer->sample : NULL);
+}
+
+/* Whether commands come through the relay, as its turn. */
+static int relayed;
+
+static int do_relay(const struct vmb_request *request, struct vmb_answer *answer)
+{
+	struct vmb_relay *relay = &vmb_control->relay;
+
+	(void)answer;
+	relayed = (int)request->relayed;
+	if (relayed)
+		relay->turn = relay->done = vmb_control->requests;
+	return 0;
+}
+
 static int do_close(const struct vmb_request *request, struct vmb_answer *answer)
 {
 	(void)request;
@@ -209,20 +230,22 @@ static int do_exit(const struct vmb_request *request, struct vmb_answer *answer)
 }
 
 static int (*const commands[VMB_NR_COMMANDS])(const struct vmb_request *, struct vmb_answer *) = {
-	[VMB_CMD_START] = do_start,   [VMB_CMD_MAP] = do_map,
-	[VMB_CMD_FILL] = do_fill,     [VMB_CMD_PROVE] = do_prove,
-	[VMB_CMD_LOOK] = do_look,     [VMB_CMD_SCRIBBLE] = do_scribble,
-	[VMB_CMD_RENEW] = do_renew,   [VMB_CMD_OPEN] = do_open,
-	[VMB_CMD_RUN] = do_run,	      [VMB_CMD_PRODUCE] = do_produce,
-	[VMB_CMD_DISOWN] = do_disown, [VMB_CMD_PAGE_OUT] = do_page_out,
-	[VMB_CMD_VERIFY] = do_verify, [VMB_CMD_READY] = do_ready,
-	[VMB_CMD_CLOSE] = do_close,   [VMB_CMD_EXIT] = do_exit,
+	[VMB_CMD_START] = do_start,	[VMB_CMD_MAP] = do_map,
+	[VMB_CMD_FILL] = do_fill,	[VMB_CMD_PROVE] = do_prove,
+	[VMB_CMD_LOOK] = do_look,	[VMB_CMD_SCRIBBLE] = do_scribble,
+	[VMB_CMD_RENEW] = do_renew,	[VMB_CMD_OPEN] = do_open,
+	[VMB_CMD_RUN] = do_run,		[VMB_CMD_PRODUCE] = do_produce,
+	[VMB_CMD_DISOWN] = do_disown,	[VMB_CMD_PAGE_OUT] = do_page_out,
+	[VMB_CMD_VERIFY] = do_verify,	[VMB_CMD_READY] = do_ready,
+	[VMB_CMD_REWRITE] = do_rewrite, [VMB_CMD_RELAY] = do_relay,
+	[VMB_CMD_CLOSE] = do_close,	[VMB_CMD_EXIT] = do_exit,
 };
 
 static void obey(uint32_t number)
 {
 	struct vmb_answer *answer = &vmb_control->answer;
 	uint32_t command = vmb_control->request.command;
+	uint32_t *answered = relayed ? &vmb_control->relay.done : &vmb_control->answers;
 
 	if (command < VMB_NR_COMMANDS)
 		answer->err = commands[command](&vmb_control->request, answer);
@@ -230,11 +253,11 @@ static void obey(uint32_t number)
 		answer->err = vmb_fail(-ENOSYS, "command %u", command);
 	if (answer->err)
 		memcpy(answer->detail, vmb_detail(), sizeof(answer->detail));
-	__atomic_store_n(&vmb_control->answers, number, __ATOMIC_RELEASE);
-	vmb_futex_wake(&vmb_control->answers);
+	__atomic_store_n(answered, number, __ATOMIC_RELEASE);
+	vmb_futex_wake(answered);
 }
 
-int main(void)
+int main(int count, char **arguments)
 {
 	uint32_t done = 0;
 	pid_t parent;
@@ -243,18 +266,22 @@ int main(void)
 			   VMB_CONTROL_FD, 0);
 	if (vmb_control == MAP_FAILED)
 		return 2;
+	(void)arguments;
+	if (count > 1)
+		vmb_relay_main(vmb_control);
 	/* Not getppid(): a receiver that was killed meanwhile has left this process to another one. */
 	parent = vmb_control->request.receiver;
 	vmb_be_child_of(parent);
 	signal(SIGPIPE, SIG_IGN); /* a receiver that gave up is an error of the case */
 	for (;;) {
-		uint32_t number = __atomic_load_n(&vmb_control->requests, __ATOMIC_ACQUIRE);
+		uint32_t *next = relayed ? &vmb_control->relay.turn : &vmb_control->requests;
+		uint32_t number = __atomic_load_n(next, __ATOMIC_ACQUIRE);
 
 		if (number != done)
 			obey(done = number);
 		else if (getppid() != parent)
 			return 1;
 		else
-			vmb_futex_wait(&vmb_control->requests, done, SLICE_MS);
+			vmb_futex_wait(next, done, SLICE_MS);
 	}
 }

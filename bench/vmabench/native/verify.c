@@ -45,6 +45,18 @@ int vmb_fill_source(struct vmb_ctx *ctx, uint64_t generation)
 	return err ? err : vmb_take_object(ctx);
 }
 
+static int operate_there(struct vmb_ctx *ctx)
+{
+	struct vmb_request *request = vmb_pair_request(ctx->pair);
+	int err;
+
+	request->loops = 1;
+	request->check = 1; /* the source keeps its data */
+	err = vmb_pair_call(ctx->pair, VMB_CMD_RUN);
+	request->check = 0;
+	return err;
+}
+
 static int operate(struct vmb_ctx *ctx)
 {
 	uint64_t unused_ns;
@@ -55,10 +67,8 @@ static int operate(struct vmb_ctx *ctx)
 		if (err)
 			return err;
 	}
-	if (ctx->mech->flags & VMB_SOURCE_ACTS) {
-		vmb_pair_request(ctx->pair)->loops = 1;
-		return vmb_pair_call(ctx->pair, VMB_CMD_RUN);
-	}
+	if (ctx->mech->flags & VMB_SOURCE_ACTS)
+		return operate_there(ctx);
 	if (ctx->mech->flags & VMB_BOTH_ACT)
 		return vmb_stream(ctx, 1, &unused_ns);
 	if (!vmb_delivers(ctx))

@@ -66,6 +66,7 @@ _WORDS: dict[str, tuple[Any, Callable[[Any], str]]] = {
     "wait": ("none", "wait {}".format),
     "rate": ("none", "writing {} pages/s".format),
     "limit_bytes": (0, lambda size: f"limit {format_size(int(size))}"),
+    "source": ("idle", "source {}".format),
 }
 
 

@@ -29,7 +29,7 @@ MARGIN = 0.94
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What one case was found to cost: one operation, and what is not timed around it.
+    """The cost of one case: one operation, the untimed part between two, and that around all.
 
     ``most_ops``: so many operations in a round and no more, each a value; 0: any number.
     """
@@ -37,6 +37,12 @@ class Cost:
     op_ns: float
     overhead_ns: float
     most_ops: int = 0
+    between_ns: float = 0.0
+
+    @property
+    def lasts_ns(self) -> float:
+        """The time from one operation to the next."""
+        return self.op_ns + self.between_ns
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +52,8 @@ class Effort:
     values: int
     loops: int
 
-    def timed_ns(self, op_ns: float) -> float:
+    def lasts_ns(self, op_ns: float) -> float:
+        """The time of all values, if each operation takes ``op_ns``."""
         return self.values * self.loops * op_ns
 
 
@@ -63,17 +70,17 @@ def effort_for(op_ns: float, value_ns: float, most_ops: int = 0) -> Effort:
 
 
 def plan_round(costs: Mapping[str, Cost], timed_ns: float) -> dict[str, Effort]:
-    """The effort for each case such that the timed parts take ``timed_ns`` together.
+    """Return the effort for each case such that all values take ``timed_ns`` together.
 
-    All cases get values of the same length, as far as their operations permit. If even the
-    least effort takes longer, that is the answer.
+    All cases get values of the same length, as far as their operations permit, with the untimed
+    part between the operations. If even the least effort takes longer, it is returned.
     """
 
     def total_ns(value_ns: float) -> float:
         efforts = (
-            (cost, effort_for(cost.op_ns, value_ns, cost.most_ops)) for cost in costs.values()
+            (cost, effort_for(cost.lasts_ns, value_ns, cost.most_ops)) for cost in costs.values()
         )
-        return sum(effort.timed_ns(cost.op_ns) for cost, effort in efforts)
+        return sum(effort.lasts_ns(cost.lasts_ns) for cost, effort in efforts)
 
     low, high = SHORTEST_VALUE_NS, LONGEST_VALUE_NS
     if total_ns(high) <= timed_ns:
@@ -84,7 +91,7 @@ def plan_round(costs: Mapping[str, Cost], timed_ns: float) -> dict[str, Effort]:
             low = middle
         else:
             high = middle
-    return {case: effort_for(cost.op_ns, low, cost.most_ops) for case, cost in costs.items()}
+    return {case: effort_for(cost.lasts_ns, low, cost.most_ops) for case, cost in costs.items()}
 
 
 def counted_effort(op: float, most_ops: int = 0) -> Effort:

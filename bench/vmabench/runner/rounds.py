@@ -177,7 +177,9 @@ class Run:
             costs |= self._calibrate(added)
 
     def _count(self, costs: Mapping[str, Cost]) -> None:
-        efforts = {case: counted_effort(cost.op_ns, cost.most_ops) for case, cost in costs.items()}
+        efforts = {
+            case: counted_effort(cost.lasts_ns, cost.most_ops) for case, cost in costs.items()
+        }
         for _ in range(self.setup.rounds if costs else 0):
             self._measure(costs, efforts)
 
@@ -190,14 +192,15 @@ class Run:
             timed_ns = clockwork.timed_ns(self._spent_ns(), self.outcome.rounds, overhead_ns)
             efforts = plan_round(costs, timed_ns)
             round_ns = overhead_ns + sum(
-                efforts[case].timed_ns(costs[case].op_ns) for case in costs
+                efforts[case].lasts_ns(costs[case].lasts_ns) for case in costs
             )
             if self.outcome.rounds and not clockwork.room_for(self._spent_ns(), round_ns):
                 break
             result = self._measure(costs, efforts)
+            between_ns = sum(efforts[case].lasts_ns(costs[case].between_ns) for case in costs)
             known = len(costs)
             self._bisect(costs)
-            overhead_ns = result.overhead_ns * len(costs) / known
+            overhead_ns = (result.overhead_ns - between_ns) * len(costs) / known
         if self.setup.is_loose and costs and self.outcome.rounds >= self.setup.rounds:
             self._tighten(costs, efforts, clockwork, overhead_ns / len(costs))
 
@@ -216,7 +219,7 @@ class Run:
         while True:
             samples = {case: self._op_ns.get(case, []) for case in costs if case in efforts}
             chosen = {case: costs[case] for case in worth_repeating(samples, self.setup.is_loose)}
-            timed_ns = sum(efforts[case].timed_ns(cost.op_ns) for case, cost in chosen.items())
+            timed_ns = sum(efforts[case].lasts_ns(cost.lasts_ns) for case, cost in chosen.items())
             round_ns = timed_ns + overhead_ns * len(chosen)
             if not chosen or not clockwork.room_for(self._spent_ns(), round_ns):
                 return
@@ -249,13 +252,14 @@ class Run:
             if message["outcome"] == "ok":
                 cost = Cost(
                     message["op_ns"],
-                    message["wall_ns"] - message["timed_ns"] + share_ns,
+                    message["wall_ns"] - message["spent_ns"] + share_ns,
                     SCENARIOS[Case.parse(case).scenario].most_ops,
+                    message["between_ns"],
                 )
                 costs[case] = cost
                 records.append(
                     {"kind": "calibration", "case": case, "op_ns": cost.op_ns}
-                    | {"overhead_ns": cost.overhead_ns}
+                    | {"overhead_ns": cost.overhead_ns, "between_ns": cost.between_ns}
                 )
             elif message["outcome"] == "blocked":
                 records.append(self._skipped_record(message))
@@ -266,7 +270,7 @@ class Run:
     def _measure(self, costs: Mapping[str, Cost], efforts: Mapping[str, Effort]) -> RoundResult:
         number = self.outcome.rounds + 1
         jobs = [
-            CaseJob(case, efforts[case].values, efforts[case].loops, cost.op_ns)
+            CaseJob(case, efforts[case].values, efforts[case].loops, cost.lasts_ns)
             for case, cost in costs.items()
         ]
         self.observer.phase(f"round {number}", len(jobs))
@@ -399,7 +403,9 @@ def _rest(blocks: Sequence[Block], done: set[str]) -> list[Block]:
 
 
 def _timed_ns(message: Message) -> int:
-    values = sum(value["time_ns"]["total"] for value in message.get("values", ()))
+    """Return the time inside the timed parts of both sides."""
+    times = [value["time_ns"] for value in message.get("values", ())]
+    values = sum(time_ns.get("system", time_ns["total"]) for time_ns in times)
     return int(values + message.get("timed_ns", 0))
 
 

@@ -386,18 +386,30 @@ def measure(opened: OpenCase, loops: int, expected_s: float, job: Job) -> Messag
 
 
 def calibrate(opened: OpenCase, case: Case) -> Message:
-    """Return the nanoseconds of one operation, from as few operations as that takes."""
-    loops, timed_ns, op_ns = 1, 0, case.size_bytes / SLOWEST_BYTES_PER_S * 1e9
+    """Return the nanoseconds of one operation, from as few operations as that takes.
+
+    ``between_ns`` is the untimed part between two operations, in which the source writes, 0 where
+    it does not; ``spent_ns`` the time of the calibration with these parts.
+    """
+    loops, timed_ns, spent_ns = 1, 0, 0
+    lasts_ns = case.size_bytes / SLOWEST_BYTES_PER_S * 1e9
     most_loops = 1 if SCENARIOS[case.scenario].most_ops else MOST_LOOPS
     while True:
-        total_ns = opened.run(loops, loops * op_ns / 1e9).time_ns["total"]
+        start_ns = now_ns()
+        total_ns = opened.run(loops, loops * lasts_ns / 1e9).time_ns["total"]
+        passed_ns = now_ns() - start_ns if case.source == "rewritten" else total_ns
         timed_ns += total_ns
-        op_ns = total_ns / loops
-        if total_ns >= CALIBRATION_NS or loops >= most_loops:
+        spent_ns += passed_ns
+        lasts_ns = passed_ns / loops
+        if passed_ns >= CALIBRATION_NS or loops >= most_loops:
             break
-        wanted = int(1.2 * CALIBRATION_NS / max(op_ns, 0.1))
+        wanted = int(1.2 * CALIBRATION_NS / max(lasts_ns, 0.1))
         loops = min(most_loops, max(2 * loops, min(16 * loops, wanted)))
-    return {"op_ns": op_ns, "timed_ns": timed_ns}
+    op_ns = total_ns / loops
+    between_ns = max(0.0, lasts_ns - op_ns)
+    return {
+        "op_ns": op_ns, "timed_ns": timed_ns, "spent_ns": spent_ns, "between_ns": between_ns,
+    }  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -22,8 +22,8 @@ a run that was cut off can be read up to there. Each line is one JSON object wit
 ``skipped``
     ``case``, ``reason``: a case that can't run here, or not on this memory.
 ``calibration``
-    ``case``, ``op_ns`` (one operation, roughly), ``overhead_ns`` (what comes with the case
-    untimed), ``loops``, ``values``: how each case was planned.
+    ``case``, ``op_ns`` (one operation, roughly), ``between_ns`` (the untimed part between two
+    operations, since format 5), ``overhead_ns`` (the untimed part around all of them).
 ``case``
     One case in one round: ``round`` (from 1; 0 for a case that failed when it was calibrated and
     was left out of the rounds), ``order`` (position in the round), ``case``,
@@ -36,7 +36,8 @@ a run that was cut off can be read up to there. Each line is one JSON object wit
     together, phases as in matrix.case), ``at_ns`` (CLOCK_MONOTONIC_RAW at its start), and the
     counters that the machine has, over all loops: ``minor_faults``, ``major_faults``,
     ``context_switches``, ``preemptions`` (of both processes), ``cycles``, ``tlb_misses`` (of the
-    CPUs that the case is pinned to), ``swap_in_bytes``,
+    CPUs that the case is pinned to), ``rewrite_faults`` (minor ones of the source in the phase
+    ``source-rewrite``, which ``minor_faults`` has too), ``swap_in_bytes``,
     ``swap_out_bytes``, ``steal_ns`` (of the machine); ``swap_device_read_bytes``,
     ``swap_device_written_bytes`` (of the block device below the suite's own swap, if one is on),
     ``call_swap_in_bytes`` and ``use_swap_in_bytes`` with their ``_out_`` (of scenarios that look
@@ -96,6 +97,8 @@ from typing import Any
 
 #: Newest first. A change that makes old results incomparable stands in CHANGELOG too.
 #: 5: a run id in the header; an older result gets one from the bytes of its samples.
+#:    Names of cases with the axes ``source`` and ``buffer`` and phases of the source; a case of an
+#:    older result is one of an idle source and a fresh buffer.
 #: 4: several boots in one result, which must not be taken for independent processes.
 #: 3: counters of swap, context switches and steal time; names of cases with more axes;
 #:    histograms of single operations.

@@ -41,16 +41,17 @@ def function_records(result: Result, counts: Counts) -> Iterator[Record]:
 def _by_phase(
     counted: Mapping[str, Mapping[str, int]], phases: tuple[str, ...]
 ) -> dict[str, dict[str, int]]:
-    """The phases of a case, with their total.
+    """Return the counts of each phase of a case, with the sums ``total`` and ``system``.
 
-    Where a source acts on its own clock, its part is marked as a whole: it is the transfer.
+    A source that acts on its own clock marks its part as ``total``: it is the transfer of a case
+    that has this phase.
     """
-    if len(phases) == 1:
-        return {phase: dict(counted.get(phase, {})) for phase in phases}
     found: dict[str, dict[str, int]] = {phase: {} for phase in phases}
     for phase, counts in counted.items():
+        own = "transfer" if phase == "total" and "transfer" in phases else phase
+        sums = {"system"} if phase == "source-rewrite" else {"total", "system"}
         for name, count in counts.items():
-            for of in ("transfer" if phase == "total" else phase, "total"):
+            for of in ({own} | sums) & set(phases):
                 found[of][name] = found[of].get(name, 0) + count
     return found
 

@@ -118,7 +118,7 @@ def deliveries(summary: pd.DataFrame) -> Iterator[Drawing]:
     """
     timed = summary[summary["median_ns"].notna() & ~summary["mechanism"].isin(_NO_PART)]
     timed = timed[timed["scenario"] != "touch"]
-    for scenario in timed.loc[timed["phase"] != "total", "scenario"].unique():
+    for scenario in timed.loc[timed["phase"].isin(charts.PHASE_LOOKS), "scenario"].unique():
         for title, rows in panels(timed[timed["scenario"] == scenario]):
             size_bytes = typical_size(rows["size_bytes"])
             at_size = rows[rows["size_bytes"] == size_bytes]

@@ -55,16 +55,15 @@ def cases(summary: pd.DataFrame) -> Grid:
 def parts(summary: pd.DataFrame) -> Grid:
     """The phases of each case that has some."""
     timed = summary[summary["median_ns"].notna()]
-    phases = [name for name in levels.PHASES if name != "total"]
     by_case: dict[str, dict[str, dict[Any, Any]]] = {}
     for row in timed.to_dict("records"):
         by_case.setdefault(str(row["case_id"]), {})[str(row["phase"])] = row
     rows = [
-        [*_axes(found["total"]), *(_time(found.get(name)) for name in [*phases, "total"])]
+        [*_axes(found["total"]), *(_time(found.get(name)) for name in levels.PHASES)]
         for found in by_case.values()
         if len(found) > 1 and "total" in found
     ]
-    return Grid("Phases", [*_AXES, *phases, "total"], rows)
+    return Grid("Phases", [*_AXES, *levels.PHASES], rows)
 
 
 def side_effects(costs: pd.DataFrame) -> Grid:
