@@ -146,6 +146,7 @@ def test_the_scenarios_that_are_done_once() -> None:
     assert {name for name, scenario in SCENARIOS.items() if scenario.once} == {
         "swapped",
         "pageserver",
+        "vmbranch",
     }
     assert SCENARIOS["snapshot"].most_ops == MOST_VALUES
 

@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 
 from tests import synthetic
+from tests.test_text import check
+from vmabench.analysis.branches import branches
 from vmabench.analysis.contention import scaling
 from vmabench.analysis.frame import tidy
 from vmabench.analysis.snapshots import stalls
 from vmabench.matrix.case import Case
-from vmabench.report.scenarios import contention_tables, snapshot_tables
+from vmabench.report.scenarios import branch_tables, contention_tables, snapshot_tables
 from vmabench.store.format import Record, Result
 
 ALONE = Case("readv", "contention", "4K", 1 << 20)
@@ -60,3 +62,44 @@ def test_copies_are_what_writes_took_beyond_plain_ones() -> None:
     (table,) = snapshot_tables(result, tidy(result))
     assert "25.0 %" in table
     assert "40.0us" in table
+
+
+def branched(case: Case, number: int) -> Record:
+    """A round of a branch: what shares pages stalls later, what copies them pauses longer."""
+    copies = case.mechanism == "readv"
+    stall_ns = 4_000 if copies else 60_000_000
+    value = {
+        "time_ns": {
+            "pause": (80_000_000 if copies else 2_000_000) + 100_000 * number,
+            "first": 2_500_000, "all": 90_000_000, "total": 150_000_000,
+        },
+        "at_ns": 0, "writes": 65536, "write_ns": 3_000_000 + stall_ns, "plain_writes": 65536,
+        "plain_write_ns": 3_000_000, "writer_faults": 0, "stall_ns": 80_000_000,
+        "checked_pages": 65536, "torn_pages": 0,
+    }  # fmt: skip
+    huge = {"source_huge_bytes": 0, "child_huge_bytes": 256 << 20} if case.page == "2M" else {}
+    proof = {
+        "child_read_bytes": (256 << 20) if copies else 40 << 10, "child_written_bytes": 256 << 20,
+        "child_private_bytes": 256 << 20, "source_huge_bytes": 0, "child_huge_bytes": 0,
+    }  # fmt: skip
+    return {
+        "kind": "case", "round": number, "order": 0, "case": str(case), "outcome": "ok",
+        "loops": 1, "values": [value], "proof": proof | huge,
+    }  # fmt: skip
+
+
+def test_golden_tables_of_a_branch() -> None:
+    fork, copy = (
+        Case(name, "vmbranch", "4K", 256 << 20, rate="max", receivers=1)
+        for name in ("fork", "readv")
+    )
+    huge = Case("fork", "vmbranch", "2M", 256 << 20, rate="10000", receivers=4)
+    empty = Case("null", "vmbranch", "4K", 256 << 20, rate="max", receivers=1)
+    nothing = [branched(empty, number) | {"proof": {}} for number in range(1, 7)]
+    made = [branched(case, number) for case in (fork, copy, huge) for number in range(1, 7)]
+    frame = tidy(synthetic.result([dict(synthetic.HEADER), *made, *nothing]))
+    row = branches(frame).set_index("mechanism").loc["readv"]
+    assert row["cow_ns"] == 4_000
+    assert row["lo_pause_ns"] < row["pause_ns"] == 80_350_000 < row["hi_pause_ns"]
+    check("vmbranch.txt", "\n\n".join(branch_tables(frame)) + "\n")
+    assert branches(frame[frame["scenario"] != "vmbranch"]).empty

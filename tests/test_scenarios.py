@@ -33,11 +33,12 @@ SMALL: dict[str, tuple[str, ...]] = {
     "swapped": ("--size", "256K", "--swapped", "100-zram"),
     "handoff": ("--size", "256K"),
     "pageserver": ("--size", "1M", "--receivers", "2", "--limit", "64M"),
+    "vmbranch": ("--size", "1M", "--rate", "max", "--receivers", "2"),
 }
 
 #: a phase of each that has several
 PHASES = {"touch": "touch", "swapped": "first", "handoff": "fill",
-          "pageserver": "ready"}  # fmt: skip
+          "pageserver": "ready", "vmbranch": "pause"}  # fmt: skip
 
 #: of all processes of a case, and of the machine meanwhile
 COUNTERS = (

@@ -34,7 +34,7 @@ _MACHINE_MODULES = frozenset(
         "clone", "contention", "cpu_counters", "doctor", "guest_command", "injection", "large",
         "lock", "memory", "memory_luck", "native", "noise", "packaging", "pages", "peak",
         "pingpong", "provoked", "pyperf_runner", "run", "scatter", "scenarios", "settings",
-        "snapshot", "tracing", "worker", "xpmem",
+        "snapshot", "tracing", "vmbranch", "worker", "xpmem",
     )
 )  # fmt: skip
 

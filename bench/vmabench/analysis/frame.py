@@ -61,15 +61,15 @@ COLUMNS: dict[str, str] = {
     "segments": "Int64",
     "pairs": "Int64",  # side by side
     "wait": "category",  # ordered; how a side learns of a message; none but in pingpong
-    "rate": "category",  # pages a second that the source writes, or max; none but in snapshot
+    "rate": "category",  # pages a second that the source writes, or max; none: it does not
     "fastest_receiver_ns": "Float64",  # of one operation; contention: each receiver's own time
     "slowest_receiver_ns": "Float64",
     "lock_wait_ns": "Float64",  # of all receivers for their mmap_lock, in one traced operation
-    "writes": "Float64",  # by the source of snapshot, beside one operation
+    "writes": "Float64",  # by the source of snapshot or vmbranch, beside one operation
     "writer_faults": "Float64",  # minor ones, of the source meanwhile
-    "cow_ns": "Float64",  # what its writes took beyond what they take without a snapshot
+    "cow_ns": "Float64",  # what its writes took beyond what they take without receivers
     "stall_ns": "Float64",  # the longest time between the ends of two writes
-    "torn_pct": "Float64",  # of the snapshot's pages that are not of its moment
+    "torn_pct": "Float64",  # of the receivers' pages that are not of one moment
     "swap_device": "category",  # of the suite's own: zram, file; empty where none is on
     "limit_bytes": "Int64",  # of the memory cgroup of the case; 0: none
     "swap_device_read_bytes": "Float64",  # of the block device below it, whoever reads it
@@ -88,6 +88,11 @@ COLUMNS: dict[str, str] = {
     "run": "category",  # the run's id; processes and boots are numbered within a run
     "source": "category",  # ordered; what it does between operations: idle or rewritten
     "rewrite_faults": "Float64",  # of the minor faults those of the source in source-rewrite
+    "child_read_bytes": "Int64",  # vmbranch: PSS that a child adds when it has read everything
+    "child_written_bytes": "Int64",  # the same, after the source has written each page
+    "child_private_bytes": "Int64",  # of a child, mapped by no other process; after these writes
+    "source_huge_bytes": "Int64",  # that huge pages map; after these writes
+    "child_huge_bytes": "Int64",
 }
 
 #: what rivals have in common that are compared over sizes: never NA
@@ -107,6 +112,8 @@ _PER_LOOP = (
 )  # fmt: skip
 _STATES = (
     "page_table_bytes", "peak_bytes", "peak_how", "rss_bytes", "pss_bytes", "anon_huge_bytes",
+    "child_read_bytes", "child_written_bytes", "child_private_bytes", "source_huge_bytes",
+    "child_huge_bytes",
 )  # fmt: skip
 _BACKING = ("src_backed_pct", "dst_backed_pct", "moved_bytes")
 

@@ -33,7 +33,8 @@ OF_SOURCE = ("source-rewrite", "system")
 
 #: the parts of all scenarios, in the order in which they happen
 ALL_PHASES = (
-    "fill", "attach", "transfer", "ready", "unmap", "first", "touch", "work", "release", "total",
+    "fill", "pause", "attach", "transfer", "ready", "unmap", "first", "touch", "work", "all",
+    "release", "total",
     *OF_SOURCE,
 )  # fmt: skip
 
@@ -175,6 +176,36 @@ def _pageserver(case: "Case", _traits: Traits, _cpus: int, _base_page: str) -> s
     return _why_not_on_disk(case)
 
 
+def _vmbranch(case: "Case", traits: Traits, cpus: int, _base_page: str) -> str | None:
+    if cpus < 2:
+        return "a source that writes while its children read needs a CPU of its own, there is 1"
+    if case.page.startswith("hugetlb-"):
+        return "a write after a branch takes the page from the children if the pool is empty"
+    if "moves_nothing" in traits:
+        return None
+    for trait, why in _UNBRANCHED.items():
+        if trait in traits:
+            return f"{case.mechanism} {why}"
+    return None
+
+
+_CHANNEL = "takes a channel for each child: of the copies, vmbranch has those without"
+
+#: trait of a mechanism that branches no process -> why
+_UNBRANCHED = {
+    "local": "works within one process, which has no children",
+    "shares": "shows the source as it is now: a branch has the data of one moment",
+    "both_act": _CHANNEL,
+    "fresh_only": _CHANNEL,
+}
+
+
+def _branch_buffers(case: "Case", row: Row) -> float:
+    """The source, a copy of it for each child or one for all, and the page tables of each."""
+    copies = case.receivers if row.way == "copy" else 1
+    return 1 + copies + case.receivers / 512
+
+
 #: the axes of the scenarios in which the source has one range that is handed over again and again
 _OF_ONE_RANGE: dict[str, tuple[str, ...]] = {"thp": ("current",), "source": ("rewritten",)}
 
@@ -253,6 +284,14 @@ SCENARIOS = {
         apart=True,
         most_ops=1,
         rule=_pageserver,
+    ),
+    "vmbranch": Scenario(
+        "a process branches into several children and goes on writing: pause, stall, memory",
+        ("pause", "first", "all", "total"),
+        {"rate": ("max",), "receivers": ("1", "4")},
+        most_ops=1,
+        buffers=_branch_buffers,
+        rule=_vmbranch,
     ),
 }
 

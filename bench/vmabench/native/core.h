@@ -55,6 +55,8 @@ enum vmb_phase {
 	VMB_PHASE_FIRST, /* the receiver uses one page */
 	VMB_PHASE_READY, /* until every receiver has its share */
 	VMB_PHASE_WORK,	 /* until every receiver has used it */
+	VMB_PHASE_PAUSE, /* the source stands still */
+	VMB_PHASE_ALL,	 /* until every receiver has read all, from the beginning on */
 	/* of cases with a source that writes, beside the total, which is the receiver's */
 	VMB_PHASE_SOURCE_REWRITE, /* the source's first writes afterwards */
 	VMB_PHASE_SYSTEM,	  /* both of them */

@@ -41,6 +41,8 @@ static const char *const phase_names[VMB_NR_PHASES] = {
 	[VMB_PHASE_FIRST] = "first",
 	[VMB_PHASE_READY] = "ready",
 	[VMB_PHASE_WORK] = "work",
+	[VMB_PHASE_PAUSE] = "pause",
+	[VMB_PHASE_ALL] = "all",
 	[VMB_PHASE_SOURCE_REWRITE] = "source-rewrite",
 	[VMB_PHASE_SYSTEM] = "system",
 };

@@ -15,7 +15,8 @@
 	ROW(snapshot)                                                                              \
 	ROW(swapped)                                                                               \
 	ROW(handoff)                                                                               \
-	ROW(pageserver)
+	ROW(pageserver)                                                                            \
+	ROW(vmbranch)
 
 #define DECLARE(name) extern const struct vmb_scene vmb_scene_##name;
 #define ENTER(name)   &vmb_scene_##name,

@@ -8,6 +8,7 @@ from typing import Any, cast
 import pandas as pd
 
 from vmabench.analysis import latency, levels
+from vmabench.analysis.branches import branches
 from vmabench.analysis.contention import scaling
 from vmabench.analysis.snapshots import stalls
 from vmabench.report.layout import layout
@@ -16,7 +17,7 @@ from vmabench.store.format import Result
 from vmabench.units import format_size, format_time
 
 #: they are left out of the tables of times
-OWN_TABLES = ("pingpong", "contention", "snapshot")
+OWN_TABLES = ("pingpong", "contention", "snapshot", "vmbranch")
 
 Row = dict[str, Any]
 
@@ -29,10 +30,18 @@ copies: what its writes took beyond plain ones, all together. torn: pages that a
 moment; a case whose pages may not be has failed."""
 
 
+_OF_BRANCHES = """\
+pause: the source stands still. first page, all read: from the start of the pause until the first
+child has read one page, and until every child has read everything. stall: what writing each page
+once takes the source beyond plain writes. memory: PSS that each child adds when it has read all,
+and after the source has written all. huge: pages of source and child that are still huge then."""
+
+
 def scenario_tables(result: Result, frame: pd.DataFrame) -> Iterator[str]:
     yield from pingpong_tables(result)
     yield from contention_tables(frame)
     yield from snapshot_tables(result, frame)
+    yield from branch_tables(frame)
 
 
 def pingpong_tables(result: Result) -> Iterator[str]:
@@ -106,6 +115,61 @@ def snapshot_tables(result: Result, frame: pd.DataFrame) -> Iterator[str]:
         ]
         head = f"snapshot, {page} pages, {format_size(int(size))}, the source writes {rate} pages/s"
         yield f"{head}\n{layout(header, lines)}\n{_OF_GAPS}"
+
+
+def branch_tables(frame: pd.DataFrame) -> Iterator[str]:
+    """Return a table for each size, number of children and rate of writing."""
+    summary = branches(frame)
+    if summary.empty:
+        return
+    header = [
+        "mechanism", "pause", "first page", "all read", "stall", "memory", "written", "huge",
+    ]  # fmt: skip
+    tables = []
+    groups = summary.groupby(["page", "size_bytes", "receivers", "rate"], observed=True)
+    for key, rows in groups:
+        page, size, count, rate = cast(tuple[str, int, int, str], key)
+        lines = [
+            [
+                label(str(row["mechanism"])),
+                _with_half(row, "pause_ns"),
+                *(_time(row[name]) for name in ("first_ns", "all_ns")),
+                _with_half(row, "cow_ns"),
+                *(_bytes(row[name]) for name in ("child_read_bytes", "child_written_bytes")),
+                _huge(row),
+            ]
+            for row in _dicts(rows.sort_values("mechanism"))
+        ]
+        children = "1 child" if count == 1 else f"{count} children"
+        head = (
+            f"vmbranch, {page} pages, {format_size(int(size))}: {children}, the source writes"
+            f" {rate} pages/s"
+        )
+        tables.append(f"{head}\n{layout(header, lines)}")
+    yield from tables[:-1]
+    yield f"{tables[-1]}\n{_OF_BRANCHES}"
+
+
+def _with_half(row: Row, name: str) -> str:
+    """A time that may be negative or nothing, and the larger half of its interval."""
+    half = max(row[f"hi_{name}"] - row[name], row[name] - row[f"lo_{name}"])
+    if math.isnan(half) or row[name] <= 0:
+        return _time(row[name])
+    return f"{_time(row[name])} ±{half / row[name] * 100:.0f}%"
+
+
+def _bytes(count: float) -> str:
+    if math.isnan(count):
+        return "-"
+    return f"{count / 1024:.0f}K" if count < 1 << 20 else f"{three_digits(count / (1 << 20))}M"
+
+
+def _huge(row: Row) -> str:
+    """Of source and child."""
+    sides = [row["source_huge_bytes"], row["child_huge_bytes"]]
+    if math.isnan(sum(sides)):
+        return "-"
+    return " / ".join(f"{100 * side / row['size_bytes']:.0f} %" for side in sides)
 
 
 def of_scenario(summary: pd.DataFrame, scenario: str) -> pd.DataFrame:

@@ -43,17 +43,20 @@ a run that was cut off can be read up to there. Each line is one JSON object wit
     ``call_swap_in_bytes`` and ``use_swap_in_bytes`` with their ``_out_`` (of scenarios that look
     between the phases), ``peak_bytes`` and ``peak_how`` (``cgroup-v1``, ``cgroup-v2`` or
     ``sampled-pss``); in ``contention`` ``receiver_ns`` (a list:
-    the time of each receiver, while the total is until the last one is done); in ``snapshot`` what
-    the writing source did beside the snapshots: ``writes``, ``write_ns`` (in them),
+    the time of each receiver, while the total is until the last one is done); in ``snapshot`` and
+    ``vmbranch`` what the writing source did beside the receivers: ``writes``, ``write_ns`` (in
+    them),
     ``writer_faults`` (minor ones), ``plain_writes`` and ``plain_write_ns`` (of it, just before),
     ``stall_ns`` (the longest time between the ends of two writes), ``checked_pages`` and
-    ``torn_pages`` (of the snapshots; torn: not of the snapshot's moment); and ``proof``:
+    ``torn_pages`` (of the receivers; torn: not of one moment); and ``proof``:
     ``moved_bytes`` (what arrived at all receivers and was compared whole, since format 3),
     ``src_backed_pct``, ``dst_backed_pct`` (share of the bytes that huge pages map; 0 is right
     for base pages), ``page_table_bytes`` (of all processes of the case),
     ``rss_bytes``, ``pss_bytes``, ``anon_huge_bytes`` (of all, the interpreter included, while the
     data is delivered), ``peak_bytes`` and ``peak_how`` (where no value has them), absent where
-    not measured.
+    not measured; in ``vmbranch`` ``child_read_bytes`` and ``child_written_bytes`` (PSS that each
+    child adds: after it has read everything, and after the source has written each page),
+    ``child_private_bytes``, ``source_huge_bytes`` and ``child_huge_bytes`` (then).
 ``round``
     Ends a round: ``round``, ``complete`` (false for one that was cut off), ``wall_ns``,
     ``timed_ns``, ``ready_ns`` (from the start of the worker until it began its first case),
@@ -74,7 +77,8 @@ one kind:
 
 ``latency``
     The single operations of one case in one round, all values together: the round trips of
-    ``pingpong``; of ``snapshot`` the times between the ends of two writes of the source. ``round``,
+    ``pingpong``; of ``snapshot`` the times between the ends of two writes of the source; of
+    ``vmbranch`` these writes. ``round``,
     ``case``, ``count``, ``sum_ns``, ``max_ns`` (exact), ``buckets``: an object index -> count.
     Below 2^LATENCY_BITS the index is the time in ns; above, index ``i`` holds the times from
     ``(i - k * 2^LATENCY_BITS) << k`` on, with ``k = i // 2^LATENCY_BITS - 1``, up to where the next

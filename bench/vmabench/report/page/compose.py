@@ -32,7 +32,7 @@ from vmabench.report.memory import memory_tables
 from vmabench.report.page import drawings, grids
 from vmabench.report.page.drawings import Drawing, Key
 from vmabench.report.page.grids import Grid
-from vmabench.report.scenarios import contention_tables, snapshot_tables
+from vmabench.report.scenarios import branch_tables, contention_tables, snapshot_tables
 from vmabench.store.format import SAMPLES, Result
 from vmabench.store.reader import machine_facts
 
@@ -123,7 +123,12 @@ def _measured(result: Result, frame: pd.DataFrame, summary: pd.DataFrame) -> lis
             "What the scenarios show",
             "Several at once, a source that goes on writing, page tables, peaks and swap.",
             plain="\n\n".join(
-                [*contention_tables(frame), *snapshot_tables(result, frame), *memory_tables(frame)]
+                [
+                    *contention_tables(frame),
+                    *snapshot_tables(result, frame),
+                    *branch_tables(frame),
+                    *memory_tables(frame),
+                ]
             ),
         ),
         Section(

@@ -23,7 +23,7 @@ from vmabench.report.crossover_map import map_figure
 from vmabench.report.curves import mark_crossover, panels, throughput
 from vmabench.report.figures import MAP_ROW_INCHES, MOST_LINES, map_rows
 from vmabench.report.findings import typical_size
-from vmabench.report.scenarios import of_scenario, row_words
+from vmabench.report.scenarios import OWN_TABLES, of_scenario, row_words
 from vmabench.report.style import by_family
 from vmabench.report.words import label
 from vmabench.units import format_size
@@ -114,10 +114,10 @@ def rates(summary: pd.DataFrame, crossovers: Sequence[Crossover]) -> Iterator[Dr
 def deliveries(summary: pd.DataFrame) -> Iterator[Drawing]:
     """The phases of each scenario that has some, at one size of each set of conditions.
 
-    Of touch, the maps say more than a figure for each share would.
+    The maps show touch, and scenarios with tables of their own have phases that overlap.
     """
     timed = summary[summary["median_ns"].notna() & ~summary["mechanism"].isin(_NO_PART)]
-    timed = timed[timed["scenario"] != "touch"]
+    timed = timed[~timed["scenario"].isin(["touch", *OWN_TABLES])]
     for scenario in timed.loc[timed["phase"].isin(charts.PHASE_LOOKS), "scenario"].unique():
         for title, rows in panels(timed[timed["scenario"] == scenario]):
             size_bytes = typical_size(rows["size_bytes"])
