@@ -395,10 +395,13 @@ __attribute__((format(printf, 2, 3))) int vmb_fail(int err, const char *format, 
 /* region.c */
 size_t vmb_base_page(void);
 void vmb_advise(int unadvised);
+void vmb_advice_defer(void);
+int vmb_advice_give(void);
 int vmb_slots_find(size_t size, int count, char **ret);
 int vmb_slots_settle(char *slot, int *ret);
 void vmb_slots_release(char *slot, int pads);
 int vmb_fresh_map(char *slot, size_t size, size_t page, int hugetlb);
+int vmb_fresh_unmap(char *slot, size_t size);
 int vmb_shared_map(char *slot, size_t size, size_t page, int hugetlb, int fd);
 int vmb_map_over(const struct vmb_ctx *ctx, int flags, int fd);
 int vmb_map_part(const struct vmb_ctx *ctx, int flags, size_t to, size_t from, size_t size);

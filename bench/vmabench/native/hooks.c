@@ -1,8 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Hooks that several mechanisms share: fresh memory at the receiver, a move, a channel. */
-#include <errno.h>
-#include <sys/mman.h>
-
 #include "control.h"
 
 int vmb_attach_fresh(struct vmb_ctx *ctx)
@@ -12,7 +9,7 @@ int vmb_attach_fresh(struct vmb_ctx *ctx)
 
 int vmb_release_slot(struct vmb_ctx *ctx)
 {
-	return munmap(ctx->slot, ctx->size) ? vmb_fail(-errno, "munmap") : 0;
+	return vmb_fresh_unmap(ctx->slot, ctx->size);
 }
 
 /* attach or deliver of memory that moves within one process, to the slot. */

@@ -52,6 +52,14 @@ const char *vmb_phase_name(int phase)
 	return phase >= 0 && phase < VMB_NR_PHASES ? phase_names[phase] : NULL;
 }
 
+/* The end of a timed part that may have failed: the advice on what it has mapped. */
+static int advised(int err)
+{
+	int advice_err = vmb_advice_give();
+
+	return err ? err : advice_err;
+}
+
 /* With a source that writes between the operations, each of them is timed for itself. */
 static int loop_transfer_apart(struct vmb_ctx *ctx, uint64_t loops, struct vmb_sample *ret)
 {
@@ -59,12 +67,15 @@ static int loop_transfer_apart(struct vmb_ctx *ctx, uint64_t loops, struct vmb_s
 	int err = 0;
 
 	for (uint64_t i = 0; i < loops && !err; i++) {
-		uint64_t start_ns = vmb_now_ns();
+		uint64_t start_ns;
 
+		vmb_advice_defer();
+		start_ns = vmb_now_ns();
 		VMB_MARK(VMB_PHASE_TOTAL);
 		err = transfer(ctx);
 		VMB_MARK(VMB_MARK_NONE);
 		ret->time_ns[VMB_PHASE_TOTAL] += vmb_now_ns() - start_ns;
+		err = advised(err);
 		if (!err)
 			err = vmb_rewrite(ctx, ret);
 	}
@@ -77,12 +88,14 @@ static int loop_transfer(struct vmb_ctx *ctx, uint64_t loops, struct vmb_sample 
 	uint64_t start_ns, i;
 	int err = 0;
 
+	vmb_advice_defer();
 	start_ns = vmb_now_ns();
 	VMB_MARK(VMB_PHASE_TOTAL);
 	for (i = 0; i < loops && !err; i++)
 		err = transfer(ctx);
 	VMB_MARK(VMB_MARK_NONE);
 	ret->time_ns[VMB_PHASE_TOTAL] = vmb_now_ns() - start_ns;
+	err = advised(err);
 	if (!err && ctx->mech->rearm)
 		err = ctx->mech->rearm(ctx);
 	return err;
@@ -171,16 +184,30 @@ static int deliver_stream(struct vmb_ctx *ctx, uint64_t *ret)
 	return vmb_stream(ctx, 1, ret);
 }
 
-/* Fresh memory or the mapping, and the bytes in it. Gives out the time at which they are there. */
+static int attach_timed(struct vmb_ctx *ctx, vmb_hook hook, struct vmb_sample *ret)
+{
+	uint64_t start_ns = vmb_now_ns();
+	int err;
+
+	VMB_MARK(VMB_PHASE_ATTACH);
+	err = hook(ctx);
+	VMB_MARK(VMB_MARK_NONE);
+	ret->time_ns[VMB_PHASE_ATTACH] += vmb_now_ns() - start_ns;
+	return err;
+}
+
+/*
+ * Fresh memory or the mapping, and the bytes in it. Advice on the memory comes between
+ * the two and is in no phase. Gives out the time at which the bytes are there.
+ */
 int vmb_hand_over(struct vmb_ctx *ctx, const struct vmb_steps *steps, struct vmb_sample *ret,
 		  uint64_t *ret_now)
 {
-	uint64_t start_ns, attached_ns, there_ns = 0;
+	uint64_t attached_ns, there_ns = 0;
 	int err;
 
-	start_ns = vmb_now_ns();
-	VMB_MARK(VMB_PHASE_ATTACH);
-	err = steps->attach(ctx);
+	vmb_advice_defer();
+	err = advised(attach_timed(ctx, steps->attach, ret));
 	attached_ns = vmb_now_ns();
 	if (steps->deliver_timed) /* which sets the marks as it reads the clock */
 		VMB_MARK(VMB_MARK_NONE);
@@ -190,7 +217,6 @@ int vmb_hand_over(struct vmb_ctx *ctx, const struct vmb_steps *steps, struct vmb
 		return err;
 	err = steps->deliver_timed ? steps->deliver_timed(ctx, &there_ns) : steps->deliver(ctx);
 	*ret_now = vmb_now_ns();
-	ret->time_ns[VMB_PHASE_ATTACH] += attached_ns - start_ns;
 	ret->time_ns[VMB_PHASE_TRANSFER] +=
 		steps->deliver_timed ? there_ns : *ret_now - attached_ns;
 	return err;

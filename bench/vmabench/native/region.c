@@ -153,17 +153,62 @@ void vmb_advise(int unadvised)
 	no_advice = unadvised;
 }
 
+/*
+ * Advice on a mapping that is made in a timed part is given after it: a program
+ * advises its buffer once, and a clone needs no advice. An operation maps its ranges
+ * in the same order as the one before it, so the first range begins the list anew.
+ */
+static struct {
+	char *addr;
+	size_t size;
+	int advice;
+} deferred[VMB_MOST_SEGMENTS + 1];
+static unsigned int nr_deferred;
+static int deferring;
+
+static int advise_now(char *addr, size_t size, int advice)
+{
+	/* EINVAL: a kernel without THP, whose pages are small anyway. */
+	if (madvise(addr, size, advice) && (errno != EINVAL || advice == MADV_HUGEPAGE))
+		return vmb_fail(-errno, "madvise(%s)",
+				advice == MADV_HUGEPAGE ? "MADV_HUGEPAGE" : "MADV_NOHUGEPAGE");
+	return 0;
+}
+
 static int advise(char *addr, size_t size, size_t page, int hugetlb)
 {
 	int advice = page > vmb_base_page() ? MADV_HUGEPAGE : MADV_NOHUGEPAGE;
 
 	if (hugetlb || no_advice)
 		return 0;
-	/* EINVAL: a kernel without THP, whose pages are small anyway. */
-	if (madvise(addr, size, advice) && (errno != EINVAL || advice == MADV_HUGEPAGE))
-		return vmb_fail(-errno, "madvise(%s)",
-				advice == MADV_HUGEPAGE ? "MADV_HUGEPAGE" : "MADV_NOHUGEPAGE");
+	if (!deferring)
+		return advise_now(addr, size, advice);
+	if (nr_deferred && addr == deferred[0].addr)
+		nr_deferred = 0;
+	if (nr_deferred == sizeof(deferred) / sizeof(deferred[0]))
+		return vmb_fail(-E2BIG, "advice on %u mappings", nr_deferred);
+	deferred[nr_deferred].addr = addr;
+	deferred[nr_deferred].size = size;
+	deferred[nr_deferred++].advice = advice;
 	return 0;
+}
+
+void vmb_advice_defer(void)
+{
+	deferring = 1;
+	nr_deferred = 0;
+}
+
+/* Gives the advice that was deferred; from now on advice is given at once. */
+int vmb_advice_give(void)
+{
+	int err = 0;
+
+	deferring = 0;
+	for (unsigned int i = 0; i < nr_deferred && !err; i++)
+		err = advise_now(deferred[i].addr, deferred[i].size, deferred[i].advice);
+	nr_deferred = 0;
+	return err;
 }
 
 /* A file of huge pages needs no flag to be mapped by them. */
@@ -184,11 +229,16 @@ static int map_at(char *slot, size_t size, size_t page, int hugetlb, int flags, 
 	return advise(addr, size, page, hugetlb);
 }
 
-/* Fresh anonymous memory; the two calls are what a user pays for it. */
+/* Fresh anonymous memory. */
 int vmb_fresh_map(char *slot, size_t size, size_t page, int hugetlb)
 {
 	return map_at(slot, size, page, hugetlb, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE,
 		      -1, 0);
+}
+
+int vmb_fresh_unmap(char *slot, size_t size)
+{
+	return munmap(slot, size) ? vmb_fail(-errno, "munmap") : 0;
 }
 
 int vmb_shared_map(char *slot, size_t size, size_t page, int hugetlb, int fd)
