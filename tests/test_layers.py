@@ -2,9 +2,11 @@
 """The layers are one-way: a module imports from its own layer or from one before it."""
 
 import ast
+import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -26,6 +28,7 @@ LAYERS = (
     ("store",),
     ("analysis",),
     ("report",),
+    ("api",),
     ("commands",),
     ("cli", "__main__"),
 )
@@ -34,7 +37,7 @@ DOORS = {"__init__": {"vmabench.analysis.load"}}
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 
 #: Heavy imports, and the only layers that may make them.
-HEAVY = {"pandas": "analysis", "matplotlib": "report", "rich": "commands"}
+HEAVY = {"pandas": "analysis", "matplotlib": "report", "rich": "api"}
 
 
 def modules() -> list[Path]:
@@ -90,6 +93,45 @@ def test_a_command_imports_only_what_it_needs(script: str, absent: str) -> None:
     synthetic.write(Path("result"), synthetic.records(synthetic.cases(("fork", "readv")), rounds=6))
     code = f"import sys; {script}; sys.exit({absent!r} in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_command_line_stays_in_cli() -> None:
+    """The modules below take typed arguments; pyperf's parser is pyperf's own."""
+    for path in modules():
+        if top(path) not in ("cli", "pyperf"):
+            words = set(re.findall(r"\w+", path.read_text()))
+            assert not {"argparse", "Namespace"} & words, path
+
+
+def test_no_module_imports_itself_in_a_circle() -> None:
+    """Imports inside functions count: they hide a circle. Imports for types do not: none runs."""
+    known = {name_of(path): path for path in modules() if top(path) not in DOORS}
+    graph = {name: imported(path, known) & known.keys() for name, path in known.items()}
+    try:
+        tuple(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        pytest.fail(" imports ".join(reversed(error.args[1])))
+
+
+def imported(path: Path, known: Collection[str]) -> set[str]:
+    """Return the modules that one imports: ``from a import b`` is a.b where that is a module."""
+    found = set()
+    tree = ast.parse(path.read_text())
+    for block in [node for node in tree.body if isinstance(node, ast.If)]:
+        if ast.unparse(block.test) == "TYPE_CHECKING":
+            tree.body.remove(block)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {name if name in known else str(node.module) for name in names}
+    return found
+
+
+def name_of(path: Path) -> str:
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(("vmabench", *(part for part in parts if part != "__init__")))
 
 
 def test_every_module_has_a_layer() -> None:

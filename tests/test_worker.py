@@ -5,7 +5,6 @@ import os
 import shutil
 import subprocess
 import sys
-from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -106,7 +105,7 @@ def test_the_doctor_says_that_no_worker_starts(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     dying(monkeypatch, "exit 3")
-    assert doctor(Namespace(plan="smoke", no_noise=True, json=False)) == BLOCKED
+    assert doctor("smoke", measure_noise=False, as_json=False) == BLOCKED
     assert "blocked by: can't start a worker process" in capsys.readouterr().out
 
 

@@ -5,11 +5,15 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from vmabench import __version__
 from vmabench.errors import UsageError
 from vmabench.matrix.axes import AXES, SWEEP_AXES
 from vmabench.program import run_program
+
+if TYPE_CHECKING:
+    from vmabench.api.options import Guest, RunOptions
 
 
 def _names(text: str) -> list[str]:
@@ -183,7 +187,7 @@ def _add_compare(compare: argparse.ArgumentParser) -> None:
 
 
 def _add_results(commands: "argparse._SubParsersAction[_Parser]") -> None:
-    """What is done with results that are there."""
+    """Add the commands that take results."""
     claims = commands.add_parser("claims", help="published results: confirmed here, or not")
     claims.add_argument(
         "directory", metavar="DIR", nargs="+", help="of several, the first that can tell answers"
@@ -209,8 +213,6 @@ def _add_guest(guest: argparse.ArgumentParser) -> None:
     )
     bench.add_argument("directory", metavar="DIR", help="a result of the running kernel")
     bench.add_argument("--accel", choices=_ACCELS, default="auto", help=_ACCEL_HELP)
-    bench.set_defaults(output=None, budget=None, seed=None, memory=None, cpus=None, append="")
-    bench.set_defaults(**{axis: [] for axis in (*SWEEP_AXES, *AXES)})
     _add_audit(actions.add_parser("audit", help="the questions of the review, put to it"))
     _add_mutants(actions.add_parser("mutants", help="does the audit catch deliberate faults?"))
     for action in (build, run, test, shell):
@@ -275,7 +277,7 @@ _ACCEL_HELP = "auto tries KVM for a moment and else emulates (default: auto)"
 
 
 def _add_machine(parser: argparse.ArgumentParser) -> None:
-    """What a guest is made of, for the commands that start one."""
+    """Add the options of a guest, for the commands that start one."""
     parser.add_argument("--memory", metavar="SIZE", help="of the guest (default: 2G)")
     parser.add_argument("--cpus", type=int, help="of the guest (default: 2)")
     parser.add_argument("--append", default="", metavar="ARGS", help="arguments for its kernel")
@@ -289,61 +291,157 @@ def _add_machine(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from vmabench.commands.run import run
+    from vmabench.commands import run
 
-    return run(args)
+    _check_run(args)
+    options, where = _run_options(args), _guest_of(args)
+    if args.against:
+        return run.run_against(options, where, args.against, args.boots)
+    if args.guest:
+        return run.run_in_guest(options, where)
+    return run.run(options, samples_only=args.samples_only)
+
+
+def _check_run(args: argparse.Namespace) -> None:
+    """Raise UsageError for an option of ``run`` that goes with another one only."""
+    given = args.memory or args.cpus or args.append or args.accel != "auto" or args.clock != "time"
+    if given and not args.guest:
+        raise UsageError("--memory, --cpus, --append, --accel and --clock go with --guest only")
+    if args.against and not args.guest:
+        raise UsageError("--against goes with --guest only: it boots both kernels in turns")
+    if args.boots is not None and not args.against:
+        raise UsageError("--boots goes with --against only")
+
+
+def _run_options(args: argparse.Namespace) -> "RunOptions":
+    from vmabench.api.options import RunOptions
+
+    return RunOptions(
+        plan=args.plan,
+        axes={axis: getattr(args, axis) for axis in (*SWEEP_AXES, *AXES)},
+        budget=args.budget,
+        seed=args.seed,
+        output=args.output,
+        counters=not args.no_counters,
+        inject=tuple(args.inject),
+    )
+
+
+def _guest_of(args: argparse.Namespace) -> "Guest":
+    from vmabench.api.options import Guest
+
+    return Guest(
+        memory=args.memory,
+        cpus=args.cpus,
+        accel=args.accel,
+        clock=args.clock,
+        append=args.append,
+    )
 
 
 def _show(args: argparse.Namespace) -> int:
-    from vmabench.commands import show
+    from vmabench.commands.show import list_names
 
-    return show.list_names(args)
+    return list_names(args.what, as_json=args.json)
 
 
 def _doctor(args: argparse.Namespace) -> int:
     from vmabench.commands.doctor import doctor
 
-    return doctor(args)
+    return doctor(args.plan, measure_noise=not args.no_noise, as_json=args.json)
 
 
-def _derive(args: argparse.Namespace) -> int:
-    from vmabench.commands import derive
+def _report(args: argparse.Namespace) -> int:
+    from vmabench.commands.derive import report
 
-    return derive.report(args) if args.command == "report" else derive.export(args)
+    return report(args.directory, args.format, args.base, args.output)
+
+
+def _export(args: argparse.Namespace) -> int:
+    from vmabench.commands.derive import export_csv, export_pyperf
+
+    if args.format == "pyperf":
+        return export_pyperf(args.directory, args.output, by_mechanism=bool(args.by))
+    if args.by:
+        raise UsageError("--by goes with --format pyperf only")
+    return export_csv(args.directory, args.output)
 
 
 def _compare(args: argparse.Namespace) -> int:
-    from vmabench.commands.compare import compare
+    from vmabench.commands.compare import Choices, compare
 
-    return compare(args)
+    return compare(
+        Choices(
+            a=args.a,
+            b=args.b,
+            format=args.format,
+            base=args.base,
+            patched=args.patched,
+            appendix=args.appendix,
+            images=tuple(args.vmlinux) if args.vmlinux else None,
+            paths=tuple(args.paths) if args.paths else None,
+            force=args.force,
+            partial=args.partial,
+            fail_on=tuple(args.fail_on),
+        )
+    )
 
 
 def _claims(args: argparse.Namespace) -> int:
     from vmabench.commands.claims import claims
 
-    return claims(args)
+    return claims(args.directory, as_json=args.json)
 
 
 def _publish(args: argparse.Namespace) -> int:
-    from vmabench.commands.publish import publish
+    from vmabench.commands.publish import check, publish
 
-    return publish(args)
+    return check(args.directory) if args.check else publish(args.directory, args.output)
 
 
 def _tune(args: argparse.Namespace) -> int:
     from vmabench.commands.tune import tune
 
-    return tune(args)
+    return tune(apply=args.apply, restore=args.restore)
 
 
 def _guest(args: argparse.Namespace) -> int:
-    if args.action in {"audit", "mutants"}:
-        from vmabench.commands import audit
-
-        return audit.audit(args) if args.action == "audit" else audit.mutants(args)
     from vmabench.commands import guest
+    from vmabench.units import parse_duration
 
-    return guest.ACTIONS[args.action](args)
+    match args.action:
+        case "audit" | "mutants":
+            return _audit(args)
+        case "build":
+            return guest.build(args.flavour)
+        case "test":
+            return guest.test(args.flavour, args.accel, parse_duration(args.timeout))
+        case "bench":
+            return guest.bench(args.directory, args.accel)
+    machine = guest.with_devices(
+        _guest_of(args).machine(), swap=args.swap, swap_size=args.swap_size, shares=args.share
+    )
+    if args.action == "shell":
+        return guest.shell(args.flavour, machine, args.accel)
+    words = args.words[1:] if args.words[:1] == ["--"] else args.words
+    return guest.run(words, args.flavour, machine, args.accel, parse_duration(args.timeout))
+
+
+def _audit(args: argparse.Namespace) -> int:
+    from vmabench.commands import audit
+    from vmabench.guest.audit import Options
+
+    if args.action == "mutants":
+        names, flavour = args.names, args.flavour
+        return audit.mutants(names, flavour=flavour, accel=args.accel, output=args.output)
+    minutes = None if args.short else args.minutes
+    return audit.audit(
+        Options(tuple(args.names), minutes, args.seed, args.accel),
+        flavour=args.flavour,
+        short=args.short,
+        verbose=args.verbose,
+        output=args.output,
+    )
 
 
 def _pyperf(args: argparse.Namespace) -> int:
@@ -358,9 +456,9 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "doctor": _doctor,
     "list": _show,
     "run": _run,
-    "report": _derive,
+    "report": _report,
     "compare": _compare,
-    "export": _derive,
+    "export": _export,
     "guest": _guest,
     "publish": _publish,
     "claims": _claims,

@@ -39,7 +39,7 @@ def run_program(command: Callable[[], int]) -> int:
 def _status(command: Callable[[], int]) -> int:
     try:
         return command()
-    except SystemExit as end:  # argparse after --help, and pyperf
+    except SystemExit as end:  # after --help, and of pyperf
         return end.code if isinstance(end.code, int) else ERROR if end.code else 0
     except Exception as error:
         if os.environ.get(DEBUG):

@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """``vmabench guest audit``: the questions of the review, put to a kernel that checks itself."""
 
-import argparse
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
+from vmabench.api.in_guest import obtain
+from vmabench.api.output import STDOUT, say, warn
 from vmabench.atomic import replacing
-from vmabench.commands.guest import obtain
-from vmabench.commands.output import STDOUT, say, warn
 from vmabench.guest import audit as audits
 from vmabench.guest import kbuild
 from vmabench.guest import mutants as faults
@@ -16,16 +15,16 @@ from vmabench.guest.plan import load
 from vmabench.units import format_duration
 
 
-def audit(args: argparse.Namespace) -> int:
+def audit(
+    options: audits.Options, *, flavour: str, short: bool, verbose: bool, output: str | None
+) -> int:
     """Run the audit; status 1 if anything failed, was lost, or the kernel complained."""
     plan = load(kbuild.project_kernel() / "audit" / "audit.toml")
-    minutes = None if args.short else args.minutes
-    options = audits.Options(tuple(args.names), minutes, args.seed, args.accel)
-    plan.chosen(options.names, short=args.short)
-    kernel = obtain(args.flavour)
-    verdicts = audits.run(kernel, plan, options, lambda v: show(v, args.verbose))
-    if args.output:
-        _keep(args.output, table(verdicts))
+    plan.chosen(options.names, short=short)
+    kernel = obtain(flavour)
+    verdicts = audits.run(kernel, plan, options, lambda v: show(v, verbose))
+    if output:
+        _keep(output, table(verdicts))
     for line in summary(verdicts):
         say(line)
     return 0 if all(verdict.good for verdict in verdicts) else 1
@@ -52,18 +51,18 @@ def table(verdicts: Sequence[Verdict]) -> Iterator[str]:
         yield f"| {' | '.join(map(str, cells))} | {verdict.seconds:.0f} |"
 
 
-def mutants(args: argparse.Namespace) -> int:
-    """Build each mutant, run what should catch it; status 1 if one gets away."""
+def mutants(names: Sequence[str], *, flavour: str, accel: str, output: str | None) -> int:
+    """Build each mutant and run its tests; return 1 if one is not caught."""
     directory = kbuild.project_kernel() / "audit"
     plan, catches = load(directory / "audit.toml"), []
-    for mutant in faults.find(directory / "mutants", args.names):
-        kernel = obtain(args.flavour, extra=(mutant.patch,))
-        catches.append(faults.hunt(mutant, kernel, plan, args.accel))
+    for mutant in faults.find(directory / "mutants", names):
+        kernel = obtain(flavour, extra=(mutant.patch,))
+        catches.append(faults.hunt(mutant, kernel, plan, accel))
         _show_catch(catches[-1])
-        if args.output and args.output != STDOUT:  # each time: it takes hours
-            _keep(args.output, faults.table(catches))
-    if args.output == STDOUT:
-        _keep(args.output, faults.table(catches))
+        if output and output != STDOUT:  # each time: it takes hours
+            _keep(output, faults.table(catches))
+    if output == STDOUT:
+        _keep(output, faults.table(catches))
     escaped = [catch.mutant.name for catch in catches if not catch.caught]
     say(f"{len(catches) - len(escaped)} of {len(catches)} mutants caught")
     return 1 if escaped else 0

@@ -1,22 +1,23 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """``vmabench claims DIR``: published results against measured ones."""
 
-import argparse
 import math
+from collections.abc import Sequence
 from dataclasses import asdict
 
-from vmabench.commands.output import say, say_json
+from vmabench.api.output import say, say_json
 from vmabench.errors import UsageError
 from vmabench.matrix.claims import published_claims
 from vmabench.store.format import Result
 from vmabench.store.reader import read, refuse_injected
 
 
-def claims(args: argparse.Namespace) -> int:
+def claims(directories: Sequence[str], *, as_json: bool) -> int:
+    """Print the outcome of each published claim."""
     from vmabench.report.claims import claims_report, outcomes
 
-    results = [_timed(directory) for directory in args.directory]
-    if args.json:
+    results = [_timed(directory) for directory in directories]
+    if as_json:
         found = outcomes(results, published_claims())
         say_json([_known(asdict(outcome)) for outcome in found])
     else:
@@ -33,7 +34,7 @@ def _timed(directory: str) -> Result:
 
 
 def _known(value: object) -> object:
-    """JSON has neither NaN nor infinity: such a value is null."""
+    """Return JSON data, with null for NaN and infinity, which JSON lacks."""
     if isinstance(value, dict):
         return {name: _known(one) for name, one in value.items()}
     if isinstance(value, list | tuple):

@@ -1,32 +1,20 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """``vmabench compare A B``: what got slower, what faster, and what can't be compared."""
 
-import argparse
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from vmabench.analysis.intervals import fewest_for_interval
-from vmabench.commands.output import say, say_json, warn
+from vmabench.api.comparable import differences
+from vmabench.api.output import say, say_json, warn
 from vmabench.errors import UsageError
-from vmabench.matrix.axes import AXES, OF_SOURCE_AND_BUFFER
-from vmabench.matrix.case import SCENARIOS, Case
 from vmabench.store.boots import boots_of, order_of
 from vmabench.store.format import Result
-from vmabench.store.reader import machine_facts, read
+from vmabench.store.reader import read
 
 DONE, UNSTABLE, FAIL_ON_STATUS = 0, 2, 3
-
-#: what two machines must have in common, and how a person calls it
-_SAME_MACHINE = {
-    "cpu_model": "processor",
-    "memory_bytes": "memory",
-    "cpus": "CPUs",
-    "arch": "architecture",
-    "base_page_bytes": "base page",
-}
-_SAME_HEADER = {"thp": "THP setting", "source_cpu": "source CPU", "receiver_cpu": "receiver CPU"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,22 +35,40 @@ class View:
     fail_on: tuple[str, ...] = ()
 
 
-def compare(args: argparse.Namespace) -> int:
-    if (args.appendix or args.vmlinux) and args.format != "cover-letter":
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """The results to compare and how: the options of ``vmabench compare``."""
+
+    a: str
+    b: str
+    format: str = "text"
+    base: str | None = None
+    patched: str | None = None
+    appendix: bool = False
+    images: tuple[str, str] | None = None
+    paths: tuple[str, str] | None = None
+    force: bool = False
+    partial: bool = False
+    fail_on: tuple[str, ...] = ()
+
+
+def compare(chosen: Choices) -> int:
+    """Print the comparison of two result directories; return the exit status."""
+    if (chosen.appendix or chosen.images) and chosen.format != "cover-letter":
         raise UsageError("--appendix and --vmlinux go with --format cover-letter only")
-    a, b = (_read(path, name, args.partial) for path, name in ((args.a, "A"), (args.b, "B")))
-    found = _differences(a, b, args.force)
+    a, b = (_read(path, name, chosen.partial) for path, name in ((chosen.a, "A"), (chosen.b, "B")))
+    found = _differences(a, b, chosen.force)
     for difference in found:
         warn(f"compared by force: {difference}")
     view = View(
-        args.format,
-        args.base,
-        args.patched,
-        found,
-        args.appendix,
-        tuple(args.vmlinux) if args.vmlinux else None,
-        _theory(args),
-        tuple(args.fail_on),
+        format=chosen.format,
+        base=chosen.base,
+        patched=chosen.patched,
+        forced=found,
+        appendix=chosen.appendix,
+        images=chosen.images,
+        paths=_theory(chosen),
+        fail_on=chosen.fail_on,
     )
     return compare_results(a, b, view)
 
@@ -94,7 +100,7 @@ def _is_counted(result: Result) -> bool:
 
 
 def _differences(a: Result, b: Result, force: bool) -> tuple[str, ...]:
-    """What speaks against comparing the two; raises UsageError, unless it is forced."""
+    """Return the differences of two results; raises UsageError for one, unless it is forced."""
     clocks = [str(result.header.get("clock", "raw")) for result in (a, b)]
     if clocks[0] != clocks[1]:
         raise UsageError(f"A is measured by the clock {clocks[0]}, B by {clocks[1]}: never mixed")
@@ -106,15 +112,15 @@ def _differences(a: Result, b: Result, force: bool) -> tuple[str, ...]:
     return found
 
 
-def _theory(args: argparse.Namespace) -> tuple[Result, Result] | None:
-    """Two results of the instruction clock, for a letter."""
-    if not args.paths:
+def _theory(chosen: Choices) -> tuple[Result, Result] | None:
+    """Return two results of the instruction clock, for a letter."""
+    if not chosen.paths:
         return None
-    if args.format != "cover-letter":
+    if chosen.format != "cover-letter":
         raise UsageError("--paths goes with --format cover-letter only")
     a, b = (
-        _read(path, f"{name} of --paths", args.partial)
-        for path, name in zip(args.paths, "AB", strict=True)
+        _read(path, f"{name} of --paths", chosen.partial)
+        for path, name in zip(chosen.paths, "AB", strict=True)
     )
     if not (_is_counted(a) and _is_counted(b)):
         raise UsageError("--paths takes two results of the instruction clock")
@@ -123,7 +129,7 @@ def _theory(args: argparse.Namespace) -> tuple[Result, Result] | None:
 
 
 def _read(path: str, name: str, partial: bool) -> Result:
-    """A whole result; or what is whole of one, where that is asked for."""
+    """Return a result, which must be whole unless ``partial``."""
     result = read(path)
     fault = result.damage
     if not fault and not result.of_kind("end"):
@@ -142,76 +148,6 @@ def _whole_boots(result: Result) -> int:
 
 def _rounds(result: Result) -> int:
     return sum(1 for record in result.of_kind("round") if record["complete"])
-
-
-def differences(a: Result, b: Result) -> Iterator[str]:
-    """Yield each condition, other than the kernel's sources, in which two results differ."""
-    virts = [str(result.header.get("virt", "unknown")) for result in (a, b)]
-    if virts[0] != virts[1]:
-        kinds = ["emulated" if virt == "emulated" else f"real ({virt})" for virt in virts]
-        yield f"A is {kinds[0]}, B is {kinds[1]}"
-    facts = [machine_facts(result) for result in (a, b)]
-    for name, what in _SAME_MACHINE.items():
-        here, there = (_shown(name, fact.get(name)) for fact in facts)
-        if here != there:
-            yield f"another machine: {what} {here} and {there}"
-    for name, what in _SAME_HEADER.items():
-        if a.header.get(name) != b.header.get(name):
-            yield f"{what} {a.header.get(name)} and {b.header.get(name)}"
-    debug = [fact.get("kernel_debug") or [] for fact in facts]
-    if bool(debug[0]) != bool(debug[1]):
-        which, options = ("A", debug[0]) if debug[0] else ("B", debug[1])
-        yield f"{which} is a debug kernel ({', '.join(options)})"
-    hashes = [str(fact.get("kernel_config_sha256") or "unknown")[:8] for fact in facts]
-    if hashes[0] != hashes[1]:
-        yield f"kernel configurations {hashes[0]} and {hashes[1]}"
-    yield from _unlike_axes(a, b)
-    yield from _unlike_emulators(a, b)
-    yield from _unlike_runs(a, b)
-
-
-def _unlike_axes(a: Result, b: Result) -> Iterator[str]:
-    """Yield the axes of source and buffer of which the two results have no text in common."""
-    for name in OF_SOURCE_AND_BUFFER:
-        here, there = (_texts(result, name) for result in (a, b))
-        if here and there and not here & there:
-            yield f"{name} {', '.join(sorted(here))} in A and {', '.join(sorted(there))} in B"
-
-
-def _texts(result: Result, name: str) -> set[str]:
-    """Return the texts of an axis in the names of the measured cases."""
-    cases = {Case.parse(record["case"]) for record in result.of_kind("case")}
-    return {AXES[name].write(case) for case in cases if name in SCENARIOS[case.scenario].axes}
-
-
-def _unlike_emulators(a: Result, b: Result) -> Iterator[str]:
-    """Yield the differences of two emulators: counts depend on the CPU that is emulated."""
-    if any(result.header.get("virt") != "emulated" for result in (a, b)):
-        return
-    guests = [machine_facts(result).get("guest") or {} for result in (a, b)]
-    for name, what in (("qemu", "QEMU"), ("cpu", "emulated CPU")):
-        here, there = (str(guest.get(name, "unknown")) for guest in guests)
-        if here != there:
-            yield f"{what} {here} and {there}"
-
-
-def _unlike_runs(a: Result, b: Result) -> Iterator[str]:
-    boots = [len(boots_of(result)) for result in (a, b)]
-    if bool(boots[0]) != bool(boots[1]):
-        several, one = ("A", "B") if boots[0] else ("B", "A")
-        yield f"{several} is of {max(boots)} boots and {one} of one, whose processes are no boots"
-    for name, result in (("A", a), ("B", b)):
-        if result.header.get("injected"):
-            yield f"in {name} a delay was injected on purpose ({result.header['injected']})"
-
-
-def _shown(name: str, value: object) -> object:
-    """A value as it is compared: a machine's memory varies by what firmware and kernel keep."""
-    if name == "memory_bytes" and isinstance(value, int):
-        return f"{round(value / (1 << 30))}G"
-    if name == "cpus" and isinstance(value, list):
-        return len(value)
-    return value
 
 
 def _times(view: View, a: Result, b: Result) -> list[str]:

@@ -1,46 +1,46 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """``vmabench report`` and ``vmabench export``: from the stored data alone."""
 
-import argparse
 import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from vmabench.api.output import STDOUT, new_file, say, write_output
 from vmabench.atomic import make_directories
-from vmabench.commands.output import STDOUT, new_file, say, write_output
 from vmabench.errors import UsageError
 from vmabench.store.format import Result
 from vmabench.store.reader import machine_facts, read, refuse_injected
 
 
-def report(args: argparse.Namespace) -> int:
-    results = [read(Path(directory)) for directory in args.directory]
-    if args.output and args.output != STDOUT:
-        new_file(args.output)  # refused before the report is made
-    write_output(args.output, _composed(results, args))
+def report(directories: Sequence[str], form: str, base: str | None, output: str | None) -> int:
+    """Print the report of results in one form, or write it to a new file."""
+    results = [read(Path(directory)) for directory in directories]
+    if output and output != STDOUT:
+        new_file(output)  # refused before the report is made
+    write_output(output, _composed(results, form, base))
     return 0
 
 
-def _composed(results: Sequence[Result], args: argparse.Namespace) -> str:
+def _composed(results: Sequence[Result], form: str, base: str | None) -> str:
     from vmabench.report.build import Report
     from vmabench.report.joint import joint_report
 
-    is_letter = args.format not in _PLAIN + _MODELLED
-    if args.base and not is_letter:
+    is_letter = form not in _PLAIN + _MODELLED
+    if base and not is_letter:
         raise UsageError("--base goes with --format cover-letter and commit-message only")
     if len(results) > 1:
-        if args.format != "text":
-            raise UsageError(f"--format {args.format} is of one result: give one directory")
+        if form != "text":
+            raise UsageError(f"--format {form} is of one result: give one directory")
         return joint_report(results)
     if is_letter:
         from vmabench.report.letter import letter, side  # brings scipy
 
-        return letter(args.format, [side(results[0], args.base)])
-    if args.format in _MODELLED:
-        return _modelled(results[0], args.format)
+        return letter(form, [side(results[0], base)])
+    if form in _MODELLED:
+        return _modelled(results[0], form)
     made = Report(results[0])
-    return made.html() if args.format == "html" else made.text()
+    return made.html() if form == "html" else made.text()
 
 
 _PLAIN = ("text", "html")
@@ -69,40 +69,33 @@ def _modelled(result: Result, form: str) -> str:
     return (emulated if result.header.get("virt") == "emulated" else "") + text
 
 
-def export(args: argparse.Namespace) -> int:
-    if args.format == "csv":
-        return _export_csv(args)
-    return _export_pyperf(args)
-
-
-def _export_csv(args: argparse.Namespace) -> int:
+def export_csv(directory: str, output: str | None) -> int:
+    """Write the tidy frame of a result as CSV."""
     from vmabench.analysis.frame import tidy, write_csv
     from vmabench.analysis.stats import judged, with_unstable
 
-    if args.by:
-        raise UsageError("--by goes with --format pyperf only")
-    result = read(Path(args.directory))
+    result = read(Path(directory))
     refuse_injected(result)
     counted = result.header.get("clock") == "instructions"
     frame = tidy(result) if counted else with_unstable(*judged(result))
-    to_stdout = args.output is None or args.output == STDOUT
-    write_csv(frame, sys.stdout if to_stdout else new_file(args.output))
+    write_csv(frame, sys.stdout if output is None or output == STDOUT else new_file(output))
     return 0
 
 
-def _export_pyperf(args: argparse.Namespace) -> int:
+def export_pyperf(directory: str, output: str | None, *, by_mechanism: bool) -> int:
+    """Write a result as a suite for pyperf, or as one suite for each mechanism."""
     from vmabench.store.suite import build_suite, mechanisms_with_values, write_suite
 
-    if args.output == STDOUT:
+    if output == STDOUT:
         raise UsageError("-o - goes with --format csv only: write ./- for a file of that name")
-    result = read(Path(args.directory))
+    result = read(Path(directory))
     refuse_injected(result)
-    if args.by is None:
-        path = new_file(args.output or "vmabench.json.gz")
+    if not by_mechanism:
+        path = new_file(output or "vmabench.json.gz")
         write_suite(build_suite(result), path)
         say(str(path))
         return 0
-    folder = Path(args.output or ".")
+    folder = Path(output or ".")
     for mechanism in mechanisms_with_values(result):
         path = new_file(str(folder / f"{mechanism}.json.gz"))
         make_directories(folder)

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """``vmabench publish``: a copy for strangers, and the check that a directory is one."""
 
-import argparse
 from pathlib import Path
 
-from vmabench.commands.output import new_directory, say, say_files, warn
+from vmabench.api.output import new_directory, say, say_files, warn
 from vmabench.errors import UsageError
 from vmabench.store.format import REPORT, SUITE
 from vmabench.store.publish import complaints
@@ -12,14 +11,13 @@ from vmabench.store.publish import publish as publish_result
 from vmabench.store.reader import read
 
 
-def publish(args: argparse.Namespace) -> int:
-    source = Path(args.directory)
-    if args.check:
-        return _check(source)
+def publish(directory: str, output: str | None) -> int:
+    """Write a copy of a result that may be published, with its report."""
     from vmabench.report.build import Report
 
+    source = Path(directory)
     resolved = source.resolve()
-    target = new_directory(args.output, resolved.with_name(f"{resolved.name}-published"))
+    target = new_directory(output, resolved.with_name(f"{resolved.name}-published"))
     published = publish_result(source, target)
     files = Report(read(published)).write(published / REPORT)
     say_files(published, files)
@@ -29,7 +27,9 @@ def publish(args: argparse.Namespace) -> int:
     return 0
 
 
-def _check(top: Path) -> int:
+def check(directory: str) -> int:
+    """Raise UsageError where a file below the directory must not be published."""
+    top = Path(directory)
     found = list(complaints(top))
     if not found:
         say(f"{top}: nothing that tells who measured it, or where")

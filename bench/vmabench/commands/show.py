@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``vmabench list``: what exists, one line each."""
+"""``vmabench list``: print the names of one kind, one line each."""
 
-import argparse
-
-from vmabench.commands.output import say, say_json
+from vmabench.api.output import say, say_json
 from vmabench.machine.facts import read_facts
 from vmabench.machine.pages import HUGETLB
 from vmabench.matrix.case import SCENARIOS
@@ -11,9 +9,10 @@ from vmabench.matrix.claims import published_claims
 from vmabench.matrix.plans import builtin_plans
 
 
-def list_names(args: argparse.Namespace) -> int:
-    entries = _ENTRIES[args.what]()
-    if args.json:
+def list_names(what: str, *, as_json: bool) -> int:
+    """Print the names of one kind with their descriptions."""
+    entries = _ENTRIES[what]()
+    if as_json:
         say_json(entries)
         return 0
     width = max(len(name) for name in entries)

@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """``vmabench tune``: show the settings of memory management, apply and restore them."""
 
-import argparse
-
-from vmabench.commands.output import say, warn
+from vmabench.api.output import say, warn
 from vmabench.errors import MachineError
 from vmabench.machine.cgroup import MemoryGroups
 from vmabench.machine.ledger import check_restorable
@@ -18,12 +16,13 @@ from vmabench.signals import uninterrupted
 DONE, NOT_ALL = 0, 2
 
 
-def tune(args: argparse.Namespace) -> int:
-    if not (args.apply or args.restore):
+def tune(*, apply: bool, restore: bool) -> int:
+    """Show the settings, apply the advised ones, or restore the old ones."""
+    if not (apply or restore):
         return _show()
     # An interrupt would leave some of the settings changed; all of them take milliseconds.
     with only_run(), uninterrupted():
-        return _apply() if args.apply else _restore()
+        return _apply() if apply else _restore()
 
 
 def _show() -> int:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""How far a run is: a live line on a terminal, plain lines elsewhere."""
+"""Show the progress of a run: a live line on a terminal or in a notebook, plain lines elsewhere."""
 
+import sys
 import time
 from typing import Any, TextIO
 
@@ -30,6 +31,54 @@ class PlainProgress:
 
     def close(self) -> None:
         """Does nothing: there is nothing to take down."""
+
+
+class SilentProgress:
+    """Shows nothing."""
+
+    def phase(self, name: str, cases: int) -> None:
+        """Takes no notice."""
+
+    def case(self, case: str) -> None:
+        """Takes no notice."""
+
+    def close(self) -> None:
+        """Does nothing: there is nothing to take down."""
+
+
+class NotebookProgress:
+    """One line below the cell of a notebook, replaced as the run goes on."""
+
+    def __init__(self, budget_s: float | None) -> None:
+        import IPython.display
+
+        display: Any = IPython.display  # without types
+        self._budget_s = budget_s
+        self._start = self._drawn = time.monotonic()
+        self._name, self._done, self._cases = "starting", 0, 0
+        self._pretty = display.Pretty
+        self._line = display.display(display.Pretty("starting"), display_id=True)
+
+    def phase(self, name: str, cases: int) -> None:
+        self._name, self._done, self._cases = name, 0, cases
+        self._draw()
+
+    def case(self, case: str) -> None:
+        if time.monotonic() - self._drawn >= REDRAW_S:
+            self._draw(f"  {case}")
+        self._done += 1
+
+    def close(self) -> None:
+        spent = format_duration(time.monotonic() - self._start)
+        self._line.update(self._pretty(f"measured for {spent}"))
+
+    def _draw(self, case: str = "") -> None:
+        self._drawn = time.monotonic()
+        left = ""
+        if self._budget_s is not None:
+            seconds = max(0.0, self._budget_s - (self._drawn - self._start))
+            left = f"  left {format_duration(seconds)}"
+        self._line.update(self._pretty(f"{self._name}  {self._done}/{self._cases}{left}{case}"))
 
 
 class LiveProgress:
@@ -80,9 +129,23 @@ class LiveProgress:
         self._progress.refresh()
 
 
-def make_progress(stream: TextIO, budget_s: float | None) -> PlainProgress | LiveProgress:
+Progress = SilentProgress | NotebookProgress | PlainProgress | LiveProgress
+
+
+def make_progress(stream: TextIO | None, budget_s: float | None) -> Progress:
+    """Return the progress for where this process runs; without a stream it shows nothing."""
+    if stream is None:
+        return SilentProgress()
+    if _in_notebook():
+        return NotebookProgress(budget_s)
     kind = LiveProgress if stream.isatty() else PlainProgress
     return kind(stream, budget_s)
+
+
+def _in_notebook() -> bool:
+    """Return whether this process is the kernel of a notebook, which has imported ipykernel."""
+    ipython = sys.modules.get("IPython")
+    return "ipykernel" in sys.modules and ipython is not None and bool(ipython.get_ipython())
 
 
 class PlainBuild:

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The functions that the package exports: measure, load, analyse and draw from Python."""

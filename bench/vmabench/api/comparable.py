@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Find what speaks against comparing two results: conditions other than the kernel's sources."""
+
+from collections.abc import Iterator
+
+from vmabench.matrix.axes import AXES, OF_SOURCE_AND_BUFFER
+from vmabench.matrix.case import SCENARIOS, Case
+from vmabench.store.boots import boots_of
+from vmabench.store.format import Result
+from vmabench.store.reader import machine_facts
+
+#: facts that two machines must have in common -> the words for them
+_SAME_MACHINE = {
+    "cpu_model": "processor",
+    "memory_bytes": "memory",
+    "cpus": "CPUs",
+    "arch": "architecture",
+    "base_page_bytes": "base page",
+}
+_SAME_HEADER = {"thp": "THP setting", "source_cpu": "source CPU", "receiver_cpu": "receiver CPU"}
+
+
+def differences(a: Result, b: Result) -> Iterator[str]:
+    """Yield each condition, other than the kernel's sources, in which two results differ."""
+    virts = [str(result.header.get("virt", "unknown")) for result in (a, b)]
+    if virts[0] != virts[1]:
+        kinds = ["emulated" if virt == "emulated" else f"real ({virt})" for virt in virts]
+        yield f"A is {kinds[0]}, B is {kinds[1]}"
+    facts = [machine_facts(result) for result in (a, b)]
+    for name, what in _SAME_MACHINE.items():
+        here, there = (_shown(name, fact.get(name)) for fact in facts)
+        if here != there:
+            yield f"another machine: {what} {here} and {there}"
+    for name, what in _SAME_HEADER.items():
+        if a.header.get(name) != b.header.get(name):
+            yield f"{what} {a.header.get(name)} and {b.header.get(name)}"
+    debug = [fact.get("kernel_debug") or [] for fact in facts]
+    if bool(debug[0]) != bool(debug[1]):
+        which, options = ("A", debug[0]) if debug[0] else ("B", debug[1])
+        yield f"{which} is a debug kernel ({', '.join(options)})"
+    hashes = [str(fact.get("kernel_config_sha256") or "unknown")[:8] for fact in facts]
+    if hashes[0] != hashes[1]:
+        yield f"kernel configurations {hashes[0]} and {hashes[1]}"
+    yield from _unlike_axes(a, b)
+    yield from _unlike_emulators(a, b)
+    yield from _unlike_runs(a, b)
+
+
+def _unlike_axes(a: Result, b: Result) -> Iterator[str]:
+    """Yield the axes of source and buffer of which the two results have no text in common."""
+    for name in OF_SOURCE_AND_BUFFER:
+        here, there = (_texts(result, name) for result in (a, b))
+        if here and there and not here & there:
+            yield f"{name} {', '.join(sorted(here))} in A and {', '.join(sorted(there))} in B"
+
+
+def _texts(result: Result, name: str) -> set[str]:
+    """Return the texts of an axis in the names of the measured cases."""
+    cases = {Case.parse(record["case"]) for record in result.of_kind("case")}
+    return {AXES[name].write(case) for case in cases if name in SCENARIOS[case.scenario].axes}
+
+
+def _unlike_emulators(a: Result, b: Result) -> Iterator[str]:
+    """Yield the differences of two emulators: counts depend on the CPU that is emulated."""
+    if any(result.header.get("virt") != "emulated" for result in (a, b)):
+        return
+    guests = [machine_facts(result).get("guest") or {} for result in (a, b)]
+    for name, what in (("qemu", "QEMU"), ("cpu", "emulated CPU")):
+        here, there = (str(guest.get(name, "unknown")) for guest in guests)
+        if here != there:
+            yield f"{what} {here} and {there}"
+
+
+def _unlike_runs(a: Result, b: Result) -> Iterator[str]:
+    boots = [len(boots_of(result)) for result in (a, b)]
+    if bool(boots[0]) != bool(boots[1]):
+        several, one = ("A", "B") if boots[0] else ("B", "A")
+        yield f"{several} is of {max(boots)} boots and {one} of one, whose processes are no boots"
+    for name, result in (("A", a), ("B", b)):
+        if result.header.get("injected"):
+            yield f"in {name} a delay was injected on purpose ({result.header['injected']})"
+
+
+def _shown(name: str, value: object) -> object:
+    """Return a value as it is compared: firmware and kernel keep a varying part of the memory."""
+    if name == "memory_bytes" and isinstance(value, int):
+        return f"{round(value / (1 << 30))}G"
+    if name == "cpus" and isinstance(value, list):
+        return len(value)
+    return value
