@@ -15,6 +15,7 @@ from tests import synthetic
 from tests.command import call, error_line, plan_of
 from vmabench import guest
 from vmabench.cli import main
+from vmabench.api.detection import MOST_UNASKED
 from vmabench.errors import KernelBuildError, LostGuest, UsageError
 from vmabench.guest import against, functions, kbuild
 from vmabench.guest.splats import Splat
@@ -23,6 +24,9 @@ from vmabench.matrix.plans import load_plan
 from vmabench.store.boots import boots_of
 from vmabench.store.reader import read
 
+SMOKE = [
+    Case(name, "transfer", "4K", size) for name in ("readv", "fork") for size in (65536, 1 << 20)
+]
 CASES = [Case("readv", "transfer", "4K", 65536), Case("fork", "transfer", "4K", 65536)]
 RUN = ["run", "smoke", "--guest", "--against", "base", "-o", "out", "--seed", "7"]
 CONFIG = 'CONFIG_CC_VERSION_TEXT="gcc 12"\nCONFIG_SMP=y\n'
@@ -134,9 +138,40 @@ def test_counts_repeat_themselves_so_each_boot_has_all_rounds(guests: Guests) ->
     assert {machine.clock for machine in guests.machines} == {"instructions"}
 
 
-def test_five_boots_of_each_without_an_option(guests: Guests) -> None:
+def test_boots_are_chosen_by_an_assumption_before_the_first_one(
+    guests: Guests, capfd: pytest.CaptureFixture[str]
+) -> None:
     main(RUN)
-    assert len(guests.kernels) == 10
+    said = capfd.readouterr().out
+    boots = len(guests.kernels) // 2
+    assert 3 <= boots <= MOST_UNASKED
+    assert said.startswith(f"{boots} boots of each, for a change of 5 %, assuming that boots vary")
+    assert said.index("boots of each") < said.index("boot 1 of")
+
+
+def test_boots_are_chosen_by_a_stored_comparison(
+    guests: Guests, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A stored result of boots that vary by 3 % asks for more of them than the assumption."""
+    made = synthetic.in_boots(
+        synthetic.records(SMOKE, rounds=6, noise=0.03, round_noise=0.0), range(1, 7)
+    )
+    stored = synthetic.write(Path("results/guest-tcg/6.12.0/20260101T000000Z/B"), made)
+    (stored / "plan.toml").write_text('name = "smoke"\n')
+    main([*RUN, "--detect", "10%"])
+    few = len(guests.kernels) // 2
+    assert f"for a change of 10 %, by {stored}" in capfd.readouterr().out
+    guests.kernels.clear()
+    main([*RUN[:-3], "more", "--seed", "7", "--detect", "6%"])
+    assert 3 < few < len(guests.kernels) // 2
+
+
+def test_a_change_that_no_number_of_boots_shows_is_refused(
+    guests: Guests, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*RUN, "--detect", "2.001%"]) == 1
+    assert "2 % takes more than 99 boots of each, assuming" in capfd.readouterr().err
+    assert not guests.kernels
 
 
 def test_a_lost_boot_is_named_and_the_others_go_on(
@@ -216,6 +251,12 @@ def test_the_option_of_the_series_is_no_difference(guests: Guests) -> None:
     [
         (["run", "--against", "base"], "--against goes with --guest only"),
         (["run", "--guest", "--boots", "3"], "--boots goes with --against only"),
+        (["run", "--guest", "--detect", "3%"], "--detect goes with --against only"),
+        (["run", "--guest", "--against", "base", "--detect", "0%"], "no percentage above 0"),
+        (
+            ["run", "--guest", "--against", "base", "--detect", "3%", "--boots", "3"],
+            "leave out --boots",
+        ),
         (["run", "--guest", "--against", "base", "--boots", "0"], "--boots 0: 1 to 99"),
         (["run", "moke", "--guest", "--against", "base"], "did you mean smoke"),
         (["compare", "a", "b", "--paths", "c", "d"], "a is no directory"),

@@ -11,6 +11,7 @@ from vmabench import __version__
 from vmabench.errors import UsageError
 from vmabench.matrix.axes import AXES, SWEEP_AXES
 from vmabench.program import run_program
+from vmabench.units import parse_percent
 
 if TYPE_CHECKING:
     from vmabench.api.options import Guest, RunOptions
@@ -91,7 +92,13 @@ def build_parser() -> argparse.ArgumentParser:
         "--boots",
         type=int,
         metavar="N",
-        help="of each kernel, with --against (default: 5; counting instructions: 2)",
+        help="of each kernel, with --against (default: by --detect; counting instructions: 2)",
+    )
+    run.add_argument(
+        "--detect",
+        type=parse_percent,
+        metavar="CHANGE",
+        help="with --against, as many boots as find this change (default: 5%%, at most 10 boots)",
     )
     run.add_argument(
         "--samples-only",
@@ -134,6 +141,7 @@ def build_parser() -> argparse.ArgumentParser:
     export.add_argument("-o", "--output", metavar="PATH", help="a new file; a folder with --by")
 
     _add_results(commands)
+    _add_plan(commands.add_parser("plan", help="what a plan can show, and what it takes"))
 
     tune = commands.add_parser(
         "tune", help="show, apply and restore settings of memory management that add noise"
@@ -183,6 +191,23 @@ def _add_compare(compare: argparse.ArgumentParser) -> None:
     )
     compare.add_argument(
         "--partial", action="store_true", help="use what is whole of a result that is damaged"
+    )
+
+
+def _add_plan(plan: argparse.ArgumentParser) -> None:
+    plan.add_argument("plan", nargs="?", help="a plan, as for run (default: quick, or RESULT's)")
+    plan.add_argument(
+        "--detect",
+        type=parse_percent,
+        required=True,
+        metavar="CHANGE",
+        help="the change to be found, as in 3%%",
+    )
+    plan.add_argument(
+        "--from",
+        dest="source",
+        metavar="RESULT",
+        help="how the machine varies (default: the newest result of the plan, or a pilot run)",
     )
 
 
@@ -296,7 +321,7 @@ def _run(args: argparse.Namespace) -> int:
     _check_run(args)
     options, where = _run_options(args), _guest_of(args)
     if args.against:
-        return run.run_against(options, where, args.against, args.boots)
+        return run.run_against(options, where, args.against, args.boots, args.detect)
     if args.guest:
         return run.run_in_guest(options, where)
     return run.run(options, samples_only=args.samples_only)
@@ -309,8 +334,8 @@ def _check_run(args: argparse.Namespace) -> None:
         raise UsageError("--memory, --cpus, --append, --accel and --clock go with --guest only")
     if args.against and not args.guest:
         raise UsageError("--against goes with --guest only: it boots both kernels in turns")
-    if args.boots is not None and not args.against:
-        raise UsageError("--boots goes with --against only")
+    if (args.boots is not None or args.detect) and not args.against:
+        raise UsageError(f"--{'detect' if args.detect else 'boots'} goes with --against only")
 
 
 def _run_options(args: argparse.Namespace) -> "RunOptions":
@@ -393,6 +418,12 @@ def _claims(args: argparse.Namespace) -> int:
     return claims(args.directory, as_json=args.json)
 
 
+def _plan(args: argparse.Namespace) -> int:
+    from vmabench.commands.plan import plan
+
+    return plan(args.plan, args.detect, args.source)
+
+
 def _publish(args: argparse.Namespace) -> int:
     from vmabench.commands.publish import check, publish
 
@@ -462,6 +493,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "guest": _guest,
     "publish": _publish,
     "claims": _claims,
+    "plan": _plan,
     "tune": _tune,
     "pyperf": _pyperf,
 }

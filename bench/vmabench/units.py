@@ -8,6 +8,7 @@ from vmabench.errors import UsageError
 _FACTORS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _SIZE = re.compile(r"(\d+)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|)")
+_PERCENT = re.compile(r"(\d+(?:\.\d+)?)\s*%?")
 _SECONDS = {"ms": 1e-3, "": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -37,6 +38,15 @@ def parse_duration(text: str) -> float:
     if seconds <= 0:
         raise UsageError(f"{text!r} is no duration: write it as 90s, 15m or 2h")
     return seconds
+
+
+def parse_percent(text: str) -> float:
+    """Fraction of a percentage above 0 such as ``3%`` or ``2.5``; raises UsageError."""
+    match = _PERCENT.fullmatch(text.strip())
+    fraction = float(match[1]) / 100 if match else 0.0
+    if fraction <= 0:
+        raise UsageError(f"{text!r} is no percentage above 0: write it as 3% or 2.5%")
+    return fraction
 
 
 def format_duration(seconds: float) -> str:

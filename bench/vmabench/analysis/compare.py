@@ -107,10 +107,14 @@ def moved_controls(compared: pd.DataFrame) -> list[str]:
     return [str(name) for name in compared.loc[moved & _are_controls(compared), "case_id"]]
 
 
+def is_control(case_id: str) -> bool:
+    """Return whether it is a negative control: in other scenarios they fault memory in, or map."""
+    case = Case.parse(case_id)
+    return case.mechanism in levels.CONTROLS and case.scenario == "transfer"
+
+
 def _are_controls(compared: pd.DataFrame) -> "pd.Series[bool]":
-    """Mark the controls: in other scenarios than transfer they fault memory in, or map it."""
-    cases = [Case.parse(str(name)) for name in compared["case_id"]]
-    controls = [one.mechanism in levels.CONTROLS and one.scenario == "transfer" for one in cases]
+    controls = [is_control(str(name)) for name in compared["case_id"]]
     return pd.Series(controls, compared.index, dtype=bool)
 
 

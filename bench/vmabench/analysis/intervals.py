@@ -89,6 +89,12 @@ def smallest_p(here: int, there: int) -> float:
     return min(1.0, 2 * float(_rank_sums(here, there)[0]))
 
 
+def most_in_wrong_order(here: int, there: int, p: float) -> int | None:
+    """Return how many pairs may be in the wrong order for a p value of at most ``p``, or None."""
+    values = np.minimum(1, 2 * _rank_sums(here, there))
+    return int(np.searchsorted(values, p, side="right")) - 1 if values[0] <= p else None
+
+
 def _ordered(samples: Floats) -> tuple[Floats, npt.NDArray[np.int64]]:
     """Each row sorted, its NaN last, and how many of it are numbers."""
     ordered = np.sort(np.asarray(samples, dtype=np.float64), axis=1)

@@ -17,6 +17,7 @@ from pathlib import Path
 import tomli_w
 
 from vmabench import guest
+from vmabench.api.detection import choose_boots
 from vmabench.api.in_guest import PLAN_LIMIT_S, obtain, result_directory, scratch_bytes
 from vmabench.api.options import Guest, RunOptions
 from vmabench.api.output import say, warn
@@ -33,7 +34,7 @@ from vmabench.store.format import SAMPLES
 from vmabench.store.functions import function_records
 from vmabench.store.reader import read
 
-BOOTS, COUNTED_BOOTS, MOST_BOOTS = 5, 2, 99
+COUNTED_BOOTS, MOST_BOOTS = 2, 99
 
 
 @dataclass(frozen=True)
@@ -83,13 +84,16 @@ def lost_boots(contest: Contest) -> int:
     return sum(record["status"] == "lost" for record in records)
 
 
-def prepare(options: RunOptions, where: Guest, other: str, boots: int | None) -> Contest:
+def prepare(
+    options: RunOptions, where: Guest, other: str, boots: int | None, detect: float | None = None
+) -> Contest:
     """Build both kernels and divide the plan among the boots.
 
-    Raises UsageError for kernels that differ in more than their sources, MachineError, and
-    KernelBuildError.
+    ``boots`` is their number for each kernel; None takes as many as find a relative change of
+    ``detect``. Raises UsageError for kernels that differ in more than their sources, MachineError,
+    and KernelBuildError.
     """
-    boots = _boots(boots, where)
+    _check_boots(boots, detect, where)
     machine = replace(where.machine(), scratch_bytes=scratch_bytes(options))
     load_plan(options.plan)  # its mistakes are found before a kernel is built
     kernels = (_obtain_other(other), obtain("bench"))
@@ -98,6 +102,8 @@ def prepare(options: RunOptions, where: Guest, other: str, boots: int | None) ->
         more = f" and {len(found) - 3} more" if len(found) > 3 else ""
         raise UsageError(f"A and B differ in more than their sources: {', '.join(found[:3])}{more}")
     accel = guest.choose(where.accel, kernels[1], machine, warn)
+    plan = _plan(options, accel)
+    boots = _boots(boots, detect, plan, accel, where)
     directory = result_directory(options.output, f"guest-{accel}", kernels[1].release)
     make_directories(directory)
     sides = tuple(
@@ -108,7 +114,7 @@ def prepare(options: RunOptions, where: Guest, other: str, boots: int | None) ->
     return Contest(
         sides=(sides[0], sides[1]),
         boots=boots,
-        plan=_plan(options, accel, boots, where.counted),
+        plan=_of_a_boot(plan, boots, counted=where.counted),
         seed=seed,
         machine=machine,
         accel=accel,
@@ -117,12 +123,22 @@ def prepare(options: RunOptions, where: Guest, other: str, boots: int | None) ->
     )
 
 
-def _boots(boots: int | None, where: Guest) -> int:
-    if boots is None:
-        return COUNTED_BOOTS if where.counted else BOOTS
-    if not 1 <= boots <= MOST_BOOTS:
+def _check_boots(boots: int | None, detect: float | None, where: Guest) -> None:
+    if boots is not None and not 1 <= boots <= MOST_BOOTS:
         raise UsageError(f"--boots {boots}: 1 to {MOST_BOOTS} of each kernel")
-    return boots
+    if detect and (boots is not None or where.counted):
+        raise UsageError("--detect chooses the boots of a comparison by time: leave out --boots")
+
+
+def _boots(boots: int | None, detect: float | None, plan: Plan, accel: str, where: Guest) -> int:
+    """Return the boots of each kernel: as given, or as many as find a change."""
+    if boots is not None:
+        return boots
+    if where.counted:
+        return COUNTED_BOOTS
+    chosen, why = choose_boots(plan, f"guest-{accel}", detect)
+    say(why)
+    return chosen
 
 
 def _obtain_other(name: str) -> guest.Kernel:
@@ -140,18 +156,22 @@ def _can_watch() -> bool:
     return why_not is None
 
 
-def _plan(options: RunOptions, accel: str, boots: int, counted: bool) -> Plan:
-    """Return the plan of each boot: all boots together have the budget and rounds of a result.
-
-    A count repeats itself, so by the instruction clock each boot does the rounds of the plan.
-    """
+def _plan(options: RunOptions, accel: str) -> Plan:
+    """Return the plan of all boots of a side."""
     plan = load_plan(options.plan)
     if accel == "tcg":
         plan = scaled(plan)
     plan = options.with_axes(plan)
+    return replace(plan, budget_s=options.budget_s(plan), emulated=None)
+
+
+def _of_a_boot(plan: Plan, boots: int, *, counted: bool) -> Plan:
+    """Return the plan of a boot, which has its part of the budget and of the rounds.
+
+    A count repeats itself, so by the instruction clock each boot does the rounds of the plan.
+    """
     rounds = plan.rounds if counted else math.ceil(plan.rounds / boots)
-    budget_s = options.budget_s(plan) / boots
-    return replace(plan, budget_s=budget_s, rounds=rounds, emulated=None)
+    return replace(plan, budget_s=plan.budget_s / boots, rounds=rounds)
 
 
 def _order(contest: Contest) -> Iterator[tuple[Side, int]]:

@@ -47,9 +47,11 @@ def measure_in_guest(prepared: in_guest.GuestRun) -> int:
         raise
 
 
-def run_against(options: RunOptions, where: Guest, other: str, boots: int | None) -> int:
+def run_against(
+    options: RunOptions, where: Guest, other: str, boots: int | None, detect: float | None
+) -> int:
     """Measure two kernels in turns and print the comparison."""
-    contest = against.prepare(options, where, other, boots)
+    contest = against.prepare(options, where, other, boots, detect)
     whole = against.measure_boots(contest)
     kept = [side for side in contest.sides if not side.store.empty]
     worst = max([DONE, *(finish(side.store.directory, announce=False) for side in kept)])

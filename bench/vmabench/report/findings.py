@@ -174,7 +174,11 @@ def _fastest_copies(summary: pd.DataFrame) -> list[str]:
         chosen = sorted({sizes[0], sizes[len(sizes) // 2], sizes[-1]})
         local = baselines[baselines["page"] == page]
         best = [
-            _best(*(rows[rows["size_bytes"] == size] for rows in (of_page, local)), int(size))
+            _best(
+                of_page[of_page["size_bytes"] == size],
+                local[local["size_bytes"] == size],
+                int(size),
+            )
             for size in chosen
         ]
         lines.append(f"Fastest copy with {page} pages: {'; '.join(best)}.")

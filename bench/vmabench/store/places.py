@@ -3,8 +3,11 @@
 
 import contextlib
 import os
+import tomllib
 from datetime import UTC, datetime
 from pathlib import Path
+
+from vmabench.store.format import PLAN, SAMPLES
 
 RESULTS = Path("results")
 #: below it: the last outcomes of checks, and results that are committed
@@ -15,6 +18,30 @@ def default_directory(machine: str, kernel: str, now: datetime | None = None) ->
     """Return a path below ``results`` of the working directory for a new directory."""
     stamp = (now or datetime.now(UTC)).strftime("%Y%m%dT%H%M%SZ")
     return RESULTS / machine / kernel / stamp
+
+
+def stored(plan: str, kind: str = "*") -> Path | None:
+    """Return the newest result of a plan below ``results/<kind>``; None where there is none.
+
+    Of a comparison of boots it is that of the second kernel.
+    """
+    found = [
+        directory
+        for directory in RESULTS.glob(f"{kind}/*/*")
+        if directory.parent.parent.name not in (CHECKS, PUBLISHED, "latest")
+    ]
+    for directory in sorted(found, key=lambda path: path.name, reverse=True):
+        for result in (directory / "B", directory):
+            if (result / SAMPLES).is_file() and _name_of_plan(result / PLAN) == plan:
+                return result
+    return None
+
+
+def _name_of_plan(path: Path) -> str:
+    try:
+        return str(tomllib.loads(path.read_text(encoding="utf-8")).get("name", ""))
+    except (OSError, ValueError):
+        return ""
 
 
 def point_latest(directory: Path) -> str:
