@@ -69,11 +69,11 @@ check-matrix: $(VENV)/.bench $(BUILT) ## every mechanism, page and size: a value
 check-counters: $(VENV)/.bench $(BUILT) ## does reading counters cost time? takes two quiet minutes
 	@$(BIN)/python bench/crosscheck/check_counters.py
 
-check-aa: $(VENV)/.bench $(BUILT) ## one kernel twice: who gets a verdict? takes four quiet minutes
+check-aa: $(VENV)/.bench $(BUILT) ## one kernel twice in 10 pairs of runs: are p values uniform? takes forty quiet minutes
 	@$(BIN)/python bench/crosscheck/check_aa.py $(if $(NEIGHBOUR),--neighbour)
 
-check-sensitivity: $(VENV)/.bench $(BUILT) ## is a delay of 3 % found, and nothing else? takes a quiet hour
-	@$(BIN)/python bench/crosscheck/check_sensitivity.py $(if $(NEIGHBOUR),--neighbour)
+check-sensitivity: $(VENV)/.bench $(BUILT) ## the smallest change that plans find; MEASURED=1 injects 3 %: takes a quiet hour
+	@$(BIN)/python bench/crosscheck/check_sensitivity.py $(if $(MEASURED),--measured) $(if $(NEIGHBOUR),--neighbour)
 
 check-coverage: $(VENV)/.bench $(BUILT) ## do intervals of 95 % hold the truth as often? half a minute
 	@$(BIN)/python bench/crosscheck/check_coverage.py

@@ -14,8 +14,8 @@ import pytest
 from tests import synthetic
 from tests.command import call, error_line, plan_of
 from vmabench import guest
-from vmabench.cli import main
 from vmabench.api.detection import MOST_UNASKED
+from vmabench.cli import main
 from vmabench.errors import KernelBuildError, LostGuest, UsageError
 from vmabench.guest import against, functions, kbuild
 from vmabench.guest.splats import Splat

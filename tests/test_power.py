@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Predicted power against simulated comparisons of a known truth, and ``vmabench plan``."""
 
+import importlib
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,8 +20,10 @@ from vmabench.analysis.intervals import Floats, most_in_wrong_order, shift_inter
 from vmabench.analysis.moderated import moderated_shift
 from vmabench.cli import main
 from vmabench.matrix.case import Case
+from vmabench.matrix.plans import load_plan
 from vmabench.store.format import Record
 
+CROSSCHECK = Path(__file__).parents[1] / "bench" / "crosscheck"
 CASES = [
     Case("readv", "transfer", "4K", 4096 * (1 + size), source="rewritten") for size in range(40)
 ]
@@ -104,6 +108,22 @@ def test_ranked_processes_find_a_change_of_the_predicted_size(rounds: int) -> No
         shift, lo, _, p = shift_interval(a, b)
         runs.append((shift, lo, p))
     assert found_share(runs) == pytest.approx(power.POWER, abs=0.1)
+
+
+def test_plans_are_a_table_of_what_they_find(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The processes of each case vary by 2 %, so the power of the line's median is known."""
+    monkeypatch.syspath_prepend(str(CROSSCHECK))
+    check = importlib.import_module("check_sensitivity")
+    dice = np.random.default_rng(1)
+    logs = dice.normal(0, 0.02, (60, 400))
+    found = power.Variation(pd.DataFrame({"case_id": range(60)}), logs, 1, 399)
+    name, rounds, cases, middle, *quantiles = check.reach_line(load_plan("quick"), found, 400)
+    assert (name, rounds, cases, len(quantiles)) == ("quick", "8", "60", 3)
+    median, lo, hi = (float(number) for number in re.findall(r"\d+\.?\d*", middle))
+    assert lo <= median <= hi
+    a, b = (dice.normal(0, 0.02, (4000, 8)) for _ in range(2))
+    p = shift_interval(a, b + np.log1p(median / 100))[3]
+    assert np.mean(p <= FALSE_DISCOVERIES / 60) == pytest.approx(power.POWER, abs=0.1)
 
 
 def test_too_few_samples_show_nothing_however_large() -> None:

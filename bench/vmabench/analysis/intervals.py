@@ -89,6 +89,12 @@ def smallest_p(here: int, there: int) -> float:
     return min(1.0, 2 * float(_rank_sums(here, there)[0]))
 
 
+def attained_level(here: int, there: int, level: float = 1 - CONFIDENCE) -> float:
+    """Return how often the p value of ``shift_interval`` is at most ``level`` by chance alone."""
+    wrong = most_in_wrong_order(here, there, level)
+    return 0.0 if wrong is None else min(1.0, 2 * float(_rank_sums(here, there)[wrong]))
+
+
 def most_in_wrong_order(here: int, there: int, p: float) -> int | None:
     """Return how many pairs may be in the wrong order for a p value of at most ``p``, or None."""
     values = np.minimum(1, 2 * _rank_sums(here, there))

@@ -36,7 +36,8 @@ COVERED_CASES = 0.8
 #: stands for the variation of boots, of the log of a time, where a result has one boot only
 ASSUMED_BOOT_SD = 0.01
 MOST_BOOTS = 99
-_RUNS = 400
+#: drawn comparisons of each case
+RUNS = 400
 #: variance of the median of so many normal samples over that of their mean
 _OF_MEDIAN = {1: 1.0, 2: 1.0, 3: 1.35, 4: 1.19, 5: 1.43, 6: 1.29}
 
@@ -184,27 +185,33 @@ def covered(reach: Floats, change: float) -> bool:
     return bool(len(reach)) and float(np.mean(reach <= change)) >= COVERED_CASES
 
 
-def reach_of_processes(found: Variation, rounds: int, seed: int = 1) -> Floats:
+def reach_of_processes(found: Variation, rounds: int, runs: int = RUNS) -> Floats:
     """Return the smallest change of each case found by ranking so many processes of each side.
 
-    Infinite where ``rounds`` are too few for a verdict on a lone change, however large.
+    By ``runs`` drawn comparisons of each case. Infinite where ``rounds`` are too few for a verdict
+    on a lone change, however large.
     """
     cases = len(found.cases)
     wrong = most_in_wrong_order(rounds, rounds, FALSE_DISCOVERIES / cases) if cases else None
     if wrong is None:
         return np.full(cases, np.inf)
-    dice = np.random.default_rng(seed)
-    return np.array([_ranked(row[~np.isnan(row)], rounds, wrong, dice) for row in found.logs])
+    dice = np.random.default_rng(1)
+    return np.array(
+        [_ranked(row[~np.isnan(row)], (runs, rounds), wrong, dice) for row in found.logs]
+    )
 
 
-def _ranked(residuals: Floats, rounds: int, wrong: int, dice: np.random.Generator) -> float:
+def _ranked(
+    residuals: Floats, shape: tuple[int, int], wrong: int, dice: np.random.Generator
+) -> float:
     """Return the change that POWER of the drawn runs find with ``wrong`` pairs in wrong order.
 
-    A shift is found that lifts all other pairs above 0 and their median above MIN_EFFECT.
+    ``shape`` are runs and rounds. A shift is found that lifts all other pairs above 0 and their
+    median above MIN_EFFECT.
     """
     spread = math.sqrt(len(residuals) / max(len(residuals) - 1, 1))
-    a, b = (spread * dice.choice(residuals, (_RUNS, rounds)) for _ in range(2))
-    pairs = (b[:, :, np.newaxis] - a[:, np.newaxis, :]).reshape(_RUNS, -1)
+    a, b = (spread * dice.choice(residuals, shape) for _ in range(2))
+    pairs = (b[:, :, np.newaxis] - a[:, np.newaxis, :]).reshape(shape[0], -1)
     middle = pairs.shape[1] // 2
     ordered = np.partition(pairs, [wrong, middle], axis=1)
     smallest = np.maximum(-ordered[:, wrong], math.log1p(MIN_EFFECT) - ordered[:, middle])
