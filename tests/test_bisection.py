@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Where shares are added between those of a plan."""
+"""Sizes and touched fractions that are added between those of a plan."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vmabench.matrix.case import Case
-from vmabench.runner.bisection import MOST_ADDED, RESOLUTION_PCT, next_cases
+from vmabench.runner.bisection import MOST_ADDED, RESOLUTION_PCT, RESOLUTION_SIZES, next_cases
 
 PLAIN = Case("readv", "touch", "4K", 1 << 20, "write", 0)
 Cost = Callable[[Case], float]
@@ -65,6 +65,35 @@ def test_nothing_is_added_where_nobody_overtakes() -> None:
 def test_the_untouched_case_is_the_beginning_of_each_curve() -> None:
     added = bisected(coarse("clone", "readv", shares=(100,)), crossing_at(40))
     assert 50 in {case.touch_pct for case in added}
+
+
+def sizes(*mechanisms: str, step: int = 16, page: str = "4K") -> list[Case]:
+    plain = Case("readv", "transfer", page, 1)
+    page_bytes = plain.page_bytes
+    return [
+        replace(plain, mechanism=name, size_bytes=page_bytes * step**power)
+        for name in mechanisms
+        for power in range(4)
+    ]
+
+
+@given(st.integers(2, 4000), st.sampled_from(["4K", "2M", "hugetlb-2M"]))
+def test_a_crossover_in_size_is_bracketed_by_two_close_sizes(pages: int, page: str) -> None:
+    planned = sizes("fork", "readv", page=page)
+    crossing = pages * planned[0].page_bytes
+    added = bisected(planned, lambda c: crossing if c.mechanism == "fork" else c.size_bytes)
+    measured = sorted({case.size_bytes for case in [*planned, *added]})
+    below = max(size for size in measured if size <= crossing)
+    above = min((size for size in measured if size > crossing), default=below)
+    assert above <= RESOLUTION_SIZES * below
+    assert len({case.size_bytes for case in added}) <= 3
+    assert all(case.size_bytes % case.page_bytes == 0 for case in added)
+    assert {(case.scenario, case.page) for case in added} <= {("transfer", page)}
+
+
+def test_no_size_is_added_between_close_ones() -> None:
+    planned = sizes("fork", "readv", step=2)
+    assert not bisected(planned, lambda c: 10_000.0 if c.mechanism == "fork" else c.size_bytes)
 
 
 def test_other_scenarios_are_left_alone() -> None:

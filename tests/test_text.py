@@ -188,7 +188,7 @@ def test_a_machine_without_facts_is_unknown_and_no_error() -> None:
          "readv beats forking the source (the stock proxy for clone) at every size, 4K to 1M:"
          " no crossover in the measured range."),
         (replace(FORK, answer="always", decided_bytes=(4096, 4096), undecided=3),
-         "where a difference shows, 4K: no crossover in the measured range."),
+         "where a difference shows, 4K; 3 measured sizes show none, so a crossover is not"),
         (replace(FORK, answer="undecided", processes=6), "and readv show no difference."),
         (replace(FORK, answer="undecided", processes=3), "in too few rounds for an interval."),
     ],

@@ -211,7 +211,7 @@ BREAK_EVEN = BreakEven(
         ),
         (
             {"answer": "always", "undecided": 1, "decided_pct": (0.0, 50.0)},
-            "from 0 to 50 % of the pages written afterwards, wherever a difference shows: no",
+            "wherever a difference shows; 1 measured fraction shows none, so a break-even is not",
         ),
         (
             {"answer": "undecided", "processes": 5},

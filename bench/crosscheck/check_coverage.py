@@ -8,8 +8,9 @@ medians and of the ratio of two runs, and beside it that of the percentile boots
 which is why that is not used. 93 to 97 % must hold the truth. Then prints size and power of the
 test that compares boots: of unchanged cases 3 to 7 % must be significant before correction, and
 with 5 boots a side a lone change of 5 % must be found in 80 % of the runs. Where all cases of a
-boot move together, at most 7 % must be, and the power is printed only. Status 1 where one is
-outside.
+boot move together, at most 7 % must be, and the power is printed only. Last come crossovers over
+sizes and break-evens over touched fractions of a known cost model: the bounds of 37 of 40 must hold
+the truth. Status 1 where one is outside.
 """
 
 import sys
@@ -19,6 +20,7 @@ import numpy as np
 from scipy import stats as scipy_stats
 
 from vmabench.analysis.compare import FALSE_DISCOVERIES, FEWEST_BOOTS
+from vmabench.analysis.crossover import crossings
 from vmabench.analysis.intervals import Floats, median_interval, shift_interval
 from vmabench.analysis.moderated import moderated_shift
 
@@ -33,6 +35,9 @@ CASES = 232  # of the plan quick
 LEAST_SIZE, MOST_SIZE = 0.03, 0.07
 CHANGE, LEAST_POWER = 0.05, 0.8
 RUNS = 400
+
+CROSSINGS, LEAST_COVERED = 40, 37
+NOISES = (0.01, 0.05)  # of the logs of a process
 
 Draw = Callable[[np.random.Generator, tuple[int, int]], Floats]
 
@@ -65,6 +70,7 @@ def main() -> int:
         shares += found
     good = all(LOWEST <= share <= HIGHEST for share in shares)
     good &= boots_are_good(dice)
+    good &= crossings_are_good(dice)
     print(
         f"{len(shares)} intervals: {100 * min(shares):.1f} to {100 * max(shares):.1f} %"
         f" ({100 * LOWEST:g} to {100 * HIGHEST:g}): {'ok' if good else 'MISSED'}"
@@ -109,6 +115,51 @@ def boot_shares(draw: Draw, boots: int, dice: np.random.Generator) -> tuple[floa
         q = scipy_stats.false_discovery_control(moderated_shift(a, b)[3])
         shown += int(q[0] <= FALSE_DISCOVERIES)
     return significant / (RUNS * CASES), shown / RUNS
+
+
+#: what a curve is over -> its points; step 2 is what a run bisects sizes to
+PLACES: dict[str, Floats] = {
+    "sizes in steps of 16": np.log2(4096 * 16.0 ** np.arange(5)),
+    "sizes in steps of 4": np.log2(4096 * 4.0 ** np.arange(8)),
+    "sizes in steps of 2": np.log2(4096 * 2.0 ** np.arange(15)),
+    "touched fractions": np.array([0, 1, 10, 25, 50, 75, 90, 100.0]),
+}
+
+
+def crossings_are_good(dice: np.random.Generator) -> bool:
+    """Print how many crossings are covered by their bounds and return whether all are enough."""
+    good = True
+    for name, places in PLACES.items():
+        counts = [crossings_covered(places, noise, dice) for noise in NOISES]
+        shown = ", ".join(
+            f"{count} of {CROSSINGS} (noise {100 * noise:g} %)"
+            for count, noise in zip(counts, NOISES, strict=True)
+        )
+        print(f"crossings, {name}: {shown}")
+        good &= min(counts) >= LEAST_COVERED
+    return good
+
+
+def crossings_covered(places: Floats, noise: float, dice: np.random.Generator) -> int:
+    """Return how many of CROSSINGS runs have bounds that hold the truth, which is drawn for each.
+
+    Over sizes, a call of one mechanism takes as long as the other does at the crossing, and its
+    pages a fiftieth of the other's; over fractions, a copy takes as long whatever is touched.
+    """
+    covered = 0
+    for _ in range(CROSSINGS):
+        truth = float(dice.uniform(places[1], places[-2]))
+        if places[-1] > 99:
+            curve = np.log((1 + 0.05 * places) / (1 + 0.05 * truth))
+        else:
+            sizes, at = 2.0**places, 2.0**truth
+            curve = np.log((at + 0.02 * sizes) / (0.02 * at + sizes))
+        logs = curve[:, np.newaxis] + dice.normal(0, noise, (len(places), 8))
+        covered += any(
+            one.answer == "crossover" and one.lo <= truth <= one.hi
+            for one in crossings(places, logs)
+        )
+    return covered
 
 
 def median_share(samples: Floats, truth: float) -> float:

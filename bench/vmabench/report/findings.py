@@ -18,6 +18,7 @@ from vmabench.report.words import (
     bracketed,
     label,
     listed,
+    shows_none,
     subject,
     three_digits,
     undecided,
@@ -89,10 +90,14 @@ def sentence(found: Crossover) -> str:
     if found.decided_bytes is None:
         return f"{start}{who} and {rival} {undecided(found.answer, found.processes)}."
     winner, loser = (who, rival) if found.answer == "always" else (rival, who)
-    where = "where a difference shows" if found.undecided else "at every size"
+    sizes = sizes_between(*found.decided_bytes)
+    if found.undecided:
+        return (
+            f"{start}{winner} beats {loser} where a difference shows, {sizes};"
+            f" {shows_none(found.undecided, 'size')}, so a crossover is not excluded."
+        )
     return (
-        f"{start}{winner} beats {loser} {where}, {sizes_between(*found.decided_bytes)}:"
-        " no crossover in the measured range."
+        f"{start}{winner} beats {loser} at every size, {sizes}: no crossover in the measured range."
     )
 
 
@@ -121,7 +126,8 @@ def short_place(found: Crossover, *, interval: bool = True) -> str:
         first, last = found.decided_bytes
         some = f"at {format_size(first)}" if first == last else f"from {sizes_between(first, last)}"
         return some if found.undecided else "at every size"
-    return {"never": "at no size"}.get(found.answer, "at no size for certain")
+    decided = found.answer == "never" and not found.undecided
+    return "at no size" if decided else "at no size for certain"
 
 
 def place(found: Crossover) -> str:

@@ -15,6 +15,7 @@ from vmabench.report.words import (
     bracketed,
     condition_words,
     label,
+    shows_none,
     subject,
     three_digits,
     undecided,
@@ -60,11 +61,13 @@ def sentence(found: BreakEven) -> str:
         return f"{start}{who} and {rival} {why}, whatever share of the {doing}."
     winner, loser = (who, rival) if found.answer == "always" else (rival, who)
     first, last = found.decided_pct or (math.nan, math.nan)
-    where = ", wherever a difference shows" if found.undecided else ""
-    return (
-        f"{start}{winner} beats {loser} from {first:.0f} to {last:.0f} % of the {doing}{where}: "
-        "no break-even in range."
-    )
+    text = f"{start}{winner} beats {loser} from {first:.0f} to {last:.0f} % of the {doing}"
+    if found.undecided:
+        return (
+            f"{text}, wherever a difference shows; {shows_none(found.undecided, 'fraction')},"
+            " so a break-even is not excluded."
+        )
+    return f"{text}: no break-even in range."
 
 
 def share(found: BreakEven) -> str:

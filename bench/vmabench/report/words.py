@@ -98,6 +98,11 @@ def undecided(answer: str, processes: int) -> str:
     return "show no difference"
 
 
+def shows_none(count: int, what: str) -> str:
+    """Return ``3 measured sizes show none``, of differences."""
+    return f"{count} measured {what}{' shows' if count == 1 else 's show'} none"
+
+
 def listed(names: Iterable[str]) -> str:
     """``a``, ``a and b``, ``a, b and c``."""
     *first, last = names

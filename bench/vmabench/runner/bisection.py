@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Where two mechanisms break even: the shares of touched pages that are added to a plan.
+"""Find the cases that halve the bracket of a crossover, to be added to a plan. Pure.
 
-Pure. Of the scenario ``touch``: between two neighbouring shares of which one mechanism wins the
-one and its rival the other, the break-even lies somewhere; half way between them is measured next,
-until they are close.
+Between two neighbouring points of a curve, of which one mechanism wins the one and its rival the
+other, the two break even somewhere. The point half way between them is measured next, until they
+are close. The points are sizes in the scenario ``transfer`` and touched fractions in ``touch``.
 """
 
 from collections.abc import Iterable, Mapping
@@ -12,41 +12,53 @@ from itertools import pairwise
 
 from vmabench.matrix.case import Case
 
-#: whose break-evens are looked for: the mechanism that defers the copying, and who copies at once
+#: the mechanism that defers the copying, and the rival that copies at once
 PAIRS = (("clone", "readv"), ("fork", "readv"), ("memfd-private", "readv"))
 
 #: of the base pages; a bracket as narrow is not halved again
 RESOLUTION_PCT = 2
+#: the same of sizes: the larger one over the smaller one
+RESOLUTION_SIZES = 2
 
-#: so many shares a pair and curve at the most, whatever noise does with the order of neighbours
+#: the most points that are added for a pair and curve, whatever noise does with their order
 MOST_ADDED = 8
+
+#: scenario -> the field of a case that its curves are over
+_OVER = {"transfer": "size_bytes", "touch": "touch_pct"}
 
 
 def next_cases(op_ns: Mapping[Case, float], planned: Iterable[Case]) -> list[Case]:
-    """The cases that halve each bracket, in an order that depends on nothing else; maybe none.
+    """Return the cases that halve each bracket, in an order that depends on nothing else.
 
-    ``op_ns`` has what one operation takes, for each case that was measured; ``planned`` are the
+    ``op_ns`` has the time of one operation for each case that was measured; ``planned`` are the
     plan's own.
     """
     curves: dict[Case, dict[int, Case]] = {}
     for case in op_ns:
-        if case.scenario == "touch":
-            for key in _curves_of(case, op_ns):
-                curves.setdefault(key, {})[case.touch_pct] = case
+        for key in _curves_of(case, op_ns):
+            curves.setdefault(key, {})[getattr(case, _OVER[case.scenario])] = case
     own = set(planned)
     found: dict[Case, None] = {}
     for key in sorted(curves):
         for mechanism, rival in PAIRS:
             if key.mechanism == mechanism:
                 rivals = curves.get(replace(key, mechanism=rival), {})
-                for pct in _halves(curves[key], rivals, op_ns, own):
+                for place in _halves(curves[key], rivals, op_ns, own):
                     for name in (mechanism, rival):
-                        found.setdefault(replace(key, mechanism=name, touch_pct=pct))
+                        at = {_OVER[key.scenario]: place}
+                        found.setdefault(replace(key, mechanism=name, **at))
     return [case for case in found if case not in op_ns]
 
 
 def _curves_of(case: Case, op_ns: Iterable[Case]) -> list[Case]:
-    """A case stands for its curve with a share of 0; one that touches nothing is in all curves."""
+    """Return the curves that a case is a point of, each as a case at the place 0.
+
+    A case that touches nothing is in all curves over touched fractions.
+    """
+    if case.scenario not in _OVER:
+        return []
+    if case.scenario != "touch":
+        return [replace(case, **{_OVER[case.scenario]: 0})]
     if case.touch_mode != "none":
         return [replace(case, touch_pct=0)]
     ways = {(c.touch_mode, c.touch_order) for c in op_ns if c.touch_mode != "none"}
@@ -59,12 +71,23 @@ def _halves(
     op_ns: Mapping[Case, float],
     planned: set[Case],
 ) -> list[int]:
-    shares = sorted(mine.keys() & rivals.keys())
-    added = sum(mine[pct] not in planned for pct in shares)
-    wins = {pct: op_ns[mine[pct]] < op_ns[rivals[pct]] for pct in shares}
-    brackets = [
-        (low, high)
-        for low, high in pairwise(shares)
-        if wins[low] != wins[high] and high - low > RESOLUTION_PCT
+    places = sorted(mine.keys() & rivals.keys())
+    added = sum(mine[place] not in planned for place in places)
+    wins = {place: op_ns[mine[place]] < op_ns[rivals[place]] for place in places}
+    halves = [
+        half
+        for low, high in pairwise(places)
+        if wins[low] != wins[high] and (half := _half(mine[low], mine[high]))
     ]
-    return [(low + high) // 2 for low, high in brackets[: max(0, MOST_ADDED - added)]]
+    return halves[: max(0, MOST_ADDED - added)]
+
+
+def _half(low: Case, high: Case) -> int | None:
+    """Return the place half way between two points; None where they are close."""
+    if low.scenario == "touch":
+        close = high.touch_pct - low.touch_pct <= RESOLUTION_PCT
+        return None if close else (low.touch_pct + high.touch_pct) // 2
+    pages = low.size_bytes // low.page_bytes, high.size_bytes // high.page_bytes
+    if pages[1] <= RESOLUTION_SIZES * pages[0]:
+        return None
+    return round((pages[0] * pages[1]) ** 0.5) * low.page_bytes
