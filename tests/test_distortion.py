@@ -75,6 +75,24 @@ def test_a_setting_that_the_case_names_is_part_of_it() -> None:
     }
 
 
+def of_kernel(result: Result, kernel: str) -> Result:
+    header = result.header | {"kernel": kernel}
+    return replace(result, header=header, records=[header, *result.records[1:]])
+
+
+def test_two_kernels_are_confounded_with_emulation() -> None:
+    """Updates of one stable version are not; a third result of the guest's version is preferred."""
+    guest = of_kernel(slowed({}), "6.12.117-vmabench")
+    host = of_kernel(real(), "6.18.44")
+    text = joint_parts([host, guest])[-1]
+    assert "CONFOUNDED: the machine runs Linux 6.18.44 and the guest 6.12.117-vmabench" in text
+    assert max(map(len, text.splitlines())) <= 100
+    same = of_kernel(real(), "6.12.90")
+    assert "CONFOUNDED" not in joint_parts([same, guest])[-1]
+    assert "CONFOUNDED" not in joint_parts([host, same, guest])[-1]
+    assert "CONFOUNDED" not in joint_parts([host, guest, of_kernel(slowed({}), "6.18.2")])[-1]
+
+
 def test_results_without_a_common_case() -> None:
     one = synthetic.result(synthetic.records(synthetic.cases(["readv"], ["transfer"])))
     found = distortion(tidy(one), tidy(slowed({})))

@@ -108,7 +108,9 @@ def distortion(real: pd.DataFrame, emulated: pd.DataFrame) -> pd.DataFrame:
 
     Rows are matched by what the case is. The THP setting of the machine is not part of a case,
     since each case proves its page size: ``thp`` is the setting that the case names, empty where
-    it takes the machine's. ``real_thp`` and ``emulated_thp`` are the settings in force.
+    it takes the machine's. ``real_thp`` and ``emulated_thp`` are the settings in force,
+    ``real_kernel`` and ``emulated_kernel`` the releases: unless they are of one version, the
+    quotient is due to the kernels as well as to emulation.
     """
     shared = set(real["mechanism"].dropna()) & set(emulated["mechanism"].dropna())
     names = sorted(shared - {BASELINE, "null"})
@@ -134,11 +136,16 @@ def _ratios(frame: pd.DataFrame, mechanisms: list[str], kind: str) -> pd.DataFra
         for name in mechanisms
     ]
     if not parts:
-        return pd.DataFrame(columns=[*columns, f"{kind}_thp"])
+        return pd.DataFrame(columns=[*columns, f"{kind}_thp", f"{kind}_kernel"])
     found = pd.concat(parts, ignore_index=True).astype(dict.fromkeys(CELL, "object"))
     found = found.rename(columns={"ratio": kind, "lo": f"{kind}_lo", "hi": f"{kind}_hi"})[columns]
     setting = of_machine.iloc[0] if len(of_machine) else ""
-    return found.assign(**{f"{kind}_thp": found["thp"].replace("", setting)})
+    return found.assign(
+        **{
+            f"{kind}_thp": found["thp"].replace("", setting),
+            f"{kind}_kernel": str(frame["kernel"].iloc[0]),
+        }
+    )
 
 
 def _of_mechanism(samples: pd.DataFrame, mechanism: str) -> pd.DataFrame:

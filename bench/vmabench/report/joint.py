@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Write one report of several results: a machine, a guest on it, and the guest's path lengths."""
 
+import re
 from collections.abc import Iterator, Sequence
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,7 @@ from vmabench.atomic import replacing
 from vmabench.report.build import TEXT, Report, make_folder, quiet_matplotlib
 from vmabench.report.claims import claims_report
 from vmabench.report.layout import layout
-from vmabench.report.words import label, three_digits
+from vmabench.report.words import label, three_digits, wrapped
 from vmabench.store.format import Result
 from vmabench.units import format_size
 
@@ -59,8 +61,17 @@ def joint_parts(results: Sequence[Result]) -> list[str]:
     real = [result for result in timed if result.header.get("virt") != "emulated"]
     emulated = [result for result in timed if result.header.get("virt") == "emulated"]
     if real and emulated:
-        parts.append(distortion_text(distortion(tidy(real[0]), tidy(emulated[0]))))
+        parts.append(distortion_text(distortion(*map(tidy, _pair(real, emulated)))))
     return parts
+
+
+def _pair(real: Sequence[Result], emulated: Sequence[Result]) -> tuple[Result, Result]:
+    """Return the first two results of one kernel version, or else the first of each."""
+    pairs = list(product(real, emulated))
+    same = [
+        pair for pair in pairs if len({kernel_version(one.header["kernel"]) for one in pair}) == 1
+    ]
+    return (same or pairs)[0]
 
 
 def distortion_text(found: pd.DataFrame) -> str:
@@ -75,7 +86,27 @@ def distortion_text(found: pd.DataFrame) -> str:
         f"{len(bare)} ratios to {BASELINE}: the middle one is {three_digits(middle)} times the"
         f" real one, four of five lie\nbetween {three_digits(low)} and {three_digits(high)} times."
     )
-    return "\n\n".join([title, summary, *_settings(bare), *_tables(bare), _NOTES]) + "\n"
+    parts = [title, summary, *_kernels(bare), *_settings(bare), *_tables(bare), _NOTES]
+    return "\n\n".join(parts) + "\n"
+
+
+def kernel_version(release: object) -> str:
+    """Return ``6.12`` of a release as 6.12.117-vmabench; stable updates change no path much."""
+    found = re.match(r"\d+\.\d+", str(release))
+    return found[0] if found else str(release)
+
+
+def _kernels(bare: pd.DataFrame) -> Iterator[str]:
+    """Yield a sentence where the machine and the guest run kernels of two versions."""
+    real, emulated = (str(bare[f"{kind}_kernel"].iloc[0]) for kind in ("real", "emulated"))
+    if kernel_version(real) != kernel_version(emulated):
+        yield wrapped(
+            f"CONFOUNDED: the machine runs Linux {real} and the guest {emulated}, so a quotient is"
+            " due to the kernels as well as to emulation. Give a result of the machine with a"
+            f" {kernel_version(emulated)} kernel, or of a guest with a {kernel_version(real)} one,"
+            " to tell them apart.",
+            indent="",
+        )
 
 
 def _settings(bare: pd.DataFrame) -> Iterator[str]:
