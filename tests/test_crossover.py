@@ -13,7 +13,7 @@ from tests import synthetic
 from vmabench.analysis.crossover import Crossover, crossings, crossovers
 from vmabench.analysis.frame import tidy
 from vmabench.matrix.case import Case
-from vmabench.report.findings import sentence, short_place
+from vmabench.report.findings import outcome, short_place
 from vmabench.store.format import Record
 
 Ratio = Callable[[int], float]
@@ -101,10 +101,10 @@ def test_no_crossover_is_claimed_only_where_every_size_is_decided() -> None:
     """Above 64K nothing is decided; a crossover may be there."""
     found = only(frame_of(lambda size: 2.0 if size <= 65536 else 1.0, rounds=8, noise=0.05))
     assert (found.answer, found.undecided) == ("never", 4)
-    assert "so a crossover is not excluded" in sentence(found)
+    assert "4 measured sizes show none" in outcome(found)
     assert short_place(found) == "at no size for certain"
     decided = only(frame_of(lambda _: 2.0))
-    assert sentence(decided).endswith("no crossover in the measured range.")
+    assert " at every size, " in outcome(decided)
     assert short_place(decided) == "at no size"
 
 
@@ -143,7 +143,7 @@ def test_several_crossings_are_several_answers() -> None:
 def test_without_an_interval_nobody_wins(rounds: int) -> None:
     found = only(frame_of(lambda size: 100_000 / size, rounds=rounds))
     assert (found.answer, found.processes) == ("undecided", rounds)
-    assert "too few rounds for an interval" in sentence(found)
+    assert "too few rounds for an interval" in outcome(found)
 
 
 def test_what_was_not_measured_is_not_answered() -> None:

@@ -32,7 +32,7 @@ from vmabench.report.build import Report
 from vmabench.report.canvas import GRID, PAPER
 from vmabench.report.curves import throughput
 from vmabench.report.figures import MOST_LINES, throughput_figure
-from vmabench.report.findings import main_crossovers
+from vmabench.report.findings import transfer_crossovers
 from vmabench.report.style import FAMILIES, LOOKS, look
 from vmabench.store.format import Record
 
@@ -41,7 +41,7 @@ CASES = synthetic.cases(scenarios=("transfer",))
 
 def made(records: Sequence[Record] | None = None) -> tuple[pd.DataFrame, list[Crossover]]:
     frame = tidy(synthetic.result(list(records or synthetic.records(CASES))))
-    return summarize(frame), main_crossovers(frame)
+    return summarize(frame), transfer_crossovers(frame)
 
 
 VOCABULARY = Vocabulary(MECHANISMS, ("4K", "2M"))
@@ -139,7 +139,7 @@ def test_the_crossover_is_marked_with_its_interval(figure: Figure) -> None:
 
 def test_title_and_small_print_say_what_and_where(figure: Figure) -> None:
     title = figure.get_suptitle().replace("\n", " ")
-    assert title.startswith("Forking (proxy for clone) beats readv from 2")
+    assert title.startswith("Throughput of transfer: the bare operation")
     assert "Example CPU; kernel 6.12" in [text.get_text() for text in figure.texts]
 
 

@@ -18,7 +18,7 @@ from vmabench.analysis.frame import tidy
 from vmabench.analysis.stats import judged, summarize
 from vmabench.errors import UsageError
 from vmabench.matrix.case import Case
-from vmabench.report.findings import findings, headline, sentence, short_place
+from vmabench.report.findings import findings, headline, outcome, short_place
 from vmabench.report.layout import layout
 from vmabench.report.tables import (
     backing,
@@ -39,12 +39,14 @@ from vmabench.report.words import (
     three_digits,
 )
 from vmabench.store.format import Record, Result
+from vmabench.units import parse_size
 
 GOLDEN = Path(__file__).parent / "golden"
 READV = Case("readv", "transfer", "4K", 4096)
 TWO = [READV, Case("shm", "transfer", "4K", 4096)]
 FORK = Crossover(
-    "fork", "readv", {"scenario": "transfer", "page": "4K"}, "total", "crossover",
+    "fork", "fastest copy", {"scenario": "deliver", "page": "4K", "touch_mode": "read"}, "total",
+    "crossover",
     faster_above=True, size_bytes=98304, lo_bytes=65536, hi_bytes=163840,
 )  # fmt: skip
 
@@ -180,27 +182,34 @@ def test_a_machine_without_facts_is_unknown_and_no_error() -> None:
 @pytest.mark.parametrize(
     ("found", "text"),
     [
-        (FORK, "with 4K pages, forking the source (the stock proxy for clone) beats readv"
-               " from 96K up [64K..160K]."),
-        (replace(FORK, faster_above=False, lo_bytes=float("nan")),
-         "forking the source (the stock proxy for clone) beats readv from 96K down."),
+        (FORK, "faster from 96K up [64K..160K]"),
+        (replace(FORK, faster_above=False, lo_bytes=float("nan")), "faster from 96K down"),
         (replace(FORK, answer="never", decided_bytes=(4096, 1 << 20)),
-         "readv beats forking the source (the stock proxy for clone) at every size, 4K to 1M:"
-         " no crossover in the measured range."),
+         "slower at every size, 4K to 1M"),
         (replace(FORK, answer="always", decided_bytes=(4096, 4096), undecided=3),
-         "where a difference shows, 4K; 3 measured sizes show none, so a crossover is not"),
-        (replace(FORK, answer="undecided", processes=6), "and readv show no difference."),
-        (replace(FORK, answer="undecided", processes=3), "in too few rounds for an interval."),
+         "faster where a difference shows, 4K; 3 measured sizes show none"),
+        (replace(FORK, answer="undecided", processes=6), "show no difference"),
+        (replace(FORK, answer="undecided", processes=3),
+         "were measured in too few rounds for an interval"),
     ],
 )  # fmt: skip
 def test_a_crossover_in_words(found: Crossover, text: str) -> None:
-    assert text in sentence(found).replace("With", "with")
+    assert outcome(found) == text
 
 
-def test_a_headline_puts_clone_before_its_proxy() -> None:
-    assert headline([FORK]) == "Forking (proxy for clone) beats readv from 96K up (4K pages)"
+def test_a_headline_puts_clone_before_its_proxy_and_names_its_scope() -> None:
+    assert headline([FORK]) == (
+        "Forking (proxy for clone) against the fastest copy, receiver's time:"
+        " faster from 96K up if read (4K pages)"
+    )
     clone = replace(FORK, mechanism="clone", answer="always", decided_bytes=(4096, 8192))
-    assert headline([clone, FORK]) == "Cloning beats readv at every size (4K pages)"
+    assert headline([clone, FORK]).endswith("faster at every size if read (4K pages)")
+    system = replace(clone, phase="system", answer="never")
+    assert headline([clone, FORK, system]) == headline([clone])
+    written = replace(clone, conditions={**clone.conditions, "touch_mode": "write"}, answer="never")
+    assert headline([clone, written]).endswith(
+        "faster at every size if read, at no size if written (4K pages)"
+    )
     assert headline([replace(clone, answer="unmeasured"), FORK]).startswith("Forking")
     assert "memory" in headline([])
     assert short_place(replace(FORK, answer="never")) == "at no size"
@@ -208,11 +217,13 @@ def test_a_headline_puts_clone_before_its_proxy() -> None:
 
 def test_the_effect_of_pages_has_the_right_direction() -> None:
     frame = tidy(synthetic.result())
-    (text,) = (text for text in findings(frame, summarize(frame)) if "256M of 2M pages" in text)
+    found = findings(frame, summarize(frame))
+    (text,) = (text for text in found if "Forking" in text and "M of 2M pages is" in text)
+    size_bytes = parse_size(re.search(r"(\d+M) of 2M", text)[1])
     ratio = re.search(r"is ([\d.]+)x \[([\d.]+)\.\.([\d.]+)\] faster than of 4K pages", text)
     assert ratio
     costs = [
-        synthetic.cost_ns(Case("fork", "transfer", page, 256 << 20))["total"]
+        synthetic.cost_ns(Case("fork", "deliver", page, size_bytes, "read", 100))["total"]
         for page in ("4K", "2M")
     ]
     assert float(ratio[1]) == pytest.approx(costs[0] / costs[1], rel=0.1)

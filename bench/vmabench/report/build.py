@@ -11,7 +11,7 @@ from vmabench.analysis.instructions import path_lengths
 from vmabench.analysis.stats import judged
 from vmabench.atomic import replacing
 from vmabench.errors import MachineError
-from vmabench.report.findings import main_crossovers
+from vmabench.report.findings import transfer_crossovers
 from vmabench.report.text import brief_report, path_report, small_print, text_report
 from vmabench.store.format import Result
 from vmabench.store.reader import refuse_injected
@@ -74,7 +74,7 @@ class Report:
             from vmabench.report.figures import throughput_figure
 
             figure = throughput_figure(
-                self._summary, main_crossovers(self._frame), small_print(self._result)
+                self._summary, transfer_crossovers(self._frame), small_print(self._result)
             )
             for name in FIGURES:
                 save(figure, base / name)

@@ -2,20 +2,22 @@
 """The headline findings in words: what crosses where, and what is fastest."""
 
 import math
-from collections.abc import Sequence
-from typing import cast
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
 import pandas as pd
 
 from vmabench.analysis import levels
 from vmabench.analysis.crossover import Crossover, crossovers
 from vmabench.analysis.ratios import ratio_of_cases
+from vmabench.analysis.rivals import CHOSEN, FASTEST_COPY, fastest_copies, with_fastest_copy
 from vmabench.report.memory import memory_findings
 from vmabench.report.pageserver import pageserver_findings
 from vmabench.report.touch import touch_findings
 from vmabench.report.words import (
     approximate_size,
     bracketed,
+    condition_words,
     label,
     listed,
     shows_none,
@@ -28,6 +30,9 @@ from vmabench.units import format_rate, format_size, format_time, parse_size
 #: what shares pages instead of copying bytes, and what it is set against
 SHARING = ("clone", "fork")
 RIVAL = "readv"
+
+#: phase -> whose time it is
+WHOSE_TIME = {"total": "receiver's time", "system": "time of both sides"}
 
 _SHOWN = 4
 
@@ -71,34 +76,81 @@ def _findings(frame: pd.DataFrame, summary: pd.DataFrame) -> list[str]:
 
 
 def main_crossovers(frame: pd.DataFrame) -> list[Crossover]:
-    """Clone and fork against readv, for the bare operation."""
+    """Return the answers for clone and fork against the fastest copy, of data that is used.
+
+    ``deliver`` with each page read or written once. Phase ``total`` is the receiver's time,
+    ``system`` that of both sides.
+    """
+    used = with_fastest_copy(_used(frame))
+    return [
+        one
+        for phase in WHOSE_TIME
+        for name in SHARING
+        for one in crossovers(used, name, FASTEST_COPY, phase=phase)
+    ]
+
+
+def transfer_crossovers(frame: pd.DataFrame) -> list[Crossover]:
+    """Return the answers for clone and fork against readv, of the bare operation."""
     bare = frame[frame["scenario"] == "transfer"]
     return [one for name in SHARING for one in crossovers(bare, name, RIVAL)]
 
 
 def crossover_findings(frame: pd.DataFrame) -> list[str]:
-    """A sentence for each of them that was measured."""
-    return [sentence(one) for one in main_crossovers(frame) if one.answer != "unmeasured"]
+    """Return a sentence for each mechanism, use of the data and total: its answers, by page."""
+    rivals = fastest_copies(_used(frame))
+    found: dict[str, dict[str, list[str]]] = {}
+    for one in main_crossovers(frame):
+        if one.answer != "unmeasured":
+            names = _names(rivals, one)
+            answer = outcome(one) + (f" ({names})" if names else "")
+            found.setdefault(_contest(one), {}).setdefault(answer, []).append(one.page)
+    return [
+        f"{contest}: "
+        + "; ".join(f"{listed(pages)} pages {answer}" for answer, pages in answers.items())
+        + "."
+        for contest, answers in found.items()
+    ]
 
 
-def sentence(found: Crossover) -> str:
-    """What one answer says, with its interval and range."""
-    who, rival = subject(found.mechanism), subject(found.baseline)
-    start = f"With {found.page} pages, "
+def _contest(found: Crossover) -> str:
+    who = subject(found.mechanism)
+    conditions = condition_words(found.conditions)
+    whose = WHOSE_TIME[found.phase]
+    return f"{who[0].upper()}{who[1:]} against the {found.baseline}{conditions} ({whose})"
+
+
+def _used(frame: pd.DataFrame) -> pd.DataFrame:
+    whole = (frame["touch_pct"] == 100) & (frame["touch_order"] == "sequential")
+    return frame[(frame["scenario"] == "deliver") & whole]
+
+
+def _names(rivals: pd.DataFrame, found: Crossover) -> str:
+    """Return the fastest copies under the conditions of an answer, in the order of the sizes."""
+    here = rivals["phase"] == found.phase
+    for name, value in found.conditions.items():
+        if name not in CHOSEN:
+            here &= rivals[name] == value
+    rows = rivals[here].sort_values("size_bytes")
+    return ", then ".join(dict.fromkeys(map(_copy, rows.to_dict("records"))))
+
+
+def _copy(row: Mapping[Any, Any]) -> str:
+    buffer = row.get("buffer", "fresh")
+    return str(row["mechanism"]) + ("" if buffer == "fresh" else f" into {buffer} memory")
+
+
+def outcome(found: Crossover) -> str:
+    """Return what one answer says of the mechanism, with its interval or its range of sizes."""
     if found.answer == "crossover":
-        return f"{start}{who} beats {rival} {place(found)}."
+        return f"faster {place(found)}"
     if found.decided_bytes is None:
-        return f"{start}{who} and {rival} {undecided(found.answer, found.processes)}."
-    winner, loser = (who, rival) if found.answer == "always" else (rival, who)
+        return undecided(found.answer, found.processes)
+    side = "faster" if found.answer == "always" else "slower"
     sizes = sizes_between(*found.decided_bytes)
     if found.undecided:
-        return (
-            f"{start}{winner} beats {loser} where a difference shows, {sizes};"
-            f" {shows_none(found.undecided, 'size')}, so a crossover is not excluded."
-        )
-    return (
-        f"{start}{winner} beats {loser} at every size, {sizes}: no crossover in the measured range."
-    )
+        return f"{side} where a difference shows, {sizes}; {shows_none(found.undecided, 'size')}"
+    return f"{side} at every size, {sizes}"
 
 
 def sizes_between(first_bytes: int, last_bytes: int) -> str:
@@ -107,15 +159,34 @@ def sizes_between(first_bytes: int, last_bytes: int) -> str:
 
 
 def headline(answers: Sequence[Crossover]) -> str:
-    """The message of the crossovers on one line, for a title; clone goes before its proxy."""
+    """Return the message of the main crossovers on one line, for a title.
+
+    Clone goes before its proxy, and the receiver's time before that of both sides.
+    """
     measured = [one for one in answers if one.answer != "unmeasured"]
     if not measured:
         return "How fast memory gets from one process to another"
-    name, rival = measured[0].mechanism, measured[0].baseline
-    who = {"fork": "Forking (proxy for clone)", "clone": "Cloning"}.get(name, name)
-    of_name = [one for one in measured if (one.mechanism, one.baseline) == (name, rival)]
-    where = [f"{short_place(one, interval=False)} ({one.page} pages)" for one in of_name]
-    return f"{who} beats {rival} {', '.join(where)}"
+    first = measured[0]
+    who = {"fork": "Forking (proxy for clone)", "clone": "Cloning"}.get(
+        first.mechanism, first.mechanism
+    )
+    alike = [
+        one
+        for one in measured
+        if (one.mechanism, one.baseline, one.phase)
+        == (first.mechanism, first.baseline, first.phase)
+    ]
+    places: dict[str, list[str]] = {}
+    for one in alike:
+        places.setdefault(one.page, []).append(_short(one))
+    where = "; ".join(f"{', '.join(each)} ({page} pages)" for page, each in places.items())
+    return f"{who} against the {first.baseline}, {WHOSE_TIME[first.phase]}: faster {where}"
+
+
+def _short(found: Crossover) -> str:
+    """Return ``from 2M up if read``."""
+    used = {"read": " if read", "write": " if written"}.get(found.conditions["touch_mode"], "")
+    return f"{short_place(found, interval=False)}{used}"
 
 
 def short_place(found: Crossover, *, interval: bool = True) -> str:
@@ -141,7 +212,8 @@ def place(found: Crossover) -> str:
 
 def _effect_of_pages(frame: pd.DataFrame, summary: pd.DataFrame, mechanism: str) -> str | None:
     """Return how much faster the largest common size is with the next larger page."""
-    mine = _measured(summary, "transfer").query("mechanism == @mechanism")
+    read = (summary["touch_mode"] == "read") & (summary["touch_pct"] == 100)
+    mine = _measured(summary[read], "deliver").query("mechanism == @mechanism")
     pages = levels.page_order(mine["page"].astype(str))
     if len(pages) < 2:
         return None
@@ -151,11 +223,13 @@ def _effect_of_pages(frame: pd.DataFrame, summary: pd.DataFrame, mechanism: str)
     if not common:
         return None
     size_bytes = int(max(common))
-    at_size = mine[mine["size_bytes"] == size_bytes].set_index("page")["case_id"]
+    at_size = (
+        mine[mine["size_bytes"] == size_bytes].drop_duplicates("page").set_index("page")["case_id"]
+    )
     ids = [str(at_size[page]) for page in (small, large)]
     ratio, lo, hi = ratio_of_cases(frame, *ids)
     who = subject(mechanism)
-    start = f"{who[0].upper()}{who[1:]}, {format_size(size_bytes)} of"
+    start = f"{who[0].upper()}{who[1:]} and reading the data, {format_size(size_bytes)} of"
     if not (lo > 1 or hi < 1):
         return f"{start} {large} and of {small} pages: no difference was shown."
     verb, ratio, lo, hi = (

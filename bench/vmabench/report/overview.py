@@ -4,6 +4,7 @@
 Ratios, since they are all that a machine and an emulated guest can be asked alike.
 """
 
+import textwrap
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -13,20 +14,19 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
 from vmabench.analysis import levels
-from vmabench.analysis.crossover import crossovers
 from vmabench.analysis.frame import tidy
 from vmabench.analysis.ratios import speedups
 from vmabench.errors import UsageError
 from vmabench.report.canvas import DPI, STYLE, add_legend, measure
 from vmabench.report.curves import relative
-from vmabench.report.findings import RIVAL, SHARING, headline
+from vmabench.report.findings import RIVAL, headline, main_crossovers
 from vmabench.report.words import kernel_line, machine_line
 from vmabench.store.format import Result
 
 #: what is drawn: ways to end with the data, by their families
 SHOWN = ("clone", "fork", "writev", "memfd", "memfd-inplace")
 
-_ROW_INCHES, _WIDTH_INCHES = 3.2, 10.5
+_ROW_INCHES, _WIDTH_INCHES, _TITLE_COLUMNS = 3.4, 10.5, 76
 
 
 class _Row(NamedTuple):
@@ -68,8 +68,7 @@ def _rows(results: Sequence[Result]) -> Iterator[_Row]:
         frame = frame[frame["page"].isin(_plain_pages(frame))]
         times = speedups(frame, SHOWN, RIVAL)
         if len(times):
-            answers = [one for name in SHARING for one in crossovers(frame, name, RIVAL)]
-            yield _Row(result, headline(answers), times)
+            yield _Row(result, headline(main_crossovers(frame)), times)
 
 
 def _plain_pages(frame: pd.DataFrame) -> list[str]:
@@ -81,7 +80,8 @@ def _plain_pages(frame: pd.DataFrame) -> list[str]:
 def _draw(row: _Row, part: SubFigure, pages: Sequence[str]) -> None:
     emulated = row.result.header.get("virt") == "emulated"
     where = "EMULATED guest: " if emulated else ""
-    part.suptitle(f"{where}{row.title}", x=0.01, ha="left", fontsize=12, weight="bold")
+    title = textwrap.fill(f"{where}{row.title}", _TITLE_COLUMNS)
+    part.suptitle(title, x=0.01, ha="left", fontsize=12, weight="bold")
     panels: list[Axes] = list(part.subplots(1, len(pages), sharey=True, squeeze=False)[0])
     for page, axes in zip(pages, panels, strict=True):
         relative(row.times[row.times["page"] == page], axes)

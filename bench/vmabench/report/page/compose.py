@@ -27,6 +27,7 @@ from vmabench.report.findings import (
     headline,
     in_words,
     main_crossovers,
+    transfer_crossovers,
 )
 from vmabench.report.memory import memory_tables
 from vmabench.report.page import drawings, grids
@@ -81,7 +82,7 @@ def page(result: Result, frame: pd.DataFrame, summary: pd.DataFrame) -> str:
 
 def _measured(result: Result, frame: pd.DataFrame, summary: pd.DataFrame) -> list[Section]:
     latencies = latency.percentiles(result)
-    crossovers = main_crossovers(frame)
+    crossovers = transfer_crossovers(frame)
     counters = costs(frame)
     transfer = summary[(summary["scenario"] == "transfer") & summary["bytes_per_s"].notna()]
     return [
