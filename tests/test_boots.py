@@ -188,7 +188,7 @@ def test_a_sample_is_the_median_of_the_processes_medians() -> None:
         max_size=5,
     )
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_any_number_of_boots_processes_and_values(times: list[list[list[float]]]) -> None:
     """times: boot -> process -> value."""
     made: list[Record] = list(synthetic.records([], rounds=0)[:1])

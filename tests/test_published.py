@@ -55,11 +55,12 @@ def test_host_and_guest_are_there_and_undamaged(results: list[Result]) -> None:
     assert all(result.machine["facts"]["cpu_model"] for result in results)
 
 
+@pytest.mark.slow
 @needs("git")
 def test_what_is_derived_is_what_would_be_made(
     committed: Path, results: list[Result], script: dict[str, Callable[..., Any]], tmp_path: Path
 ) -> None:
-    """Slow: it draws every committed figure.
+    """Slow: it makes the reports and figures of all committed results.
 
     It needs the pinned version of matplotlib: another one draws other files.
     """
@@ -67,9 +68,10 @@ def test_what_is_derived_is_what_would_be_made(
     assert list(script["differences"](tmp_path, committed)) == []
 
 
+@pytest.mark.slow
 @needs("git")
 def test_the_largest_page_is_within_the_size(largest: Result) -> None:
-    """A standard run has more in it than the synthetic results of other tests."""
+    """Slow: it draws a standard run, which has more in it than any synthetic result."""
     assert len(Report(largest).html().encode()) < 3e6
 
 

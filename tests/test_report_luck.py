@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests import synthetic
-from tests.command import error_line, vmabench
+from tests.command import call, error_line, vmabench
 
 POOR = {
     "LC_ALL": "C", "LANG": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "DISPLAY": "",
@@ -18,15 +18,10 @@ CASES = synthetic.cases(("fork", "readv"))
 @pytest.mark.parametrize("form", ["text", "html", "cover-letter", "commit-message"])
 def test_poor_surroundings_make_the_same_report(form: str, tmp_path: Path) -> None:
     directory = synthetic.write(tmp_path / "run", synthetic.records(CASES, rounds=2))
-    written = []
-    for name, extra in (("rich", {}), ("poor", POOR)):
-        output = tmp_path / name
-        done = vmabench(
-            "report", str(directory), "--format", form, "-o", str(output), env=extra
-        )  # fmt: skip
-        assert (done.returncode, done.stderr) == (0, "")
-        written.append(output.read_bytes())
-    assert written[0] == written[1]
+    line = ("report", str(directory), "--format", form, "-o")
+    rich, poor = call(*line, "rich"), vmabench(*line, "poor", env=POOR)
+    assert (rich.returncode, rich.stderr) == (poor.returncode, poor.stderr) == (0, "")
+    assert Path("rich").read_bytes() == Path("poor").read_bytes()
 
 
 def test_a_terminal_without_utf8_gets_a_report_all_the_same(tmp_path: Path) -> None:
@@ -40,7 +35,7 @@ def test_a_terminal_without_utf8_gets_a_report_all_the_same(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("form", ["text", "html", "cover-letter", "commit-message"])
 def test_an_empty_directory_is_one_line(form: str, tmp_path: Path) -> None:
-    assert "no result directory" in error_line(vmabench("report", str(tmp_path), "--format", form))
+    assert "no result directory" in error_line(call("report", tmp_path, "--format", form))
 
 
 def test_all_skipped_is_a_report(tmp_path: Path) -> None:
@@ -49,7 +44,7 @@ def test_all_skipped_is_a_report(tmp_path: Path) -> None:
     ]  # fmt: skip
     directory = synthetic.write(tmp_path / "run", [dict(synthetic.HEADER), *skipped])
     for form in ("text", "html", "cover-letter"):
-        done = vmabench("report", str(directory), "--format", form)
+        done = call("report", directory, "--format", form)
         assert (done.returncode, done.stderr) == (0, "")
         assert "no room" in done.stdout
         assert "Nothing was measured" in done.stdout
