@@ -31,6 +31,31 @@ def test_of_unchanged_cases_five_percent_are_significant(boots: int, common: flo
     assert 0.03 <= np.mean(p < 0.05) <= 0.07
 
 
+@pytest.mark.parametrize("ratio", [1.0, 2.0, 3.0])
+@pytest.mark.parametrize("boots", [(3, 3), (5, 5), (10, 10), (5, 4), (4, 5), (10, 3), (3, 10)])
+def test_of_unchanged_cases_five_percent_are_significant_if_one_side_varies_more(
+    boots: tuple[int, int], ratio: float
+) -> None:
+    """Also with a lost boot; 2 boots of a side have no verdict.
+
+    The standard deviations of B are ``ratio`` times those of A.
+    """
+    dice, p = np.random.default_rng(sum(boots)), []
+    for _ in range(30):
+        spread = 0.01 * np.exp(dice.normal(0, 0.5, (CASES, 1)))
+        a, b = (spread * dice.normal(size=(CASES, count)) for count in boots)
+        p.append(moderated_shift(a, ratio * b)[3])
+    assert 0.03 <= np.mean(np.concatenate(p) < 0.05) <= 0.07
+
+
+@pytest.mark.parametrize("common", [0.5, 0.99])
+def test_a_ratio_of_variances_is_not_made_of_chance(common: float) -> None:
+    """Where all cases move together, few boots say little of the ratio."""
+    dice = np.random.default_rng(9)
+    p = [moderated_shift(draw(dice, 5, common), draw(dice, 4, common))[3] for _ in range(400)]
+    assert np.mean(np.concatenate(p) < 0.05) <= 0.07
+
+
 def test_the_interval_covers() -> None:
     dice = np.random.default_rng(1)
     pairs = [(draw(dice, 4, 0.0, 0.7), draw(dice, 4, 0.0, 0.7) + 0.03) for _ in range(20)]

@@ -8,7 +8,9 @@ medians and of the ratio of two runs, and beside it that of the percentile boots
 which is why that is not used. 93 to 97 % must hold the truth. Then prints size and power of the
 test that compares boots: of unchanged cases 3 to 7 % must be significant before correction, and
 with 5 boots a side a lone change of 5 % must be found in 80 % of the runs. Where all cases of a
-boot move together, at most 7 % must be, and the power is printed only. Last come crossovers over
+boot move together, at most 7 % must be, and the power is printed only. The size must hold as well
+where the boots of one side vary up to 3 times as much as those of the other, and where one side has
+fewer of them; with 2 boots there is no verdict. Last come crossovers over
 sizes and break-evens over touched fractions of a known cost model: the bounds of 37 of 40 must hold
 the truth. Status 1 where one is outside.
 """
@@ -31,6 +33,8 @@ ONE_SIDE = (5, 6, 7, 8, 9, 10, 15, 30)
 TWO_SIDES = ((4, 4), (5, 5), (7, 7), (8, 8), (10, 10), (5, 12), (20, 20))
 
 BOOTS = (FEWEST_BOOTS, 4, 5, 10)
+UNEQUAL = ((3, 3), (4, 5), (5, 4), (5, 5), (3, 10), (10, 3), (10, 10))
+SD_RATIOS = (1, 2, 3)
 CASES = 232  # of the plan quick
 LEAST_SIZE, MOST_SIZE = 0.03, 0.07
 CHANGE, LEAST_POWER = 0.05, 0.8
@@ -70,6 +74,7 @@ def main() -> int:
         shares += found
     good = all(LOWEST <= share <= HIGHEST for share in shares)
     good &= boots_are_good(dice)
+    good &= sides_are_good(dice)
     good &= crossings_are_good(dice)
     print(
         f"{len(shares)} intervals: {100 * min(shares):.1f} to {100 * max(shares):.1f} %"
@@ -103,6 +108,29 @@ def boots_are_good(dice: np.random.Generator) -> bool:
         if "all in common" not in name:  # where one boot says as little as one case of it
             good &= min(sizes) >= LEAST_SIZE and powers[BOOTS.index(5)] >= LEAST_POWER
     return good
+
+
+def sides_are_good(dice: np.random.Generator) -> bool:
+    """Print the size where B varies more than A and return whether it is as promised.
+
+    The cases vary by standard deviations of their own, B's by a ratio that all have in common.
+    """
+    good = True
+    for counts in UNEQUAL:
+        sizes = [unequal_size(counts, ratio, dice) for ratio in SD_RATIOS]
+        show(f"boots {counts[0]}:{counts[1]}, size by sd ratio", SD_RATIOS, sizes)
+        good &= min(sizes) >= LEAST_SIZE and max(sizes) <= MOST_SIZE
+    return good
+
+
+def unequal_size(counts: tuple[int, int], ratio: float, dice: np.random.Generator) -> float:
+    """Return the share of significant unchanged cases."""
+    significant = 0
+    for _ in range(RUNS // 4):
+        spread = 0.01 * np.exp(dice.normal(0, 0.5, (CASES, 1)))
+        a, b = (spread * dice.normal(size=(CASES, count)) for count in counts)
+        significant += int((moderated_shift(a, ratio * b)[3] < 0.05).sum())
+    return significant / (RUNS // 4 * CASES)
 
 
 def boot_shares(draw: Draw, boots: int, dice: np.random.Generator) -> tuple[float, float]:
