@@ -32,6 +32,11 @@ _WAITS = {
     "busy": lib.VMB_WAIT_BUSY,
 }
 _TOUCHES = {"none": lib.VMB_TOUCH_NONE, "read": lib.VMB_TOUCH_READ, "write": lib.VMB_TOUCH_WRITE}
+_BUFFERS = {
+    "fresh": lib.VMB_BUFFER_FRESH,
+    "reused": lib.VMB_BUFFER_REUSED,
+    "populated": lib.VMB_BUFFER_POPULATED,
+}
 MEMORIES = {
     "anon": lib.VMB_ANON,
     "memfd": lib.VMB_MEMFD,
@@ -453,6 +458,7 @@ class Pair:
                 "rate": int(case.rate) if case.rate.isdigit() else 0,
                 "swapped_pct": case.swapped_pct,
                 "rewritten": case.source == "rewritten",
+                "buffer": _BUFFERS[case.buffer],
                 "size_bytes": case.size_bytes,
                 "call_bytes": call_bytes,
             },

@@ -87,6 +87,7 @@ COLUMNS: dict[str, str] = {
     "boot": "Int64",  # of a result of several boots; else empty
     "run": "category",  # the run's id; processes and boots are numbered within a run
     "source": "category",  # ordered; what it does between operations: idle or rewritten
+    "buffer": "category",  # ordered; of the receiver: fresh, reused or populated
     "rewrite_faults": "Float64",  # of the minor faults those of the source in source-rewrite
     "child_read_bytes": "Int64",  # vmbranch: PSS that a child adds when it has read everything
     "child_written_bytes": "Int64",  # the same, after the source has written each page
@@ -239,6 +240,7 @@ def _typed(rows: dict[str, list[Any]]) -> pd.DataFrame:
         "touch_order": list(levels.TOUCH_ORDERS),
         "wait": list(levels.WAITS),
         "source": list(levels.SOURCES),
+        "buffer": list(levels.BUFFERS),
         "outcome": list(levels.OUTCOMES),
     }
     columns: dict[str, Any] = {}

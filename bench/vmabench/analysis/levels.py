@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable
 
 from vmabench.matrix import axes
-from vmabench.matrix.axes import SOURCES, TOUCH_MODES, TOUCH_ORDERS
+from vmabench.matrix.axes import BUFFERS, SOURCES, TOUCH_MODES, TOUCH_ORDERS
 from vmabench.matrix.case import ALL_PHASES as PHASES
 from vmabench.matrix.case import SCENARIOS
 from vmabench.matrix.table import ROWS, names_of
@@ -38,7 +38,7 @@ WAITS = ("none", *axes.WAITS)
 OUTCOMES = ("ok", "skipped", "failed", "unstable")
 
 __all__ = [
-    "BASELINES", "CONTROLS", "COPIES_WITHIN", "COPYING", "ENTRIES", "MECHANISMS", "OUTCOMES", "OWN",
+    "BASELINES", "BUFFERS", "CONTROLS", "COPIES_WITHIN", "COPYING", "ENTRIES", "MECHANISMS", "OUTCOMES", "OWN",
     "PHASES", "SCENARIOS", "SOURCES", "TOUCH_MODES", "TOUCH_ORDERS", "WAITS", "page_order",
     "with_strangers",
 ]  # fmt: skip

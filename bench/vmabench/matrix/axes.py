@@ -28,8 +28,11 @@ MOST_CPUS = 8192
 #: what the source does between two operations
 SOURCES = ("idle", "rewritten")
 
+#: the memory of the receiver: made by each delivery; made and used before; made and populated
+BUFFERS = ("fresh", "reused", "populated")
+
 #: the axes that say who pays: results that differ in one of them answer different questions
-OF_SOURCE_AND_BUFFER = ("source",)
+OF_SOURCE_AND_BUFFER = ("source", "buffer")
 
 #: what one call takes: IOV_MAX
 MOST_SEGMENTS = 1024
@@ -141,6 +144,12 @@ def _parse_source(text: str) -> Fields:
     return {"source": text}
 
 
+def _parse_buffer(text: str) -> Fields:
+    if text not in BUFFERS:
+        raise UsageError(f"{text!r} is no buffer: write {', '.join(BUFFERS)}")
+    return {"buffer": text}
+
+
 def _parse_receivers(text: str) -> Fields:
     return {"receivers": parse_count(text, "receivers", MOST_RECEIVERS)}
 
@@ -214,6 +223,13 @@ AXES: dict[str, Axis] = {
         "idle",
         _parse_source,
         lambda case: case.source,
+    ),
+    "buffer": Axis(
+        "the memory, or the mapping, of the receiver: fresh, made by each delivery; reused, made"
+        " and used before; populated, made and populated at once",
+        "fresh",
+        _parse_buffer,
+        lambda case: case.buffer,
     ),
 }
 

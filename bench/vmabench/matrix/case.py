@@ -40,7 +40,8 @@ class Case:
     the data is cut, ``pairs`` how many pairs work side by side. ``wait`` is how a side learns of a
     message, ``rate`` how many pages a second the source writes meanwhile, and ``limit_bytes`` the
     limit of the processes' memory cgroup, 0 without one. ``source`` is what the source does between
-    two operations: ``idle``, or ``rewritten``, where it writes to each of its pages.
+    two operations: ``idle``, or ``rewritten``, where it writes to each of its pages. ``buffer`` is
+    the memory of the receiver: ``fresh`` for each delivery, ``reused``, or ``populated`` by it.
     """
 
     mechanism: str
@@ -60,6 +61,7 @@ class Case:
     swap_device: str = ""
     limit_bytes: int = 0
     source: str = "idle"
+    buffer: str = "fresh"
 
     @property
     def page_bytes(self) -> int:

@@ -209,6 +209,9 @@ def _branch_buffers(case: "Case", row: Row) -> float:
 #: the axes of the scenarios in which the source has one range that is handed over again and again
 _OF_ONE_RANGE: dict[str, tuple[str, ...]] = {"thp": ("current",), "source": ("rewritten",)}
 
+#: of those that deliver to memory of the receiver
+_DELIVERED = _OF_ONE_RANGE | {"buffer": ("fresh",)}
+
 #: percentages of the pages that are touched, beside none at all; at random, for the ends of curves
 _IN_ORDER = tuple(f"{mode}-{pct}" for mode in ("read", "write") for pct in (1, 10, 50, 100))
 _AT_RANDOM = tuple(f"{mode}-{pct}-random" for mode in ("read", "write") for pct in (10, 100))
@@ -229,14 +232,14 @@ SCENARIOS = {
         rule=_scatter,
     ),
     "deliver": Scenario(
-        "fresh memory at the receiver each time: attach, transfer, touch, release apart",
+        "attach, transfer, touch and release apart, at fresh memory or a buffer of the receiver",
         PHASES,
-        {"touch": ("read-100", "write-100")} | _OF_ONE_RANGE,
+        {"touch": ("read-100", "write-100")} | _DELIVERED,
     ),
     "touch": Scenario(
         "deliver, then a share of the pages used: up to which one is deferring the copy cheaper?",
         PHASES,
-        {"touch": ("none", *_IN_ORDER, *_AT_RANDOM)} | _OF_ONE_RANGE,
+        {"touch": ("none", *_IN_ORDER, *_AT_RANDOM)} | _DELIVERED,
     ),
     "pingpong": Scenario(
         "one small message there and back, each round trip timed: percentiles",
@@ -306,7 +309,13 @@ def _why_not_rewritten(case: "Case") -> str | None:
     return None
 
 
+def _why_not_buffer(case: "Case") -> str | None:
+    row = TABLE.get(case.mechanism)
+    reasons = {"reused": row.unkept, "populated": row.unpopulated} if row else {}
+    return reasons.get(case.buffer) or None
+
+
 def why_no_part(case: "Case", traits: Traits, cpus: int, base_page: str) -> str | None:
     """The reason for which the mechanism of the case has no part in its scenario, or None."""
     reason = SCENARIOS[case.scenario].rule(case, traits, cpus, base_page)
-    return reason or _why_not_rewritten(case)
+    return reason or _why_not_rewritten(case) or _why_not_buffer(case)

@@ -128,6 +128,8 @@ static int prepare(struct vmb_ctx *ctx, int joins)
 		err = ctx->mech->connect(ctx);
 	if (!err)
 		err = prepare_scene(ctx);
+	if (!err)
+		err = vmb_buffer_keep(ctx);
 	if (!err && ctx->params.rewritten)
 		err = vmb_pair_relay(ctx->pair, 1);
 	return err;
@@ -201,6 +203,8 @@ int vmb_case_open(struct vmb_pair *pair, const struct vmb_mech *mech,
 		return vmb_fail(-EINVAL, "%u segments of %zu bytes", params->segments,
 				source->size);
 	err = vmb_delay_check(mech, params);
+	if (!err)
+		err = vmb_buffer_check(mech, params);
 	if (err)
 		return err;
 	ctx = new_case(pair, mech, params);
@@ -229,6 +233,7 @@ void vmb_case_close(struct vmb_ctx *ctx)
 {
 	if (!ctx)
 		return;
+	vmb_buffer_drop(ctx);
 	if (vmb_scene_of(ctx)->close)
 		vmb_scene_of(ctx)->close(ctx);
 	if (ctx->mech->teardown)

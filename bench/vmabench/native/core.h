@@ -43,6 +43,13 @@ enum vmb_wait {
 
 enum vmb_touch { VMB_TOUCH_NONE, VMB_TOUCH_READ, VMB_TOUCH_WRITE };
 
+/* Where a delivery arrives, and the mapping that it takes. */
+enum vmb_buffer {
+	VMB_BUFFER_FRESH,     /* made by each delivery, unpopulated */
+	VMB_BUFFER_REUSED,    /* made and used before, and kept */
+	VMB_BUFFER_POPULATED, /* made and populated by each delivery, in attach */
+};
+
 enum vmb_phase {
 	VMB_PHASE_ATTACH,
 	VMB_PHASE_TRANSFER,
@@ -214,6 +221,7 @@ struct vmb_params {
 	uint64_t rate;	      /* snapshot: pages a second that the source writes; 0: all it can */
 	uint32_t swapped_pct; /* of the source, before each operation */
 	uint32_t rewritten;   /* the source writes each page between two operations */
+	uint32_t buffer;      /* deliver, touch: enum vmb_buffer */
 	uint64_t size_bytes;  /* of the case: of a message, or of what all receivers hold */
 	uint64_t call_bytes;  /* the most that one call is asked to move; 0: VMB_CALL_BYTES */
 };
@@ -263,6 +271,7 @@ struct vmb_ctx {
 	uint64_t token;		 /* a handle that the source gave out or the receiver got */
 	int opened;		 /* receiver: the source knows of the case */
 	int moved;		 /* receiver: the data is at slot, not where it was */
+	int kept;		 /* receiver: a reused buffer exists, release() is due */
 	struct vmb_region local; /* receiver: the source's bytes of a local baseline */
 	int reply;		 /* pingpong: the channel of the other way, or -1: the same one */
 	int events[2];		 /* pingpong: eventfds, to the source and back; or -1 */
@@ -302,12 +311,13 @@ struct vmb_mech {
 	void (*source_teardown)(struct vmb_ctx *ctx);
 };
 
-/* The hooks of a delivery, chosen before the loop: none of them is NULL but the last. */
+/* The hooks of a delivery, chosen before the loop. Only those that say so may be NULL. */
 struct vmb_steps {
 	int (*attach)(struct vmb_ctx *ctx);
+	int (*populate)(struct vmb_ctx *ctx); /* NULL where nothing is populated at once */
 	int (*deliver)(struct vmb_ctx *ctx);
 	int (*release)(struct vmb_ctx *ctx);
-	/* instead of deliver, where the source acts: returns the time itself */
+	/* instead of deliver, where the source acts: returns the time itself; else NULL */
 	int (*deliver_timed)(struct vmb_ctx *ctx, uint64_t *ret);
 };
 
@@ -476,10 +486,20 @@ void vmb_peak_end(struct vmb_sample *ret);
 /* evict.c */
 int vmb_page_out(char *addr, size_t size, uint32_t pct);
 
+typedef int (*vmb_hook)(struct vmb_ctx *ctx);
+
 /* hooks.c: hooks that several mechanisms share */
 int vmb_attach_fresh(struct vmb_ctx *ctx);
 int vmb_release_slot(struct vmb_ctx *ctx);
 int vmb_take_channel(struct vmb_ctx *ctx);
+
+/* buffer.c: the memory of the receiver in the scenarios that deliver */
+int vmb_buffer_check(const struct vmb_mech *mech, const struct vmb_params *params);
+vmb_hook vmb_buffer_attach(const struct vmb_ctx *ctx);
+vmb_hook vmb_buffer_populate(const struct vmb_ctx *ctx);
+vmb_hook vmb_buffer_release(const struct vmb_ctx *ctx);
+int vmb_buffer_keep(struct vmb_ctx *ctx);
+void vmb_buffer_drop(struct vmb_ctx *ctx);
 typedef int (*vmb_move)(const struct vmb_ctx *ctx, char *from, char *to, size_t size);
 int vmb_move_out(struct vmb_ctx *ctx, vmb_move move);
 int vmb_swing(struct vmb_ctx *ctx, vmb_move move);
@@ -487,7 +507,6 @@ int vmb_swing_segments(struct vmb_ctx *ctx, vmb_move move);
 int vmb_swing_home(struct vmb_ctx *ctx, vmb_move move);
 
 /* delay.c: what the timed loops call */
-typedef int (*vmb_hook)(struct vmb_ctx *ctx);
 vmb_hook vmb_timed_transfer(const struct vmb_ctx *ctx);
 vmb_hook vmb_timed_deliver(const struct vmb_ctx *ctx);
 int vmb_delay_check(const struct vmb_mech *mech, const struct vmb_params *params);

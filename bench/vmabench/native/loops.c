@@ -208,6 +208,8 @@ int vmb_hand_over(struct vmb_ctx *ctx, const struct vmb_steps *steps, struct vmb
 
 	vmb_advice_defer();
 	err = advised(attach_timed(ctx, steps->attach, ret));
+	if (!err && steps->populate)
+		err = attach_timed(ctx, steps->populate, ret);
 	attached_ns = vmb_now_ns();
 	if (steps->deliver_timed) /* which sets the marks as it reads the clock */
 		VMB_MARK(VMB_MARK_NONE);
@@ -254,9 +256,10 @@ struct vmb_steps vmb_steps_of(const struct vmb_ctx *ctx)
 	vmb_hook deliver = vmb_timed_deliver(ctx);
 
 	return (struct vmb_steps){
-		.attach = mech->attach ? mech->attach : nothing,
+		.attach = vmb_buffer_attach(ctx),
+		.populate = vmb_buffer_populate(ctx),
 		.deliver = deliver ? deliver : nothing,
-		.release = mech->release ? mech->release : nothing,
+		.release = vmb_buffer_release(ctx),
 		.deliver_timed = mech->flags & VMB_SOURCE_ACTS ? deliver_there
 				 : mech->flags & VMB_BOTH_ACT  ? deliver_stream
 							       : NULL,

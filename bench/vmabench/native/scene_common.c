@@ -22,12 +22,12 @@ const struct vmb_scene vmb_scene_scatter = {
 
 const struct vmb_scene vmb_scene_deliver = {
 	.name = "deliver",
-	.axes = "touch thp source",
+	.axes = "touch thp source buffer",
 	.phases = VMB_DELIVERY,
 };
 
 const struct vmb_scene vmb_scene_touch = {
 	.name = "touch",
-	.axes = "touch thp source",
+	.axes = "touch thp source buffer",
 	.phases = VMB_DELIVERY,
 };

@@ -57,16 +57,22 @@ static int operate_there(struct vmb_ctx *ctx)
 	return err;
 }
 
+static int attach(struct vmb_ctx *ctx)
+{
+	vmb_hook populate = vmb_buffer_populate(ctx);
+	int err = vmb_buffer_attach(ctx)(ctx);
+
+	return !err && populate ? populate(ctx) : err;
+}
+
 static int operate(struct vmb_ctx *ctx)
 {
 	uint64_t unused_ns;
 	int err;
 
-	if (vmb_delivers(ctx) && ctx->mech->attach) {
-		err = ctx->mech->attach(ctx);
-		if (err)
-			return err;
-	}
+	err = vmb_delivers(ctx) ? attach(ctx) : 0;
+	if (err)
+		return err;
 	if (ctx->mech->flags & VMB_SOURCE_ACTS)
 		return operate_there(ctx);
 	if (ctx->mech->flags & VMB_BOTH_ACT)
@@ -201,8 +207,8 @@ int vmb_verify_delivery(struct vmb_ctx *ctx, uint64_t generation, struct vmb_evi
 		err = operate(ctx);
 	if (!err)
 		err = check_delivered(ctx, generation, ret);
-	if (!err && vmb_delivers(ctx) && ctx->mech->release)
-		err = ctx->mech->release(ctx);
+	if (!err && vmb_delivers(ctx))
+		err = vmb_buffer_release(ctx)(ctx);
 	if (!err && ctx->mech->rearm)
 		err = ctx->mech->rearm(ctx);
 	if (!err)
@@ -240,7 +246,7 @@ static int prove_common(struct vmb_ctx *ctx, struct vmb_evidence *ret)
 /* The receiver's memory, where it is its own and lasts. */
 int vmb_prove_destination(struct vmb_ctx *ctx, struct vmb_proof *ret)
 {
-	if (vmb_delivers(ctx) || ctx->mech->flags & VMB_IN_PLACE)
+	if ((vmb_delivers(ctx) && !ctx->kept) || ctx->mech->flags & VMB_IN_PLACE)
 		return 0;
 	return vmb_prove(ctx->dst, ctx->size, ret);
 }
