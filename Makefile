@@ -56,7 +56,7 @@ typecheck: $(VENV)/.test $(BUILT) ## mypy, strict
 sanitize: $(VENV)/.test ## the tests of the C core under ASan and UBSan
 	@bench/sanitize.sh $(BIN)/python
 
-crosscheck: $(VENV)/.bench $(BUILT) ## the core against a bare C loop and perf bench: takes a quiet minute
+crosscheck: $(VENV)/.bench $(BUILT) ## the core against bare C programs and perf bench: takes four quiet minutes
 	@bench/bootstrap.sh crosscheck
 	@$(BIN)/python bench/crosscheck/crosscheck.py
 

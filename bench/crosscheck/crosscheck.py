@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The core against yardsticks that share no code with it, interleaved in the same minutes.
 
-``null`` alone; ``readv`` of 4K against a bare C loop; ``memcpy`` of 64M against
-``perf bench mem memcpy``. Prints the figures and the ratios with their intervals, and ends
-with status 1 if one of them misses its limit.
+``null`` alone; ``readv`` of 4K, and the baselines ``rep-movsb`` and ``avx``, against a bare C loop;
+every mechanism of the plan quick against a bare C program; ``memcpy`` of 64M against ``perf bench
+mem memcpy``. Prints the figures and the ratios with their intervals, and ends with status 1 if one
+of them misses its limit. clone has no bare program: it needs the patched kernel.
 """
 
 import ctypes
@@ -23,26 +24,38 @@ from vmabench.runner.lock import only_run
 from vmabench.runner.process import Worker
 from vmabench.runner.protocol import Block, CaseJob, Job
 from vmabench.runner.rounds import choose_cpus
-from vmabench.units import format_time
+from vmabench.units import format_size, format_time
 
 HERE = Path(__file__).parent
 ROUNDS = 24
+TABLE_ROUNDS = 12
 VALUES = 5
 PR_SET_THP_DISABLE = 41
 
 NULL_LIMIT_NS = 5.0
 READV_LIMIT = 0.03
+BASELINE_LIMIT = 0.03
 MEMCPY_LIMIT = 0.05
+MECHANISM_LIMIT = 0.05
+
+#: those of the plan quick that a stock kernel has, ``null`` apart; size -> operations of a value
+TABLE = ("fork", "readv", "writev", "memfd", "memfd-inplace", "shm", "memcpy")
+TABLE_SIZES = {16 << 10: 2000, 1 << 20: 50}
+
+#: baselines of one instruction; a CPU without it has no such row
+BASELINES = ("rep-movsb", "avx")
 
 
 def core_ns(case: Case, loops: int) -> float:
-    """Nanoseconds an operation of one fresh worker, its median value."""
+    """Return nanoseconds an operation of one fresh worker, its median value."""
     job = CaseJob(str(case), VALUES, loops, 1e6)
     memory = MECHANISMS[case.mechanism].memory
     block = Block(memory, case.page, case.size_bytes, (job,))
     with Worker(Job(os.getpid(), 1, 1, *choose_cpus(read_facts().cpus), (block,))) as worker:
         for message in worker.messages(lambda _last: 60.0):
             if message["kind"] == "case":
+                if message["outcome"] != "ok" and case.mechanism in BASELINES:
+                    return float("nan")
                 if message["outcome"] != "ok":
                     sys.exit(f"crosscheck: {case}: {message['reason']}")
                 return float(
@@ -51,15 +64,25 @@ def core_ns(case: Case, loops: int) -> float:
     sys.exit(f"crosscheck: {case}: no answer")
 
 
-def bare_readv_ns(program: Path, size_bytes: int, loops: int) -> float:
-    numbers = (size_bytes, loops, VALUES, *choose_cpus(read_facts().cpus))
-    command = [str(program), *map(str, numbers)]
+def bare_ns(program: Path, case: Case, loops: int) -> float:
+    """Return nanoseconds an operation of the bare program, its median value."""
+    numbers = (case.size_bytes, loops, VALUES, *choose_cpus(read_facts().cpus))
+    command = [str(program), case.mechanism, *map(str, numbers)]
     lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
     return float(np.median([float(line) for line in lines]))
 
 
+def build_bare(folder: Path) -> Path:
+    """Compile the bare program, static as the source process is, where there is a static libc."""
+    program = folder / "bare"
+    command = ["gcc", "-O2", "-o", str(program), str(HERE / "bare.c")]
+    if subprocess.run([*command, "-static"], capture_output=True, check=False).returncode:
+        subprocess.run(command, check=True)
+    return program
+
+
 def perf_memcpy_ns(size_bytes: int, loops: int) -> float:
-    """Of libc's memcpy in base pages, on the receiver's CPU, as the core does it."""
+    """Return those of libc's memcpy in base pages, on the receiver's CPU, as the core does it."""
     command = ["perf", "bench", "-f", "simple", "mem", "memcpy", "-f", "default"]
     command += ["-s", f"{size_bytes >> 20}MB", "-l", str(loops)]
 
@@ -80,10 +103,12 @@ def perf_memcpy_ns(size_bytes: int, loops: int) -> float:
     return size_bytes / float(np.median(rates)) * 1e9
 
 
-def interleave(core: Callable[[], float], yardstick: Callable[[], float]) -> np.ndarray:
-    """Pairs of one measurement each, in alternating order. Shape (rounds, 2)."""
-    pairs = np.empty((ROUNDS, 2))
-    for number in range(ROUNDS):
+def interleave(
+    core: Callable[[], float], yardstick: Callable[[], float], rounds: int = ROUNDS
+) -> np.ndarray:
+    """Return pairs of one measurement each, in alternating order. Shape (rounds, 2)."""
+    pairs = np.empty((rounds, 2))
+    for number in range(rounds):
         order = (0, 1) if number % 2 else (1, 0)
         for column in order:
             pairs[number, column] = (core, yardstick)[column]()
@@ -91,7 +116,7 @@ def interleave(core: Callable[[], float], yardstick: Callable[[], float]) -> np.
 
 
 def judge(name: str, yardstick: str, pairs: np.ndarray, limit: float) -> bool:
-    """Prints both medians and the ratio; True if the median ratio is within the limit."""
+    """Print both medians and the ratio; return whether the median ratio is within the limit."""
     ratios = pairs[:, 0] / pairs[:, 1]
     random = np.random.default_rng(1)
     draws = np.median(random.choice(ratios, (4000, len(ratios))), axis=1)
@@ -100,31 +125,55 @@ def judge(name: str, yardstick: str, pairs: np.ndarray, limit: float) -> bool:
     good = abs(ratio - 1) <= limit
     ours, theirs = np.median(pairs, axis=0)
     print(
-        f"{name:<10} core {format_time(ours):>9}   {yardstick} {format_time(theirs):>9}   "
-        f"ratio {ratio:.4f} [{low:.4f}, {high:.4f}] over {ROUNDS} interleaved rounds, "
+        f"{name:<17} core {format_time(ours):>9}   {yardstick} {format_time(theirs):>9}   "
+        f"ratio {ratio:.4f} [{low:.4f}, {high:.4f}] over {len(pairs)} interleaved rounds, "
         f"limit {limit:.0%}: {'ok' if good else 'MISSED'}"
     )
     return good
 
 
+def against_bare(program: Path, case: Case, loops: int, limit: float, rounds: int) -> bool:
+    """Compare one case with the bare program; return whether it is within the limit."""
+    if case.mechanism in BASELINES and np.isnan(core_ns(case, 1)):
+        print(f"{case.mechanism:<17} this CPU does not have it")
+        return True
+    pairs = interleave(lambda: core_ns(case, loops), lambda: bare_ns(program, case, loops), rounds)
+    name = f"{case.mechanism} {format_size(case.size_bytes)}"
+    return judge(name, "bare", pairs, limit)
+
+
+def null_is_short(base: str) -> bool:
+    """Print what the loop costs without an operation; return whether that is within the limit."""
+    null = Case("null", "transfer", base, 4096)
+    null_ns = [core_ns(null, 1_000_000) for _ in range(5)]
+    good = max(null_ns) <= NULL_LIMIT_NS
+    print(
+        f"{'null':<17} {min(null_ns):.2f} to {max(null_ns):.2f} ns an operation, "
+        f"limit {NULL_LIMIT_NS:.0f} ns: {'ok' if good else 'MISSED'}"
+    )
+    return good
+
+
+def comparisons(base: str) -> list[tuple[Case, int, float, int]]:
+    """Return case, operations of a value, limit and rounds of each comparison with a bare loop."""
+    found = [(Case("readv", "transfer", base, 4096), 5000, READV_LIMIT, ROUNDS)]
+    for size_bytes, loops in TABLE_SIZES.items():
+        for name in BASELINES:
+            case = Case(name, "transfer", base, size_bytes)
+            found.append((case, 10 * loops, BASELINE_LIMIT, TABLE_ROUNDS))
+        for name in TABLE:
+            case = Case(name, "transfer", base, size_bytes)
+            found.append((case, loops, MECHANISM_LIMIT, TABLE_ROUNDS))
+    return found
+
+
 def main() -> int:
     base = read_facts().pages[0]
-    null = Case("null", "transfer", base, 4096)
-    readv = Case("readv", "transfer", base, 4096)
     memcpy = Case("memcpy", "transfer", base, 64 << 20)
     with only_run(), tempfile.TemporaryDirectory() as folder:
-        program = Path(folder) / "bare_readv"
-        subprocess.run(["gcc", "-O2", "-o", program, HERE / "bare_readv.c"], check=True)
-        null_ns = [core_ns(null, 1_000_000) for _ in range(5)]
-        results = [max(null_ns) <= NULL_LIMIT_NS]
-        print(
-            f"null       {min(null_ns):.2f} to {max(null_ns):.2f} ns an operation, "
-            f"limit {NULL_LIMIT_NS:.0f} ns: {'ok' if results[0] else 'MISSED'}"
-        )
-        pairs = interleave(
-            lambda: core_ns(readv, 5000), lambda: bare_readv_ns(program, readv.size_bytes, 5000)
-        )
-        results.append(judge("readv 4K", "bare loop", pairs, READV_LIMIT))
+        program = build_bare(Path(folder))
+        results = [null_is_short(base)]
+        results += [against_bare(program, *one) for one in comparisons(base)]
         pairs = interleave(
             lambda: core_ns(memcpy, 10), lambda: perf_memcpy_ns(memcpy.size_bytes, 10)
         )
