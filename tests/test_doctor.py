@@ -114,7 +114,7 @@ def test_thp_never(thp_never: None) -> None:
 def test_a_filter_on_a_call_that_asks_no_permission_is_named(seccomp_filter: str) -> None:
     prefix = (seccomp_filter, str(SYS_USERFAULTFD), str(errno.EPERM))
     found = findings(vmabench(*DOCTOR, prefix=prefix))
-    for mechanism in ("uffd-copy", "uffd-move"):
+    for mechanism in ("uffd-copy", "uffd-move", "uffd-wp", "uffd-minor", "pagemap-scan"):
         gate = found[mechanism, BASE]["gate"]
         assert "a seccomp filter refuses userfaultfd (EPERM)" in gate
     assert found["readv", BASE]["state"] == "ok"

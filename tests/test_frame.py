@@ -22,7 +22,7 @@ HEADER = (
     "dst_backed_pct,minor_faults,major_faults,swap_in_bytes,swap_out_bytes,page_table_bytes,"
     "peak_bytes,clock,instructions,touch_order,context_switches,preemptions,steal_ns,"
     "moved_bytes,disturbed,segments,pairs,wait,rate,fastest_receiver_ns,slowest_receiver_ns,"
-    "lock_wait_ns,writes,writer_faults,cow_ns,stall_ns,torn_pct,"
+    "lock_wait_ns,writes,writer_faults,cow_ns,stall_ns,stopped_ns,torn_pct,"
     "swap_device,limit_bytes,swap_device_read_bytes,"
     "swap_device_written_bytes,call_swap_in_bytes,call_swap_out_bytes,use_swap_in_bytes,"
     "use_swap_out_bytes,rss_bytes,pss_bytes,anon_huge_bytes,peak_how,cycles,tlb_misses,boot,run,"

@@ -26,6 +26,7 @@ from tests.users import NOBODY, ordinary
 from vmabench.errors import NativeError
 from vmabench.machine.facts import read_facts
 from vmabench.matrix.case import Case
+from vmabench.matrix.table import TABLE
 from vmabench.mechanisms import MECHANISMS, SOURCE_PROGRAM, Pair, Proof, base_page_bytes, now_ns
 from vmabench.native._core import ffi, lib
 from vmabench.runner import worker
@@ -47,7 +48,7 @@ LIBC.madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
 
 #: clone is tested against a stub in test_clone.py, since no released kernel has the call, and
 #: xpmem against another in test_xpmem.py
-HERE = [name for name in MECHANISMS if name not in ("clone", "xpmem")]
+HERE = [name for name in MECHANISMS if name not in ("clone", "xpmem") and not TABLE[name].only]
 STREAMS = [name for name in HERE if MECHANISMS[name].both_act]
 TOUCHES = [("transfer", "none", 0), ("deliver", "read", 100), ("deliver", "write", 100)]
 
@@ -118,7 +119,9 @@ def test_huge_pages_are_huge_on_both_sides_and_stay_so(
 
 
 @needs("thp", "root")
-@pytest.mark.parametrize("mechanism", [m for m in HERE if MECHANISMS[m].memory != "anon"])
+@pytest.mark.parametrize(
+    "mechanism", [m for m in HERE if MECHANISMS[m].memory != "anon" and m != "uffd-minor"]
+)
 def test_shared_memory_is_huge_where_the_setting_permits(
     shmem_advise: None, dev_shm_advise: None, pair: Pair, mechanism: str
 ) -> None:
@@ -138,6 +141,29 @@ def test_uffd_copy_brings_base_pages(pair: Pair) -> None:
         evidence = opened.verify(generation=1)
     assert evidence.src and evidence.dst
     assert (evidence.src.huge_pct, evidence.dst.huge_pct) == (100, 0)
+
+
+@needs("thp", "root")
+def test_uffd_minor_maps_huge_shared_memory_by_base_pages(shmem_advise: None, pair: Pair) -> None:
+    case = Case("uffd-minor", "deliver", HUGE, Case("", "", HUGE, 1).page_bytes, "read", 100)
+    make_source(pair, case)
+    with pair.open(case, seed=7) as opened:
+        evidence = opened.verify(generation=1)
+    assert evidence.src and evidence.dst
+    assert (evidence.src.huge_pct, evidence.dst.huge_pct) == (100, 0)
+    assert evidence.dst.present_bytes == case.size_bytes
+
+
+def test_uffd_minor_installs_its_entries_before_they_are_used(pair: Pair) -> None:
+    """Beside it, memfd-inplace takes the faults when it reads."""
+    faults = {}
+    for mechanism in ("uffd-minor", "memfd-inplace"):
+        case = make_case(mechanism, "deliver", size_bytes=128 * BASE_BYTES)
+        make_source(pair, case)
+        with pair.open(case, seed=7) as opened:
+            opened.verify(generation=1)
+            faults[mechanism] = opened.run(loops=16, expected_s=1).counts["minor_faults"]
+    assert faults["memfd-inplace"] - faults["uffd-minor"] >= 16 * 128 // 16  # 16 pages a fault
 
 
 @pytest.mark.parametrize("mechanism", STREAMS)

@@ -164,10 +164,12 @@ def test_a_container_with_a_filter_has_that_reason(seccomp_filter: str) -> None:
         for name in ("process_vm_readv", "process_vm_writev", "userfaultfd")
         for word in (seccomp_filter, str(SYSCALLS[name]), "1")
     ]
+    filtered = {"readv", "readv-holes", "writev", "uffd-copy", "uffd-wp", "uffd-minor", "uffd-move"}
+    filtered |= {"pagemap-scan"}
     found = findings(vmabench(*DOCTOR, prefix=(*CONTAINER, *filters)))
-    for mechanism in ("readv", "writev", "uffd-copy", "uffd-move"):
+    for mechanism in filtered:
         assert "a seccomp filter refuses" in found[mechanism, BASE]["gate"]
-    assert blocked(found) <= NOT_HERE | {"readv", "writev", "uffd-copy", "uffd-move"}
+    assert blocked(found) <= NOT_HERE | filtered
 
 
 @needs("compiler")

@@ -2,6 +2,7 @@
 """What several at once reach and what a writer suffers, of records with known answers."""
 
 import math
+import re
 from typing import Any
 
 import pytest
@@ -49,12 +50,32 @@ def test_the_speedup_is_paired_with_the_round_of_the_one_alone() -> None:
     assert "x1.60 (9.53)" in table
 
 
+WRITER = {
+    "writes": 100, "write_ns": 50_000, "writer_faults": 90, "plain_writes": 1000,
+    "plain_write_ns": 100_000, "stall_ns": 7000, "checked_pages": 256, "torn_pages": 64,
+}  # fmt: skip
+
+
+def test_how_long_the_source_stood_still_is_a_column() -> None:
+    result = result_of({SNAP: [1000, 3000]}, {SNAP: WRITER | {"stopped_ns": 600}})
+    (row,) = stalls(result, tidy(result)).to_dict("records")
+    assert row["stopped_ns"] == 600
+    (table,) = snapshot_tables(result, tidy(result))
+    assert re.search(r"taken +stopped +longest gap", table)
+    assert "600ns" in table
+
+
+def test_a_result_without_that_time_has_no_value_there() -> None:
+    """With many other cases, whose categories are of a wider type than those of no row."""
+    others = {Case("readv", "transfer", "4K", 4096 * i): [1000] for i in range(1, 200)}
+    result = result_of({SNAP: [1000, 3000], **others}, {SNAP: WRITER})
+    (row,) = stalls(result, tidy(result)).to_dict("records")
+    assert math.isnan(row["stopped_ns"])
+    assert row["time_ns"] == 2000
+
+
 def test_copies_are_what_writes_took_beyond_plain_ones() -> None:
-    writer = {
-        "writes": 100, "write_ns": 50_000, "writer_faults": 90, "plain_writes": 1000,
-        "plain_write_ns": 100_000, "stall_ns": 7000, "checked_pages": 256, "torn_pages": 64,
-    }  # fmt: skip
-    result = result_of({SNAP: [1000, 3000, 2000]}, {SNAP: writer})
+    result = result_of({SNAP: [1000, 3000, 2000]}, {SNAP: WRITER})
     (row,) = stalls(result, tidy(result)).to_dict("records")
     assert (row["time_ns"], row["stall_ns"], row["writer_faults"]) == (2000, 7000, 90)
     assert row["cow_ns"] == 50_000 - 100 * 100

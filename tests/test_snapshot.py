@@ -6,6 +6,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +15,7 @@ from vmabench.errors import NativeError
 from vmabench.machine.facts import read_facts
 from vmabench.matrix.case import Case
 from vmabench.matrix.rules import why_not
+from vmabench.matrix.table import TABLE
 from vmabench.mechanisms import MECHANISMS, Pair
 from vmabench.runner.rounds import choose_cpus
 
@@ -21,8 +23,17 @@ FACTS = read_facts()
 CPUS = choose_cpus(FACTS.cpus)
 BASE, HUGE = FACTS.pages
 TRAITS = {name: mechanism.traits for name, mechanism in MECHANISMS.items()}
-HERE = [name for name in MECHANISMS if name not in ("clone", "xpmem")]
+HERE = [
+    name
+    for name in MECHANISMS
+    if name not in ("clone", "xpmem") and TABLE[name].only in ((), ("snapshot",))
+]
 SIZE_BYTES = 4 << 20
+
+#: those whose snapshot is of one moment, which the source has a part in
+WHOLE = (
+    "fork", "memfd-private", "writev", "procmem-write", "uffd-copy", "uffd-wp", "pagemap-scan",
+)  # fmt: skip
 
 pytestmark = pytest.mark.skipif(len(FACTS.cpus) < 2, reason="needs a CPU for each side")
 
@@ -70,8 +81,9 @@ def test_a_snapshot_is_of_one_moment_or_its_torn_pages_are_counted(
     assert evidence.src and evidence.dst
     assert evidence.dst.present_bytes == SIZE_BYTES
     assert writer["checked_pages"] == pages
-    if mechanism in ("fork", "memfd-private", "writev", "procmem-write", "uffd-copy"):
+    if mechanism in WHOLE:
         assert writer["torn_pages"] == 0
+        assert writer["stopped_ns"] > 0
 
 
 def test_copying_a_writer_that_runs_tears(pair: Pair) -> None:
@@ -111,6 +123,53 @@ def test_the_rate_is_a_limit(pair: Pair) -> None:
     # a fifth of a second at 1 ms a write, and the one that ends it
     assert sample.writer["writes"] <= 202
     assert latency.sum_ns / latency.count >= 0.95e6
+
+
+@needs("thp")
+@pytest.mark.parametrize("page", [BASE, HUGE])
+@pytest.mark.parametrize("mechanism", ["uffd-wp", "pagemap-scan"])
+def test_a_snapshot_while_many_pages_are_written_is_of_one_moment(
+    pair: Pair, mechanism: str, page: str
+) -> None:
+    """Reading 64 MiB takes milliseconds, in which the source writes everywhere."""
+    case = replace(make_case(mechanism, size_bytes=64 << 20), page=page)
+    make_source(pair, case)
+    with pair.open(case, seed=7) as opened:
+        for generation in (1, 2):
+            evidence = opened.verify(generation)
+            assert evidence.dst and evidence.dst.present_bytes == case.size_bytes
+            sample = opened.run(loops=1, expected_s=5)
+            assert sample.writer["torn_pages"] == 0
+            assert sample.writer["writes"] > 100
+
+
+def test_a_source_of_write_protection_has_one_thread_more_while_the_case_is_open(
+    pair: Pair,
+) -> None:
+    case = make_case("uffd-wp")
+    make_source(pair, case)
+    tasks = Path(f"/proc/{pair.source_pid}/task")
+    files = Path(f"/proc/{pair.source_pid}/fd")
+    before = len(list(files.iterdir()))
+    for _ in range(2):
+        with pair.open(case, seed=7) as opened:
+            assert len(list(tasks.iterdir())) == 2
+            opened.verify(generation=1)
+        assert len(list(tasks.iterdir())) == 1
+    assert len(list(files.iterdir())) == before
+
+
+@pytest.mark.parametrize("mechanism", ["uffd-wp", "pagemap-scan", "readv-holes"])
+@pytest.mark.parametrize("scenario", ["transfer", "deliver"])
+def test_what_belongs_to_other_scenarios_is_refused_here(
+    pair: Pair, mechanism: str, scenario: str
+) -> None:
+    touch = ("read", 100) if scenario == "deliver" else ("none", 0)
+    case = Case(mechanism, scenario, BASE, SIZE_BYTES, *touch)
+    assert "alone" in str(why_not(case, FACTS, {}, TRAITS))
+    make_source(pair, case)
+    with pytest.raises(NativeError, match="alone"), pair.open(case, seed=7):
+        pass
 
 
 @needs("thp")

@@ -67,7 +67,8 @@ class Mechanism:
     ``proxy``: stands in for clone or move. ``local``: within one process. ``fresh_only``: there
     is no scenario ``transfer`` of it. ``pins``: it pins pages of the source. ``scatters``: there is
     a scenario ``scatter`` of it. ``talks``: it carries messages both ways. ``shares``: each side
-    sees the other's writes. ``moves_nothing``: as null.
+    sees the other's writes. ``moves_nothing``: as null. ``snapshots``: of a source that goes on
+    writing, and nothing else. ``cut_only``: it has a part in ``scatter`` alone.
     """
 
     name: str
@@ -84,6 +85,8 @@ class Mechanism:
     talks: bool
     shares: bool
     moves_nothing: bool
+    snapshots: bool
+    cut_only: bool
 
     @property
     def traits(self) -> frozenset[str]:
@@ -120,6 +123,8 @@ def _read_table() -> dict[str, Mechanism]:
             talks=bool(row.flags & lib.VMB_TALKS),
             shares=row.isolation == lib.VMB_SHARES,
             moves_nothing=row.isolation == lib.VMB_MOVES_NOTHING,
+            snapshots=bool(row.flags & lib.VMB_SNAPSHOTS),
+            cut_only=bool(row.flags & lib.VMB_CUT_ONLY),
         )
         for row in rows
     ]
@@ -243,6 +248,7 @@ WRITER = {
     "plain_writes": "plain_writes",
     "plain_write_ns": "plain_ns",
     "stall_ns": "longest_ns",
+    "stopped_ns": "stopped_ns",
     "checked_pages": "checked_pages",
     "torn_pages": "torn_pages",
 }

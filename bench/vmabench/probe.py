@@ -35,7 +35,10 @@ PROBE_LIMIT_S = 30.0
 _SMALL_BYTES = 1 << 20
 
 #: mechanisms that deliver base pages whatever the pages of the source
-BASE_PAGES_ONLY = {"uffd-copy": "UFFDIO_COPY fills memory with base pages, whatever the source has"}
+BASE_PAGES_ONLY = {
+    "uffd-copy": "UFFDIO_COPY fills memory with base pages, whatever the source has",
+    "uffd-minor": "UFFDIO_CONTINUE maps shared memory by base pages, whatever the source has",
+}
 
 #: mechanisms that have no folios between base page and PMD, and why
 NO_MULTI_SIZE = {
@@ -164,8 +167,12 @@ def blocked(findings: Sequence[Finding]) -> Blocked:
 
 
 def _smallest(mechanism: str, page: str, thp: str) -> Case:
-    case = Case(mechanism, "deliver", page, 1)
-    return Case(mechanism, "deliver", page, case.page_bytes, "read", 100, thp=thp)
+    size_bytes = Case(mechanism, "deliver", page, 1).page_bytes
+    if MECHANISMS[mechanism].cut_only:
+        return Case(mechanism, "scatter", page, size_bytes, thp=thp)
+    if MECHANISMS[mechanism].snapshots:
+        return Case(mechanism, "snapshot", page, size_bytes, rate="max", thp=thp)
+    return Case(mechanism, "deliver", page, size_bytes, "read", 100, thp=thp)
 
 
 def _try(cases: Sequence[Case], facts: MachineFacts) -> dict[str, Message]:

@@ -69,6 +69,7 @@ COLUMNS: dict[str, str] = {
     "writer_faults": "Float64",  # minor ones, of the source meanwhile
     "cow_ns": "Float64",  # what its writes took beyond what they take without receivers
     "stall_ns": "Float64",  # the longest time between the ends of two writes
+    "stopped_ns": "Float64",  # in its own part of the taking: fork, seal, protect, stand still
     "torn_pct": "Float64",  # of the receivers' pages that are not of one moment
     "swap_device": "category",  # of the suite's own: zram, file; empty where none is on
     "limit_bytes": "Int64",  # of the memory cgroup of the case; 0: none
@@ -225,6 +226,8 @@ def _of_writer(value: Record, loops: int) -> dict[str, float]:
         "cow_ns": (value["write_ns"] - plain_ns) / loops,
         "stall_ns": float(value["stall_ns"]),
     }
+    if "stopped_ns" in value:
+        found["stopped_ns"] = value["stopped_ns"] / loops
     if value["checked_pages"]:
         found["torn_pct"] = 100 * value["torn_pages"] / value["checked_pages"]
     return found

@@ -38,8 +38,8 @@ WAITS = ("none", *axes.WAITS)
 OUTCOMES = ("ok", "skipped", "failed", "unstable")
 
 __all__ = [
-    "BASELINES", "BUFFERS", "CONTROLS", "COPIES_WITHIN", "COPYING", "ENTRIES", "MECHANISMS", "OUTCOMES", "OWN",
-    "PHASES", "SCENARIOS", "SOURCES", "TOUCH_MODES", "TOUCH_ORDERS", "WAITS", "page_order",
+    "BASELINES", "BUFFERS", "CONTROLS", "COPIES_WITHIN", "COPYING", "ENTRIES", "MECHANISMS",
+    "OUTCOMES", "OWN", "PHASES", "SCENARIOS", "SOURCES", "TOUCH_MODES", "TOUCH_ORDERS", "WAITS", "page_order",
     "with_strangers",
 ]  # fmt: skip
 

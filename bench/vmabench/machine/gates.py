@@ -47,7 +47,11 @@ CALLS_OF = {
     "sysv": ("shmget", "shmat"),
     "mremap": ("mremap",),
     "mremap-dup": ("memfd_create", "mremap"),
+    "readv-holes": ("process_vm_readv",),
     "uffd-copy": ("userfaultfd",),
+    "uffd-wp": ("process_vm_readv", "userfaultfd"),
+    "pagemap-scan": ("process_vm_readv", "userfaultfd"),
+    "uffd-minor": ("memfd_create", "userfaultfd"),
     "uffd-move": ("userfaultfd",),
 }
 
@@ -93,7 +97,21 @@ _SPECIAL = (
         "/dev/xpmem may not be opened",
         "chmod 666 /dev/xpmem",
     ),
-    ("UFFDIO_MOVE", (errno.ENOSYS,), "the kernel lacks UFFDIO_MOVE", "needs Linux 6.8"),
+    ("UFFDIO_MOVE", (errno.ENOSYS,), "the kernel lacks {what}", "needs Linux 6.8"),
+    (
+        "UFFDIO_CONTINUE",
+        (errno.ENOSYS,),
+        "the kernel lacks {what} for this memory",
+        "needs Linux 5.14 on x86-64 or arm64",
+    ),
+    (
+        "UFFDIO_WRITEPROTECT",
+        (errno.ENOSYS,),
+        "the kernel lacks {what} for this memory",
+        "needs Linux 5.7, or 5.19 for pages of a pool",
+    ),
+    ("UFFD_FEATURE_WP_ASYNC", (errno.ENOSYS,), "the kernel lacks {what}", "needs Linux 6.7"),
+    ("ioctl(PAGEMAP_SCAN)", (errno.ENOTTY,), "the kernel lacks PAGEMAP_SCAN", "needs Linux 6.7"),
     (
         "userfaultfd",
         (errno.ENOSYS,),

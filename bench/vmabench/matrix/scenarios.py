@@ -315,7 +315,16 @@ def _why_not_buffer(case: "Case") -> str | None:
     return reasons.get(case.buffer) or None
 
 
+def _why_not_of_mechanism(case: "Case") -> str | None:
+    row = TABLE.get(case.mechanism)
+    if row and row.only and case.scenario not in row.only:
+        return f"{case.mechanism} has a part in {', '.join(row.only)} alone"
+    return None
+
+
 def why_no_part(case: "Case", traits: Traits, cpus: int, base_page: str) -> str | None:
-    """The reason for which the mechanism of the case has no part in its scenario, or None."""
+    """Return why the mechanism of the case has no part in its scenario, or None."""
     reason = SCENARIOS[case.scenario].rule(case, traits, cpus, base_page)
-    return reason or _why_not_rewritten(case) or _why_not_buffer(case)
+    return (
+        reason or _why_not_of_mechanism(case) or _why_not_rewritten(case) or _why_not_buffer(case)
+    )

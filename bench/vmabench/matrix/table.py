@@ -26,6 +26,7 @@ class Row:
     ``unkept`` and ``unpopulated`` are why there is no ``buffer:reused`` or ``buffer:populated`` of
     it; empty where there is one.
     ``unscattered`` is why there is no scenario ``scatter`` of it; empty where there is one.
+    ``only``: the scenarios that it has a part in, where these are not all that permit it.
     """
 
     name: str
@@ -39,6 +40,10 @@ class Row:
     unkept: str = ""
     unpopulated: str = ""
     unscattered: str = ""
+    only: tuple[str, ...] = ()
+
+
+_SNAPSHOTS = "it takes snapshots of a running writer, nothing else"
 
 
 #: reasons for which a buffer can't be kept, or populated
@@ -56,12 +61,16 @@ ROWS = (
     ),
     Row("readv", "copy", 2),
     Row("writev", "copy", 2),
+    Row("readv-holes", "copy", 2, only=("scatter",)),
     Row("procmem-read", "copy", 2),
     Row("procmem-write", "copy", 2),
     Row(
         "uffd-copy", "copy", 2, unkept=_IS_MISSING, unpopulated=_IS_MISSING,
         unscattered="UFFDIO_COPY fills fresh memory alone, and scatter reuses its own",
     ),
+    # beside source and destination, the source has room for the old pages
+    Row("uffd-wp", "copy", 3, only=("snapshot",), unscattered=_SNAPSHOTS),
+    Row("pagemap-scan", "copy", 2, only=("snapshot",), unscattered=_SNAPSHOTS),
     Row("pipe", "copy", 2),
     Row("vmsplice", "copy", 2),
     Row("vmsplice-gift", "copy", 2),
@@ -74,6 +83,10 @@ ROWS = (
     Row(
         "memfd-getfd", "share", 1, in_object=True,
         unscattered="once the file is taken its mappings are those of memfd-inplace",
+    ),
+    Row(
+        "uffd-minor", "share", 1, in_object=True,
+        unscattered="its mappings are those of memfd-inplace",
     ),
     Row("shm", "copy", 2, in_object=True),
     Row("sysv", "copy", 2, unrenewed=True),

@@ -42,6 +42,8 @@ class Lib:
     VMB_LOCAL: int
     VMB_BOTH_ACT: int
     VMB_FRESH_ONLY: int
+    VMB_SNAPSHOTS: int
+    VMB_CUT_ONLY: int
     VMB_PINS: int
     VMB_TALKS: int
     VMB_CHILD_RECEIVES: int

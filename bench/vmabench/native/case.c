@@ -210,7 +210,12 @@ int vmb_case_open(struct vmb_pair *pair, const struct vmb_mech *mech,
 	ctx = new_case(pair, mech, params);
 	if (!ctx)
 		return vmb_fail(-ENOMEM, "opening a case");
-	if (mech->flags & VMB_FRESH_ONLY && !vmb_delivers(ctx))
+	if (mech->flags & VMB_SNAPSHOTS && !(scene->flags & VMB_WRITTEN))
+		err = vmb_fail(-EOPNOTSUPP, "%s takes snapshots of a running writer alone",
+			       mech->name);
+	else if (mech->flags & VMB_CUT_ONLY && !(scene->flags & VMB_CUT))
+		err = vmb_fail(-EOPNOTSUPP, "%s moves segments alone", mech->name);
+	else if (mech->flags & VMB_FRESH_ONLY && !vmb_delivers(ctx))
 		err = vmb_fail(-EOPNOTSUPP, "%s fills fresh memory alone", mech->name);
 	else if (params->rewritten && mech->rearm && !vmb_delivers(ctx))
 		err = vmb_fail(-EOPNOTSUPP, "%s moves its memory there and back", mech->name);

@@ -95,6 +95,9 @@ enum vmb_isolation {
 #define VMB_PINS	   0x40u  /* pins source pages (MMF_HAS_PINNED): later copies cost more */
 #define VMB_TALKS	   0x80u  /* carries messages both ways: scenario pingpong */
 #define VMB_CHILD_RECEIVES 0x100u /* the receiver is a child of the source, made by run() */
+#define VMB_SNAPSHOTS	   0x200u /* of a source that goes on writing, and nothing else */
+#define VMB_STOPS	   0x400u /* the source stands still during deliver() of a snapshot */
+#define VMB_CUT_ONLY	   0x800u /* differs from another row in scatter alone */
 
 /*
  * From this size on, a buffer that a case does not need is unmapped before the
@@ -183,6 +186,7 @@ struct vmb_writer {
 	uint64_t plain_writes;	/* of the same source, before there was a snapshot */
 	uint64_t plain_ns;	/* in them */
 	uint64_t longest_ns;	/* the longest time between the ends of two writes */
+	uint64_t stopped_ns;	/* in what it did for the snapshot, or in waiting for it */
 	uint64_t checked_pages; /* of the snapshots */
 	uint64_t torn_pages;	/* that are not of the snapshot's moment */
 };
@@ -304,6 +308,9 @@ struct vmb_mech {
 	int (*rearm)(struct vmb_ctx *ctx);   /* not timed: restore the source */
 	int (*freeze)(struct vmb_ctx *ctx);  /* timed, source: keep its data for later receivers */
 	int (*reply)(struct vmb_ctx *ctx); /* both sides: what the way back takes; receiver first */
+	/* VMB_SNAPSHOTS, in the source: before it writes, and when all was read. */
+	int (*watch)(struct vmb_ctx *ctx);
+	int (*disarm)(struct vmb_ctx *ctx);
 	/* Where the common loops and the common check don't fit. */
 	int (*run)(struct vmb_ctx *ctx, uint64_t loops, struct vmb_sample *ret);
 	int (*verify)(struct vmb_ctx *ctx, uint64_t generation, struct vmb_evidence *ret);
@@ -384,6 +391,24 @@ int vmb_call_try(const char *name);
 
 /* mech_vmrw.c */
 int vmb_readv_self(void);
+int vmb_read_remote(const struct vmb_ctx *ctx, void *to, uintptr_t from, size_t size);
+int vmb_pieces_add(const struct vmb_ctx *ctx, char *to, uintptr_t from, size_t size);
+int vmb_pieces_read(const struct vmb_ctx *ctx);
+
+/* mech_uffd.c */
+int vmb_uffd_open(uint64_t features, const char *what, int *ret);
+int vmb_uffd_register(int uffd, const char *addr, size_t size, uint64_t mode);
+
+/* mech_uffd_wp.c: in the source */
+int vmb_wp_open(struct vmb_ctx *ctx);
+int vmb_wp_watch(struct vmb_ctx *ctx);
+int vmb_wp_arm(struct vmb_ctx *ctx);
+int vmb_wp_disarm(struct vmb_ctx *ctx);
+void vmb_wp_close(struct vmb_ctx *ctx);
+/* in the receiver, with the ctx->token of vmb_wp_open() */
+int vmb_wp_collect_open(struct vmb_ctx *ctx);
+int vmb_wp_collect(struct vmb_ctx *ctx, char *to);
+void vmb_wp_collect_close(struct vmb_ctx *ctx);
 
 /* segments.c */
 typedef int (*vmb_part)(struct vmb_ctx *ctx, size_t to, size_t from, size_t size);

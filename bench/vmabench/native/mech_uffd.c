@@ -30,8 +30,11 @@ struct move_request {
 #define UFFD_USER_MODE_ONLY 1
 #endif
 
-/* Nobody faults on these pages in the kernel, so no privilege is needed. */
-static int open_uffd(uint64_t features, int *ret)
+/*
+ * Handles user-mode faults only, so no privilege is needed. -ENOSYS: the kernel lacks
+ * one of the features, which are those of what.
+ */
+int vmb_uffd_open(uint64_t features, const char *what, int *ret)
 {
 	struct uffdio_api api = { .api = UFFD_API, .features = features };
 	int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | UFFD_USER_MODE_ONLY), err;
@@ -41,22 +44,26 @@ static int open_uffd(uint64_t features, int *ret)
 	if (ioctl(fd, UFFDIO_API, &api)) {
 		err = errno == EINVAL && features ? -ENOSYS : -errno;
 		close(fd);
-		return vmb_fail(err, features ? "UFFDIO_MOVE" : "ioctl(UFFDIO_API)");
+		return vmb_fail(err, "%s", features ? what : "ioctl(UFFDIO_API)");
 	}
 	*ret = fd;
 	return 0;
 }
 
-static int expect_missing(const struct vmb_ctx *ctx, const char *addr)
+int vmb_uffd_register(int uffd, const char *addr, size_t size, uint64_t mode)
 {
 	struct uffdio_register range = {
-		.range = { .start = (uintptr_t)addr, .len = ctx->size },
-		.mode = UFFDIO_REGISTER_MODE_MISSING,
+		.range = { .start = (uintptr_t)addr, .len = size },
+		.mode = mode,
 	};
 
-	if (ioctl(ctx->channel, UFFDIO_REGISTER, &range))
-		return vmb_fail(-errno, "ioctl(UFFDIO_REGISTER)");
-	return 0;
+	return ioctl(uffd, UFFDIO_REGISTER, &range) ? vmb_fail(-errno, "ioctl(UFFDIO_REGISTER)")
+						    : 0;
+}
+
+static int expect_missing(const struct vmb_ctx *ctx, const char *addr)
+{
+	return vmb_uffd_register(ctx->channel, addr, ctx->size, UFFDIO_REGISTER_MODE_MISSING);
 }
 
 static int attach_expecting(struct vmb_ctx *ctx)
@@ -68,7 +75,7 @@ static int attach_expecting(struct vmb_ctx *ctx)
 
 static int copy_setup(struct vmb_ctx *ctx)
 {
-	int err = open_uffd(0, &ctx->channel);
+	int err = vmb_uffd_open(0, "", &ctx->channel);
 
 	return err ? err : vmb_pair_send_fd(ctx->pair, ctx->channel);
 }
@@ -113,7 +120,7 @@ static int move_range(const struct vmb_ctx *ctx, char *from, char *to, size_t si
 /* Without a pair: is it there at all? */
 static int move_probe(void)
 {
-	int fd = -1, err = open_uffd(FEATURE_MOVE, &fd);
+	int fd = -1, err = vmb_uffd_open(FEATURE_MOVE, "UFFDIO_MOVE", &fd);
 
 	if (!err)
 		close(fd);
@@ -126,7 +133,7 @@ static int move_probe(void)
  */
 static int move_setup(struct vmb_ctx *ctx)
 {
-	int err = open_uffd(FEATURE_MOVE, &ctx->channel);
+	int err = vmb_uffd_open(FEATURE_MOVE, "UFFDIO_MOVE", &ctx->channel);
 
 	if (err || vmb_delivers(ctx))
 		return err;

@@ -26,14 +26,14 @@ static int move_lists(const struct vmb_ctx *ctx, vm_call call, const char *name,
 }
 
 static int move_all(const struct vmb_ctx *ctx, vm_call call, const char *name, uintptr_t here,
-		    uintptr_t there)
+		    uintptr_t there, size_t size)
 {
 	int err = 0;
 
-	for (size_t done = 0, part; done < ctx->size && !err; done += part) {
+	for (size_t done = 0, part; done < size && !err; done += part) {
 		struct iovec local, remote;
 
-		part = vmb_part_bytes(ctx, ctx->size - done);
+		part = vmb_part_bytes(ctx, size - done);
 		local = (struct iovec){ (void *)(here + done), part };
 		remote = (struct iovec){ (void *)(there + done), part };
 		err = move_lists(ctx, call, name, &local, &remote, 1, part);
@@ -92,6 +92,43 @@ static int move_segments(const struct vmb_ctx *ctx, vm_call call, const char *na
 	return err;
 }
 
+/* In the receiver: any bytes of the source, in one call or several. */
+int vmb_read_remote(const struct vmb_ctx *ctx, void *to, uintptr_t from, size_t size)
+{
+	return move_all(ctx, process_vm_readv, "process_vm_readv", (uintptr_t)to, from, size);
+}
+
+/* The pieces that the next call reads. */
+static unsigned long listed;
+static size_t listed_bytes;
+
+int vmb_pieces_read(const struct vmb_ctx *ctx)
+{
+	int err = listed ? move_lists(ctx, process_vm_readv, "process_vm_readv", here, there,
+				      listed, listed_bytes)
+			 : 0;
+
+	listed = 0;
+	listed_bytes = 0;
+	return err;
+}
+
+/* Adds a piece of the source to the list, and reads what is listed where it would be too much. */
+int vmb_pieces_add(const struct vmb_ctx *ctx, char *to, uintptr_t from, size_t size)
+{
+	int err = 0;
+
+	if (size > vmb_part_bytes(ctx, size))
+		return vmb_read_remote(ctx, to, from, size);
+	if (listed == VMB_MOST_SEGMENTS ||
+	    vmb_part_bytes(ctx, listed_bytes + size) < listed_bytes + size)
+		err = vmb_pieces_read(ctx);
+	here[listed] = (struct iovec){ to, size };
+	there[listed++] = (struct iovec){ (void *)from, size };
+	listed_bytes += size;
+	return err;
+}
+
 static int readv_scatter(struct vmb_ctx *ctx)
 {
 	return move_segments(ctx, process_vm_readv, "process_vm_readv");
@@ -104,14 +141,13 @@ static int writev_scatter(struct vmb_ctx *ctx)
 
 static int readv_transfer(struct vmb_ctx *ctx)
 {
-	return move_all(ctx, process_vm_readv, "process_vm_readv", (uintptr_t)ctx->dst,
-			ctx->remote_src);
+	return vmb_read_remote(ctx, ctx->dst, ctx->remote_src, ctx->size);
 }
 
 static int writev_transfer(struct vmb_ctx *ctx)
 {
 	return move_all(ctx, process_vm_writev, "process_vm_writev", (uintptr_t)ctx->src,
-			ctx->remote_dst);
+			ctx->remote_dst, ctx->size);
 }
 
 /*

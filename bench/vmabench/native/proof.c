@@ -10,49 +10,31 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "core.h"
+#include "pagemap.h"
 
-/*
- * Linux kernel commit 52526ca7fdb9 ("fs/proc/task_mmu: implement IOCTL to get
- * and optionally clear info about PTEs") (in v6.7). Declared here because the
- * headers of Debian 12 are older than that.
- */
-struct scan_range {
-	uint64_t start, end, categories;
-};
-
-struct scan_request {
-	uint64_t size, flags, start, end, walk_end, vec, vec_len, max_pages;
-	uint64_t category_inverted, category_mask, category_anyof_mask, return_mask;
-};
-
-#define SCAN	     _IOWR('f', 16, struct scan_request)
-#define SCAN_PRESENT (1u << 3)
-#define SCAN_HUGE    (1u << 6)
-
-static void add_ranges(const struct scan_range *ranges, int count, struct vmb_proof *proof)
+static void add_ranges(const struct vmb_scan_range *ranges, int count, struct vmb_proof *proof)
 {
 	for (int i = 0; i < count; i++) {
 		proof->present_bytes += ranges[i].end - ranges[i].start;
-		if (ranges[i].categories & SCAN_HUGE)
+		if (ranges[i].categories & VMB_SCAN_HUGE)
 			proof->huge_bytes += ranges[i].end - ranges[i].start;
 	}
 }
 
 int vmb_prove_by_scan(const char *addr, size_t size, struct vmb_proof *ret)
 {
-	struct scan_range ranges[64];
-	struct scan_request request = {
+	struct vmb_scan_range ranges[64];
+	struct vmb_scan request = {
 		.size = sizeof(request),
 		.start = (uintptr_t)addr,
 		.end = (uintptr_t)addr + size,
 		.vec = (uintptr_t)ranges,
 		.vec_len = 64,
-		.category_mask = SCAN_PRESENT,
-		.return_mask = SCAN_PRESENT | SCAN_HUGE,
+		.category_mask = VMB_SCAN_PRESENT,
+		.return_mask = VMB_SCAN_PRESENT | VMB_SCAN_HUGE,
 	};
 	struct vmb_proof proof = { .size_bytes = size };
 	int fd, count, err = 0;
@@ -61,7 +43,7 @@ int vmb_prove_by_scan(const char *addr, size_t size, struct vmb_proof *ret)
 	if (fd < 0)
 		return vmb_fail(-errno, "open /proc/self/pagemap");
 	while (request.start < request.end) {
-		count = ioctl(fd, SCAN, &request);
+		count = ioctl(fd, VMB_SCAN, &request);
 		if (count < 0) {
 			err = vmb_fail(-errno, "ioctl(PAGEMAP_SCAN)");
 			break;

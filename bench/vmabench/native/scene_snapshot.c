@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 #include "control.h"
+#include "relax.h"
 
 #define PLAIN_NS  10000000u
 #define WINDOW_NS 200000000u
@@ -61,7 +62,7 @@ static void raise_word(uint32_t *word)
 
 static int acts(const struct vmb_ctx *ctx)
 {
-	return ctx->mech->freeze || ctx->mech->flags & VMB_SOURCE_ACTS;
+	return ctx->mech->freeze || ctx->mech->flags & (VMB_SOURCE_ACTS | VMB_SNAPSHOTS);
 }
 
 /* The write that a page has seen last when write number `last` was the last of all; 0: none. */
@@ -146,6 +147,8 @@ static int act(struct writing *writing)
 		return fork_snapshot(writing);
 	if (ctx->mech->freeze)
 		return ctx->mech->freeze(ctx);
+	if (ctx->mech->flags & VMB_SNAPSHOTS)
+		return 0;
 	return ctx->mech->transfer(ctx);
 }
 
@@ -204,14 +207,30 @@ static void write_plainly(struct writing *writing)
 
 static int act_if_asked(struct writing *writing, uint32_t step)
 {
+	uint64_t start_ns;
 	int err;
 
 	if (step != VMB_STEP_ASKED || !writing->to_act)
 		return 0;
+	start_ns = vmb_now_ns();
 	writing->to_act = 0;
 	err = act(writing);
 	if (!err)
 		raise_word(&vmb_control->snapshot.acted);
+	while (!err && writing->ctx->mech->flags & VMB_STOPS && step_of() != VMB_STEP_TAKEN)
+		vmb_relax();
+	writing->writer->stopped_ns += vmb_now_ns() - start_ns;
+	return err;
+}
+
+/* The receiver has all of it. */
+static int end_taking(struct writing *writing)
+{
+	struct vmb_ctx *ctx = writing->ctx;
+	uint64_t start_ns = vmb_now_ns();
+	int err = ctx->mech->disarm ? ctx->mech->disarm(ctx) : 0;
+
+	writing->writer->stopped_ns += ctx->mech->disarm ? vmb_now_ns() - start_ns : 0;
 	return err;
 }
 
@@ -226,6 +245,8 @@ static int write_beside(struct writing *writing)
 	for (;;) {
 		step = wait_until_due(writing);
 		err = act_if_asked(writing, step);
+		if (!err && step == VMB_STEP_TAKEN && !taken_ns)
+			err = end_taking(writing);
 		if (err)
 			return err;
 		write_page(writing, 0);
@@ -270,6 +291,9 @@ static int snapshot_source_run(struct vmb_ctx *ctx, uint64_t loops, struct vmb_s
 	int err, ended;
 
 	(void)loops;
+	err = ctx->mech->watch ? ctx->mech->watch(ctx) : 0;
+	if (err)
+		return err;
 	write_plainly(&writing);
 	err = write_beside(&writing);
 	writing.writer->faults = minor_faults() - writing.faults_before;
@@ -317,8 +341,10 @@ static int take(struct vmb_ctx *ctx)
 		err = ask_source(ctx);
 	if (!err && mech->attach)
 		err = mech->attach(ctx);
-	if (!err && mech->flags & VMB_SOURCE_ACTS)
-		return ask_source(ctx);
+	if (!err && !mech->freeze && mech->flags & (VMB_SOURCE_ACTS | VMB_SNAPSHOTS))
+		err = ask_source(ctx);
+	if (mech->flags & VMB_SOURCE_ACTS)
+		return err;
 	return !err && mech->deliver ? mech->deliver(ctx) : err;
 }
 
@@ -370,6 +396,7 @@ static void add_writer(struct vmb_writer *to, const struct vmb_writer *from)
 	to->faults += from->faults;
 	to->plain_writes += from->plain_writes;
 	to->plain_ns += from->plain_ns;
+	to->stopped_ns += from->stopped_ns;
 	to->torn_pages += from->torn_pages;
 	if (from->longest_ns > to->longest_ns)
 		to->longest_ns = from->longest_ns;

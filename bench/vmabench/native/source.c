@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * vmabench-source: the process whose memory is transferred. A program of its
- * own, so that a fork of it copies its data and nothing else, and never a
- * thread, so that two address spaces are measured. It obeys the control page.
+ * vmabench-source: the process whose memory is transferred. A program of its own,
+ * so that a fork of it copies its data and nothing else. It obeys the control page.
+ * It has one thread, but for the handler of uffd-wp while a case of that is open.
  */
 #define _GNU_SOURCE
 #include <errno.h>

@@ -85,6 +85,10 @@ def contention_tables(frame: pd.DataFrame) -> Iterator[str]:
         yield f"{head}\n{layout(['mechanism', *crowds], lines)}"
 
 
+#: the columns of a snapshot that are times, in the order of the table
+_TIMES = ("time_ns", "stopped_ns", "stall_ns", "p50_ns", "p999_ns")
+
+
 def snapshot_tables(result: Result, frame: pd.DataFrame) -> Iterator[str]:
     """A table for each size and rate of writing."""
     summary = stalls(result, frame)
@@ -93,6 +97,7 @@ def snapshot_tables(result: Result, frame: pd.DataFrame) -> Iterator[str]:
     header = [
         "mechanism",
         "taken",
+        "stopped",
         "longest gap",
         "gap p50",
         "gap p99.9",
@@ -106,7 +111,7 @@ def snapshot_tables(result: Result, frame: pd.DataFrame) -> Iterator[str]:
         lines = [
             [
                 label(str(row["mechanism"])),
-                *(_time(row[name]) for name in ("time_ns", "stall_ns", "p50_ns", "p999_ns")),
+                *(_time(row[name]) for name in _TIMES),
                 _time(row["cow_ns"]),
                 f"{row['writer_faults']:.0f}",
                 "-" if math.isnan(row["torn_pct"]) else f"{row['torn_pct']:.1f} %",

@@ -32,7 +32,10 @@ FAMILIES: dict[str, dict[str, Look]] = {
         "writev": Look("#56B4E9", "s"),
         "procmem-read": Look("#0072B2", "<", "--"),
         "procmem-write": Look("#56B4E9", ">", "--"),
+        "readv-holes": Look("#0072B2", "v", ":"),
         "uffd-copy": Look("#6A5ACD", "h", "-."),
+        "uffd-wp": Look("#6A5ACD", "p", "--"),
+        "pagemap-scan": Look("#6A5ACD", "X", ":"),
     },
     "through a buffer": {
         "pipe": Look("#999933", "o"),
@@ -50,6 +53,7 @@ FAMILIES: dict[str, dict[str, Look]] = {
         "memfd-inplace": Look("#CC79A7", "v"),
         "memfd-private": Look("#CC79A7", "p", "--"),
         "memfd-getfd": Look("#CC79A7", "8", ":"),
+        "uffd-minor": Look("#CC79A7", "H", "-."),
         "xpmem": Look("#9955BB", "*", "-."),
     },
     "within one process": {

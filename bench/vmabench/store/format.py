@@ -47,8 +47,9 @@ a run that was cut off can be read up to there. Each line is one JSON object wit
     ``vmbranch`` what the writing source did beside the receivers: ``writes``, ``write_ns`` (in
     them),
     ``writer_faults`` (minor ones), ``plain_writes`` and ``plain_write_ns`` (of it, just before),
-    ``stall_ns`` (the longest time between the ends of two writes), ``checked_pages`` and
-    ``torn_pages`` (of the receivers; torn: not of one moment); and ``proof``:
+    ``stall_ns`` (the longest time between the ends of two writes), ``stopped_ns`` (in its own part
+    of the taking), ``checked_pages`` and ``torn_pages`` (of the receivers; torn: not of one
+    moment); and ``proof``:
     ``moved_bytes`` (what arrived at all receivers and was compared whole, since format 3),
     ``src_backed_pct``, ``dst_backed_pct`` (share of the bytes that huge pages map; 0 is right
     for base pages), ``page_table_bytes`` (of all processes of the case),
