@@ -109,7 +109,7 @@ def test_a_kernel_in_the_cache_still_needs_a_guest(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, helps: bool
 ) -> None:
     """KSRC and a cache that was copied here: nothing is built, and QEMU was never installed."""
-    kernel = kbuild.cache.Kernel(tmp_path, tmp_path, "key", "bench", "6.12.5", "gcc", "sha")
+    kernel = cache.Kernel(tmp_path, tmp_path, "key", "bench", "6.12.5", "gcc", "sha")
     tools = {"no-such-tool": "qemu-system-x86"}
     asked: list[list[str]] = []
 
