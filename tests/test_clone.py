@@ -3,13 +3,15 @@
 
 import re
 import subprocess
+from contextlib import chdir
 from pathlib import Path
 
 import pytest
 
-from tests.command import DOCTOR, vmabench
+from tests.command import DOCTOR, ONLY_SAMPLES, vmabench
 from tests.needs import needs
 from vmabench.machine.facts import read_facts
+from vmabench.store.format import Result
 from vmabench.store.reader import read
 
 NATIVE = Path(__file__).with_name("native")
@@ -20,23 +22,28 @@ BASE_BYTES = read_facts().base_page_bytes
 pytestmark = needs("compiler")
 
 
-@pytest.fixture
-def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Preloads the stub; the file gets a line for each call."""
-    library = tmp_path / "stub.so"
+@pytest.fixture(scope="module")
+def with_call(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Return an environment that preloads the stub; its log gets a line for each call."""
+    directory = tmp_path_factory.mktemp("stub")
+    library = directory / "stub.so"
     source = NATIVE / "process_vm_mmap_stub.c"
     subprocess.run(["gcc", "-shared", "-fPIC", "-o", library, source], check=True)
-    log = tmp_path / "calls"
-    monkeypatch.setenv("LD_PRELOAD", str(library))
-    monkeypatch.setenv("VMB_STUB_LOG", str(log))
-    return log
+    return {"LD_PRELOAD": str(library), "VMB_STUB_LOG": str(directory / "calls")}
 
 
-def test_a_run_on_a_kernel_that_has_the_call(calls: Path) -> None:
-    run = vmabench("run", "smoke", "--mechanism", "clone,readv", "--page", BASE, "--size", "64K",
-                   "--budget", "2s", "-o", "out")  # fmt: skip
+@pytest.fixture(scope="module")
+def result(with_call: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Result:
+    """Return a run of clone and readv on a kernel that has the call."""
+    directory = tmp_path_factory.mktemp("run")
+    with chdir(directory):
+        run = vmabench("run", "smoke", "--mechanism", "clone,readv", "--page", BASE, "--size",
+                       "64K", "--budget", "1s", *ONLY_SAMPLES, env=with_call)  # fmt: skip
     assert run.returncode == 0, run.stderr
-    result = read(Path("out"))
+    return read(directory / "out")
+
+
+def test_a_run_on_a_kernel_that_has_the_call(result: Result) -> None:
     assert not result.of_kind("skipped")
     measured = result.of_kind("case")
     assert {record["outcome"] for record in measured} == {"ok"}
@@ -51,11 +58,8 @@ def test_a_run_on_a_kernel_that_has_the_call(calls: Path) -> None:
     }  # fmt: skip
 
 
-def test_what_the_kernel_is_asked(calls: Path) -> None:
-    run = vmabench("run", "smoke", "--mechanism", "clone", "--page", BASE, "--size", "64K",
-                   "--budget", "1s", "-o", "out")  # fmt: skip
-    assert run.returncode == 0, run.stderr
-    made = [line.split() for line in calls.read_text().splitlines()]
+def test_what_the_kernel_is_asked(result: Result, with_call: dict[str, str]) -> None:
+    made = [line.split() for line in Path(with_call["VMB_STUB_LOG"]).read_text().splitlines()]
     header = HEADER.read_text()
     fixed, noreplace = (
         re.search(rf"#define {name}\s+(0x\d+)", header)
@@ -76,6 +80,6 @@ def test_what_the_kernel_is_asked(calls: Path) -> None:
         assert call[5] == str(int(call[3], 16))
 
 
-def test_the_doctor_finds_the_call(calls: Path) -> None:
-    text = vmabench(*DOCTOR[:-1]).stdout
+def test_the_doctor_finds_the_call(with_call: dict[str, str]) -> None:
+    text = vmabench(*DOCTOR[:-1], env=with_call).stdout
     assert re.search(rf"^clone +{BASE} +ok$", text, re.MULTILINE)

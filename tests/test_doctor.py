@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.command import DOCTOR, findings, vmabench
+from tests.command import DOCTOR, ONLY_SAMPLES, findings, vmabench
 from tests.needs import needs
 from tests.users import ORDINARY, WITHOUT_PTRACE
 from vmabench.machine.facts import read_facts
@@ -64,7 +64,7 @@ def test_a_seccomp_filter_is_named(seccomp_filter: str, error: int, user: tuple[
     prefix = (*user, seccomp_filter, str(SYS_PROCESS_VM_READV), str(error))
     run = vmabench(
         "run", "smoke", "--mechanism", "readv,fork", "--page", BASE, "--size", "4K",
-        "--budget", "1s", "-o", "out", prefix=prefix,
+        "--budget", "1s", *ONLY_SAMPLES, prefix=prefix,
     )  # fmt: skip
     assert run.returncode == 0, run.stderr
     result = read(Path("out"))

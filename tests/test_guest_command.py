@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests import synthetic
-from tests.command import error_line, plan_of, vmabench
+from tests.command import call, error_line, plan_of
 from vmabench import guest
 from vmabench.cli import main
 from vmabench.errors import KernelBuildError, LostGuest
@@ -88,12 +88,15 @@ def fake(monkeypatch: pytest.MonkeyPatch, own_lock: None) -> FakeGuest:
         (["guest", "bench", "gone"], "gone is no directory"),
     ],
 )
-def test_bad_input_is_one_line(arguments: list[str], words: str, tmp_path: Path) -> None:
+def test_bad_input_is_one_line(
+    arguments: list[str], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """KSRC is a tree with nothing but a version: enough to be asked, never to be built."""
     (tmp_path / "src").mkdir()
     (tmp_path / "src/Makefile").write_text("VERSION = 6\nPATCHLEVEL = 12\nSUBLEVEL = 1\n")
-    env = {"KSRC": str(tmp_path / "src"), "XDG_CACHE_HOME": str(tmp_path / "cache")}
-    assert words in error_line(vmabench(*arguments, env=env))
+    monkeypatch.setenv("KSRC", str(tmp_path / "src"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert words in error_line(call(*arguments))
 
 
 @pytest.mark.parametrize("status", [0, 7])

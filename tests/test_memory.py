@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.command import start, vmabench, wait_until
+from tests.command import ONLY_SAMPLES, start, vmabench, wait_until
 from tests.needs import needs
 from vmabench.analysis.frame import tidy
 from vmabench.errors import MachineError, UsageError
@@ -25,6 +25,7 @@ from vmabench.machine.swap import PAGE_CLUSTER, SwapDevices, active
 from vmabench.matrix.case import Case
 from vmabench.matrix.rules import GROUP, why_not
 from vmabench.matrix.rules import needs as needs_of
+from vmabench.report.build import Report
 from vmabench.report.memory import memory_findings
 from vmabench.store.reader import read
 
@@ -307,7 +308,7 @@ def test_a_full_device_is_a_reason(
     nothing_left: None, full_disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("VMABENCH_SWAP_DIR", str(full_disk))
-    run = vmabench(*SWAPPED, "--mechanism", "readv", "--swapped", "100-file", "-o", "out")
+    run = vmabench(*SWAPPED, "--mechanism", "readv", "--swapped", "100-file", *ONLY_SAMPLES)
     (skipped,) = read(Path("out")).of_kind("skipped")
     assert "No space left" in skipped["reason"], run.stderr
     assert not list(full_disk.iterdir())
@@ -322,7 +323,7 @@ def test_no_swap_permitted_is_a_reason(
     (refuses / "swapon").write_text("#!/bin/sh\necho swapon: not permitted >&2\nexit 1\n")
     (refuses / "swapon").chmod(0o755)
     monkeypatch.setenv("PATH", f"{refuses}:{os.environ['PATH']}")
-    vmabench(*SWAPPED, "--mechanism", "readv", "--swapped", "100-file", "-o", "out")
+    vmabench(*SWAPPED, "--mechanism", "readv", "--swapped", "100-file", *ONLY_SAMPLES)
     (skipped,) = read(Path("out")).of_kind("skipped")
     assert "not permitted" in skipped["reason"]
 
@@ -355,7 +356,7 @@ def test_a_device_that_was_there_before_is_left(
 def test_what_is_read_back_by_the_call_and_by_the_use(nothing_left: None) -> None:
     run = vmabench(
         *SWAPPED, "--mechanism", "readv,fork,memfd-inplace,null", "--swapped", "0-zram,100-zram",
-        "--budget", "3s", "-o", "out",
+        "--budget", "3s", *ONLY_SAMPLES,
     )  # fmt: skip
     assert run.returncode == 0, run.stderr
     rows = values("out")
@@ -370,7 +371,7 @@ def test_what_is_read_back_by_the_call_and_by_the_use(nothing_left: None) -> Non
         assert set(of_none.loc[[name], "swap_in_bytes"]) == {0}
     assert set(of_all.loc[["memfd-inplace"], "use_swap_in_bytes"]) == {touched}
     assert rows["swap_device_read_bytes"].notna().all()
-    text = Path("out/report/report.txt").read_text()
+    text = Report(read(Path("out"))).text()
     assert "paged out to zram" in text
     assert "in, by the call" in text
 
@@ -378,7 +379,7 @@ def test_what_is_read_back_by_the_call_and_by_the_use(nothing_left: None) -> Non
 @needs("swap")
 def test_a_file_gives_back_what_it_was_given(nothing_left: None) -> None:
     vmabench(*SWAPPED, "--mechanism", "readv,memfd", "--swapped", "100-file", "--budget", "2s",
-             "-o", "out")  # fmt: skip
+             *ONLY_SAMPLES)  # fmt: skip
     rows = values("out")
     assert set(rows["mechanism"]) == {"readv"}
     assert set(rows["call_swap_in_bytes"]) == {1 << 20}
@@ -390,7 +391,7 @@ def test_a_file_gives_back_what_it_was_given(nothing_left: None) -> None:
 def test_the_peak_of_a_handoff(nothing_left: None) -> None:
     run = vmabench(
         "run", "smoke", "--scenario", "handoff", "--page", "base", "--size", "64M",
-        "--mechanism", "readv,fork,memfd-inplace", "--budget", "3s", "-o", "out",
+        "--mechanism", "readv,fork,memfd-inplace", "--budget", "3s", *ONLY_SAMPLES,
     )  # fmt: skip
     assert run.returncode == 0, run.stderr
     rows = values("out")
@@ -406,7 +407,7 @@ def test_the_peak_of_a_handoff(nothing_left: None) -> None:
 def test_a_server_over_its_limit_hands_out_every_byte(nothing_left: None) -> None:
     run = vmabench(
         "run", "smoke", "--scenario", "pageserver", "--page", "base", "--size", "8M,16M",
-        "--limit", "8M", "--mechanism", "fork,memfd-inplace", "--budget", "3s", "-o", "out",
+        "--limit", "8M", "--mechanism", "fork,memfd-inplace", "--budget", "3s", *ONLY_SAMPLES,
     )  # fmt: skip
     assert run.returncode == 0, run.stderr
     rows = values("out")
@@ -414,14 +415,14 @@ def test_a_server_over_its_limit_hands_out_every_byte(nothing_left: None) -> Non
     assert (rows["peak_bytes"] <= 8 << 20).all()
     over = rows[rows["size_bytes"] == 16 << 20]
     assert (over["swap_out_bytes"] > 0).all()
-    assert "doubling what it holds" in Path("out/report/report.txt").read_text()
+    assert "doubling what it holds" in Report(read(Path("out"))).text()
 
 
 @needs("memory-cgroup", "zram", "swap")
 def test_a_limit_that_nothing_fits_into_is_said(nothing_left: None) -> None:
     vmabench(
         "run", "smoke", "--scenario", "pageserver", "--page", "base", "--size", "4M",
-        "--limit", "64K", "--mechanism", "fork", "--budget", "2s", "-o", "out",
+        "--limit", "64K", "--mechanism", "fork", "--budget", "2s", *ONLY_SAMPLES,
     )  # fmt: skip
     reasons = [r["reason"] for r in read(Path("out")).of_kind("case") if r["outcome"] == "failed"]
     assert reasons
@@ -433,7 +434,7 @@ def test_a_limit_that_nothing_fits_into_is_said(nothing_left: None) -> None:
 def test_a_run_that_ends_early_leaves_nothing(nothing_left: None, how: signal.Signals) -> None:
     before = active()
     process = start(
-        *SWAPPED, "--mechanism", "readv", "--swapped", "100-zram", "--budget", "60s", "-o", "out"
+        *SWAPPED, "--mechanism", "readv", "--swapped", "100-zram", "--budget", "60s", *ONLY_SAMPLES
     )
     wait_until(lambda: is_measuring() and active() != before)
     process.send_signal(how)
@@ -447,7 +448,7 @@ def test_a_run_that_ends_early_leaves_nothing(nothing_left: None, how: signal.Si
 
 def test_counters_can_be_switched_off() -> None:
     arguments = ("run", "smoke", "--mechanism", "readv", "--page", "base", "--size", "4K",
-                 "--scenario", "transfer", "--budget", "1s")  # fmt: skip
+                 "--scenario", "transfer", "--budget", "500ms", "--samples-only")  # fmt: skip
     for name, options in (("on", ()), ("off", ("--no-counters",))):
         assert vmabench(*arguments, *options, "-o", name).returncode == 0
     on, off = values("on"), values("off")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.command import start, vmabench, wait_until
+from tests.command import NEXT_RUN, ONLY_SAMPLES, start, vmabench, wait_until
 from tests.needs import needs
 from tests.test_memory import SWAPPED, is_measuring, made, nothing_left, own_swap_files, values
 from vmabench.errors import NativeError
@@ -45,7 +45,7 @@ def reasons(kind: str = "skipped") -> set[str]:
 @needs("swap", "setpriv")
 def test_swap_that_is_not_permitted(nothing_left: None) -> None:
     run = vmabench(*SWAPPED, "--mechanism", "readv", "--swapped", "100-file", "--budget", "1s",
-                   "-o", "out", prefix=POWERLESS)  # fmt: skip
+                   *ONLY_SAMPLES, prefix=POWERLESS)  # fmt: skip
     assert run.returncode == 1, run.stderr  # nothing was measured
     (reason,) = reasons()
     assert "Operation not permitted" in reason
@@ -55,7 +55,7 @@ def test_swap_that_is_not_permitted(nothing_left: None) -> None:
 def test_a_kernel_without_zram(nothing_left: None) -> None:
     hidden = with_mounts("mount -t tmpfs none /sys/class/zram-control")
     run = vmabench(*SWAPPED, "--mechanism", "readv", "--swapped", "100-zram,100-file", "--budget",
-                   "2s", "-o", "out", prefix=hidden)  # fmt: skip
+                   "1s", *ONLY_SAMPLES, prefix=hidden)  # fmt: skip
     assert run.returncode == 0, run.stderr
     assert reasons() == {"no zram: modprobe zram (CONFIG_ZRAM)"}
     assert set(values("out")["swap_device"]) == {"file"}
@@ -65,7 +65,7 @@ def test_a_kernel_without_zram(nothing_left: None) -> None:
 def test_no_device_is_made_that_can_not_be_removed(nothing_left: None) -> None:
     before = sorted(Path("/sys/block").glob("zram*"))
     run = vmabench(*SWAPPED, "--mechanism", "readv", "--swapped", "100-zram", "--budget", "1s",
-                   "-o", "out", prefix=with_mounts("mount -o remount,bind,ro /sys"))  # fmt: skip
+                   *ONLY_SAMPLES, prefix=with_mounts("mount -o remount,bind,ro /sys"))  # fmt: skip
     assert "Read-only file system" in run.stderr + " ".join(reasons())
     assert sorted(Path("/sys/block").glob("zram*")) == before
 
@@ -78,7 +78,7 @@ def test_a_cgroup_that_cannot_be_made(nothing_left: None) -> None:
     locked = with_mounts(f"mount --bind {at} {at}; mount -o remount,bind,ro {at}")
     run = vmabench(
         "run", "smoke", "--scenario", "handoff,pageserver", "--page", "base", "--size", "1M",
-        "--mechanism", "readv", "--budget", "2s", "-o", "out", prefix=locked,
+        "--mechanism", "readv", "--budget", "2s", *ONLY_SAMPLES, prefix=locked,
     )  # fmt: skip
     assert run.returncode == 0, run.stderr
     (reason,) = reasons()
@@ -95,7 +95,7 @@ def test_who_is_under_the_limit(nothing_left: None) -> None:
     """The OOM killer may end whoever is in the cgroup: nobody but the small source processes."""
     found = find_hierarchy()
     assert found
-    run = start(*PAGESERVER, "--budget", "4s", "-o", "out")
+    run = start(*PAGESERVER, "--budget", "2s", *ONLY_SAMPLES)
     names = set()
     while run.poll() is None:
         for file in found.parent.glob(f"vmabench-{run.pid}/server/cgroup.procs"):
@@ -116,7 +116,7 @@ def test_tracing_that_is_not_permitted() -> None:
     )
     run = vmabench(
         "run", "smoke", "--scenario", "contention", "--page", "base", "--size", "64K",
-        "--mechanism", "readv", "--crowd", "alone,receivers-2", "--budget", "2s", "-o", "out",
+        "--mechanism", "readv", "--crowd", "alone,receivers-2", "--budget", "2s", *ONLY_SAMPLES,
         prefix=(*hidden, *POWERLESS),
     )  # fmt: skip
     assert run.returncode == 0, run.stderr
@@ -150,7 +150,7 @@ def test_a_device_that_is_full(nothing_left: None) -> None:
 @pytest.mark.parametrize("after", ["ctrl-c", "kill, then tune", "kill, then another run"])
 def test_everything_that_was_made_is_unmade(nothing_left: None, kind: str, after: str) -> None:
     before, groups = active(), made()[2]
-    run = start(*PAGESERVER, "--swapped", f"0-{kind}", "--budget", "60s", "-o", "out")
+    run = start(*PAGESERVER, "--swapped", f"0-{kind}", "--budget", "60s", *ONLY_SAMPLES)
     wait_until(lambda: is_measuring() and active() != before and made()[2] != groups)
     run.send_signal(signal.SIGINT if after == "ctrl-c" else signal.SIGKILL)
     _, errors = run.communicate(timeout=60)
@@ -163,8 +163,7 @@ def test_everything_that_was_made_is_unmade(nothing_left: None, kind: str, after
         done = vmabench("tune", "--restore")
         assert done.stdout.count(": removed") == 2, done.stdout
     else:
-        done = vmabench("run", "smoke", "--mechanism", "null", "--page", "base", "--budget", "1s",
-                        "-o", "next")  # fmt: skip
+        done = vmabench(*NEXT_RUN)
     assert done.returncode == 0, done.stderr
 
 
@@ -188,7 +187,6 @@ def test_what_was_traced_with_goes_too(after: str) -> None:
         done = vmabench("tune", "--restore")
         assert f"trace instance {left.name}: removed" in done.stdout
     else:
-        done = vmabench("run", "smoke", "--mechanism", "null", "--page", "base", "--budget", "1s",
-                        "-o", "next")  # fmt: skip
+        done = vmabench(*NEXT_RUN)
     assert done.returncode == 0, done.stderr
     assert not left.exists()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.command import vmabench
+from tests.command import ONLY_SAMPLES, vmabench
 from vmabench.analysis.frame import tidy
 from vmabench.errors import NativeError
 from vmabench.machine.facts import read_facts
@@ -17,6 +17,7 @@ from vmabench.matrix.rules import why_too_large
 from vmabench.matrix.table import TABLE
 from vmabench.mechanisms import MECHANISMS, Pair, base_page_bytes
 from vmabench.native._core import ffi, lib
+from vmabench.report.build import Report
 from vmabench.runner.rounds import choose_cpus
 from vmabench.store.reader import read
 
@@ -78,9 +79,10 @@ def test_what_one_call_can_not_move_takes_several(
         opened.verify(generation=2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mechanism", ["readv", "writev", "procmem-read"])
 def test_segments_of_more_than_one_call_moves_arrive(pair: Pair, mechanism: str) -> None:
-    """Slow (seconds): 2 GiB are the least that the kernel does not move in one call."""
+    """Slow: MAX_RW_COUNT is 2 GiB less a page, so both buffers are larger, filled and compared."""
     case = scattered(mechanism, 16, pages=(2 << 30) // BASE_BYTES)
     if reason := why_too_large(case, read_facts()):
         pytest.skip(reason)
@@ -130,10 +132,11 @@ def test_segments_that_are_no_whole_pages_are_refused(pair: Pair) -> None:
 def test_a_run_has_a_value_or_the_reason_for_every_mechanism() -> None:
     run = vmabench(
         "run", "smoke", "--scenario", "scatter", "--mechanism", ",".join(MECHANISMS),
-        "--page", BASE, "--size", "4M", "--budget", "6s", "-o", "out",
+        "--page", BASE, "--size", "4M", "--budget", "3s", *ONLY_SAMPLES,
     )  # fmt: skip
     assert run.returncode == 0, run.stderr
-    frame = tidy(read(Path("out")))
+    result = read(Path("out"))
+    frame = tidy(result)
     measured = frame[frame["outcome"] == "ok"]
     assert (measured["time_ns"] > 0).all()
     got = set(zip(measured["mechanism"], measured["segments"].astype(int), strict=True))
@@ -143,5 +146,4 @@ def test_a_run_has_a_value_or_the_reason_for_every_mechanism() -> None:
     assert set(skipped["mechanism"]) == set(MECHANISMS) - able
     for name, reason in zip(skipped["mechanism"], skipped["reason"], strict=True):
         assert reason == TABLE[name].unscattered or name in ("clone", "xpmem")
-    text = Path("out/report/report.txt").read_text()
-    assert "time of all segments" in text
+    assert "time of all segments" in Report(result).text()

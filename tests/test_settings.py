@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.command import error_line, vmabench
+from tests.command import ONLY_SAMPLES, error_line, vmabench
 from tests.needs import needs
 from tests.users import ORDINARY, state_in
 from vmabench.errors import MachineError
@@ -250,7 +250,7 @@ def test_a_run_without_a_ledger_changes_nothing_and_says_why_once() -> None:
     read_only = state_in(Path("tmpfs"), "ro,mode=700 -t tmpfs")
     run = vmabench(
         "run", "smoke", "--mechanism", "readv", "--page", "4K,64K", "--size", "64K",
-        "--scenario", "transfer", "--budget", "1s", "-o", "out", prefix=read_only,
+        "--scenario", "transfer", "--budget", "1s", *ONLY_SAMPLES, prefix=read_only,
     )  # fmt: skip
     assert run.returncode == 0, run.stderr
     why = f"cannot note what is borrowed in {ledger.STATE}: Read-only file system"

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 import vmabench
+from tests.command import ONLY_SAMPLES
 from tests.command import vmabench as command
 from tests.needs import needs
 from vmabench.commands.doctor import BLOCKED, doctor
@@ -123,7 +124,7 @@ def test_a_filter_that_kills_takes_one_mechanism_and_not_the_run(seccomp_filter:
     prefix = (seccomp_filter, str(SYSTEM_CALLS["process_vm_readv"]), "kill")
     run = command(
         "run", "smoke", "--mechanism", "readv,writev,memcpy", "--page", BASE, "--size", "4K",
-        "--budget", "1s", "-o", "out", prefix=prefix,
+        "--budget", "1s", *ONLY_SAMPLES, prefix=prefix,
     )  # fmt: skip
     assert run.returncode == 0, run.stderr
     result = read(Path("out"))
@@ -139,7 +140,7 @@ def test_a_filter_that_kills_for_counters_takes_the_counters_alone(seccomp_filte
     prefix = (seccomp_filter, str(SYSTEM_CALLS["perf_event_open"]), "kill")
     run = command(
         "run", "smoke", "--mechanism", "memcpy", "--page", BASE, "--size", "4K",
-        "--budget", "1s", "-o", "out", prefix=prefix,
+        "--budget", "1s", *ONLY_SAMPLES, prefix=prefix,
     )  # fmt: skip
     assert run.returncode == 0, run.stderr
 

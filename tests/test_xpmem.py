@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.command import DOCTOR, findings, vmabench
+from tests.command import DOCTOR, ONLY_SAMPLES, findings, vmabench
 from tests.needs import needs
 from vmabench.analysis.frame import tidy
 from vmabench.machine.facts import read_facts
@@ -19,9 +19,10 @@ NATIVE = SOURCE_PROGRAM.parent
 BASE = read_facts().pages[0]
 
 
-@pytest.fixture
-def with_xpmem(tmp_path: Path) -> dict[str, str]:
+@pytest.fixture(scope="module")
+def with_xpmem(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """An environment in which both processes find a /dev/xpmem."""
+    tmp_path = tmp_path_factory.mktemp("xpmem")
     library, source = tmp_path / "fake_xpmem.so", tmp_path / "vmabench-source"
     subprocess.run(["gcc", "-shared", "-fPIC", "-O1", FAKE, "-o", library, "-ldl"], check=True)
     # the real one is linked statically, where nothing can be put in between
@@ -34,7 +35,7 @@ def with_xpmem(tmp_path: Path) -> dict[str, str]:
 def test_the_pages_of_the_source_are_shared_and_timed(with_xpmem: dict[str, str]) -> None:
     run = vmabench(
         "run", "smoke", "--mechanism", "xpmem", "--page", BASE, "--size", "64K",
-        "--budget", "1s", "-o", "out", env=with_xpmem,
+        "--budget", "1s", *ONLY_SAMPLES, env=with_xpmem,
     )  # fmt: skip
     assert run.returncode == 0, run.stderr + run.stdout
     frame = tidy(read(Path("out")))
@@ -48,7 +49,7 @@ def test_the_pages_of_the_source_are_shared_and_timed(with_xpmem: dict[str, str]
 def test_each_segment_is_an_attachment(with_xpmem: dict[str, str]) -> None:
     run = vmabench(
         "run", "smoke", "--mechanism", "xpmem", "--page", BASE, "--size", "4M", "--scenario",
-        "scatter", "--budget", "2s", "-o", "out", env=with_xpmem,
+        "scatter", "--budget", "2s", *ONLY_SAMPLES, env=with_xpmem,
     )  # fmt: skip
     assert run.returncode == 0, run.stderr + run.stdout
     result = read(Path("out"))

@@ -39,7 +39,8 @@ OUTCOMES = ("ok", "skipped", "failed", "unstable")
 
 __all__ = [
     "BASELINES", "BUFFERS", "CONTROLS", "COPIES_WITHIN", "COPYING", "ENTRIES", "MECHANISMS",
-    "OUTCOMES", "OWN", "PHASES", "SCENARIOS", "SOURCES", "TOUCH_MODES", "TOUCH_ORDERS", "WAITS", "page_order",
+    "OUTCOMES", "OWN", "PHASES", "SCENARIOS", "SOURCES", "TOUCH_MODES", "TOUCH_ORDERS",
+    "WAITS", "page_order",
     "with_strangers",
 ]  # fmt: skip
 
