@@ -191,11 +191,11 @@ def test_a_limit_of_mappings_is_named() -> None:
 def test_a_source_that_is_dead_has_not_moved() -> None:
     (cpu,) = choose_cpus(CPUS)[1:]
     os.sched_setaffinity(0, {cpu})
-    job = Job(os.getpid(), 1, 1, source_cpu=CPUS[0], receiver_cpu=cpu, blocks=())
+    cpus = CPUS[0], cpu
     with subprocess.Popen(["true"]) as source:
         source.wait()
-    assert not why_moved(job, source.pid)
-    assert not why_moved(job, 0)
+    assert not why_moved(cpus, source.pid)
+    assert not why_moved(cpus, 0)
 
 
 def test_a_cpu_that_is_gone_is_named() -> None:
@@ -206,16 +206,15 @@ def test_a_cpu_that_is_gone_is_named() -> None:
 @pytest.mark.skipif(len(CPUS) < 2, reason="needs two CPUs")
 @pytest.mark.parametrize("side", ["source", "receiver"])
 def test_a_side_that_left_its_cpu_is_named(side: str) -> None:
-    one, other = choose_cpus(CPUS)
-    job = Job(os.getpid(), 1, 1, source_cpu=one, receiver_cpu=other, blocks=())
+    cpus = one, other = choose_cpus(CPUS)
     with subprocess.Popen(["sleep", "60"]) as source:
         try:
             os.sched_setaffinity(source.pid, {one})
             os.sched_setaffinity(0, {other})
-            assert not why_moved(job, source.pid)
+            assert not why_moved(cpus, source.pid)
             moved, cpu = (source.pid, one) if side == "source" else (os.getpid(), other)
             os.sched_setaffinity(moved, {one, other})
-            assert f"the {side} was moved off CPU {cpu} during" in why_moved(job, source.pid)
+            assert f"the {side} was moved off CPU {cpu} during" in why_moved(cpus, source.pid)
         finally:
             source.kill()
 

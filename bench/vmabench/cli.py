@@ -108,6 +108,12 @@ def build_parser() -> argparse.ArgumentParser:
     run.add_argument("--budget", metavar="TIME", help="at most this long, as in 90s or 15m")
     # for `make check-counters` and for tests, not for users
     run.add_argument("--no-counters", action="store_true", help=argparse.SUPPRESS)
+    run.add_argument(
+        "--pin",
+        metavar="SRC,DST",
+        help="the CPUs of source and receiver (default: two cores of one last-level cache, without"
+        " CPU 0)",
+    )
     run.add_argument("--seed", type=int, help="of the data and of the order of the cases")
     # for check-sensitivity; what comes of it is never reported
     run.add_argument("--inject", action="append", default=[], help=argparse.SUPPRESS)
@@ -332,6 +338,8 @@ def _check_run(args: argparse.Namespace) -> None:
     given = args.memory or args.cpus or args.append or args.accel != "auto" or args.clock != "time"
     if given and not args.guest:
         raise UsageError("--memory, --cpus, --append, --accel and --clock go with --guest only")
+    if args.pin and args.guest:
+        raise UsageError("--pin goes without --guest: CPUs of a guest are no CPUs of this machine")
     if args.against and not args.guest:
         raise UsageError("--against goes with --guest only: it boots both kernels in turns")
     if (args.boots is not None or args.detect) and not args.against:
@@ -349,6 +357,7 @@ def _run_options(args: argparse.Namespace) -> "RunOptions":
         output=args.output,
         counters=not args.no_counters,
         inject=tuple(args.inject),
+        pin=args.pin,
     )
 
 

@@ -378,11 +378,11 @@ class Pair:
     """
 
     def __init__(self, source_cpu: int, receiver_cpu: int) -> None:
-        self._cpus = source_cpu, receiver_cpu
+        self.cpus = source_cpu, receiver_cpu
         self._pair = ffi.NULL
 
     def __enter__(self) -> Self:
-        self._pair = lib.vmb_pair_open(bytes(SOURCE_PROGRAM), *self._cpus)
+        self._pair = lib.vmb_pair_open(bytes(SOURCE_PROGRAM), *self.cpus)
         if not self._pair:
             check(-errno.ECHILD)
         lib.vmb_pair_watch_cpus(self._pair)  # what can't be counted is not known, and no error
@@ -546,6 +546,11 @@ class OpenCase:
     @property
     def source_pid(self) -> int:
         return self._pair.source_pid
+
+    @property
+    def cpus(self) -> tuple[int, int]:
+        """The CPUs of source and receiver."""
+        return self._pair.cpus
 
     def forget_latency(self) -> None:
         """What was kept of single operations up to now, in the check and the calibration."""

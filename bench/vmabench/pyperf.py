@@ -22,6 +22,7 @@ from vmabench.errors import MachineError, NativeError, UsageError, VmabenchError
 from vmabench.machine.cgroup import MemoryGroups
 from vmabench.machine.facts import MachineFacts, read_facts
 from vmabench.machine.pages import BorrowedPages
+from vmabench.machine.placement import pairs_of, why_not_placed
 from vmabench.machine.swap import SwapDevices
 from vmabench.matrix.axes import AXES
 from vmabench.matrix.case import ALL_PHASES, SCENARIOS, Case
@@ -154,7 +155,9 @@ def _prepare(stack: ExitStack, case: Case, args: argparse.Namespace) -> None:
     groups, swap = stack.enter_context(MemoryGroups()), stack.enter_context(SwapDevices())
     pools = raise_pools([case], borrowed)
     traits = {name: mechanism.traits for name, mechanism in MECHANISMS.items()}
-    if reason := why_not(case, facts, {}, traits, pools):
+    lacking = {case.placement: why_not_placed(case.placement, facts.cpus)} if case.placement else {}
+    lacking = {name: reason for name, reason in lacking.items() if reason}
+    if reason := why_not(case, facts, {}, traits, pools, lacking):
         raise VmabenchError(f"{case}: {reason}")
     if scenario.apart:
         _make_group(groups, case, args)
@@ -212,6 +215,7 @@ def _job(case: Case, args: argparse.Namespace, values: int = 1) -> Job:
         group=args.group,
         group_version=int(args.group_version),
         killed=tuple(killed_calls()),
+        placements=pairs_of(_cpus(args.affinity)),
     )
 
 

@@ -19,6 +19,7 @@ from vmabench.analysis.disturbance import disturbed
 from vmabench.atomic import replacing
 from vmabench.matrix.case import OPTIONAL_FIELDS, Case
 from vmabench.store.format import Record, Result
+from vmabench.store.reader import machine_facts
 
 #: column -> dtype, in the order of the file. Ordered categories have the order of
 #: ``analysis.levels``. Missing is NA throughout.
@@ -89,6 +90,9 @@ COLUMNS: dict[str, str] = {
     "run": "category",  # the run's id; processes and boots are numbered within a run
     "source": "category",  # ordered; what it does between operations: idle or rewritten
     "buffer": "category",  # ordered; of the receiver: fresh, reused or populated
+    "placement": "category",  # ordered; of the CPUs of the two sides; unknown in older results
+    "cpu_model": "category",
+    "clocksource": "category",
     "rewrite_faults": "Float64",  # of the minor faults those of the source in source-rewrite
     "child_read_bytes": "Int64",  # vmbranch: PSS that a child adds when it has read everything
     "child_written_bytes": "Int64",  # the same, after the source has written each page
@@ -131,17 +135,31 @@ def tidy(result: Result) -> pd.DataFrame:
     machine = {name: result.header.get(name) for name in ("kernel", "virt", "thp")}
     counted = result.header.get("clock") == "instructions"
     machine |= {"clock": result.header.get("clock", "raw"), "run": result.run}
+    machine |= _of_machine(result)
     for record in result.records:
         if record["kind"] not in ("skipped", "case"):
             continue
         of_case = _case_columns(record) | machine
-        of_case["thp"] = Case.parse(record["case"]).thp or machine["thp"]
+        case = Case.parse(record["case"])
+        of_case["thp"] = case.thp or machine["thp"]
+        of_case["placement"] = case.placement or machine["placement"]
         for row in _value_rows(record):
             if counted and "time_ns" in row:
                 row["instructions"] = row.pop("time_ns")
             for name, column in rows.items():
                 column.append(row[name] if name in row else of_case.get(name))
     return _typed(rows)
+
+
+def _of_machine(result: Result) -> dict[str, Any]:
+    """The conditions of the machine that are a column of every row."""
+    conditions = result.machine.get("conditions")
+    conditions = conditions if isinstance(conditions, dict) else {}
+    return {
+        "placement": (conditions.get("cpus") or {}).get("placement") or levels.UNKNOWN,
+        "clocksource": (conditions.get("clocksource") or {}).get("now"),
+        "cpu_model": machine_facts(result).get("cpu_model"),
+    }
 
 
 def write_csv(frame: pd.DataFrame, target: Path | str | IO[str]) -> None:
@@ -244,6 +262,7 @@ def _typed(rows: dict[str, list[Any]]) -> pd.DataFrame:
         "wait": list(levels.WAITS),
         "source": list(levels.SOURCES),
         "buffer": list(levels.BUFFERS),
+        "placement": list(levels.PLACEMENTS),
         "outcome": list(levels.OUTCOMES),
     }
     columns: dict[str, Any] = {}

@@ -32,6 +32,10 @@ OWN = names_of("own")
 #: they copy page-table entries, and are compared by what one entry takes
 ENTRIES = names_of("clone")
 
+#: of a result that does not tell: it is older than format 5, or its machine hides its topology
+UNKNOWN = "unknown"
+PLACEMENTS = (*axes.PLACEMENTS, UNKNOWN)
+
 #: none is a case of another scenario than pingpong
 WAITS = ("none", *axes.WAITS)
 

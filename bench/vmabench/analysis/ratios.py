@@ -118,7 +118,7 @@ def distortion(real: pd.DataFrame, emulated: pd.DataFrame) -> pd.DataFrame:
     both = left.merge(right, on=["mechanism", *CELL])
     both["distortion"] = both["emulated"] / both["real"]
     for axis in ("mechanism", *CONDITIONS, "phase"):
-        if axis != "thp" and isinstance(real[axis].dtype, pd.CategoricalDtype):
+        if axis not in ("thp", "placement") and isinstance(real[axis].dtype, pd.CategoricalDtype):
             both[axis] = pd.Categorical(both[axis], real[axis].cat.categories, ordered=True)
     keys = [*CONDITIONS, "phase", "size_bytes", "mechanism"]
     return both.sort_values(keys, kind="stable").reset_index(drop=True)
@@ -126,10 +126,12 @@ def distortion(real: pd.DataFrame, emulated: pd.DataFrame) -> pd.DataFrame:
 
 def _ratios(frame: pd.DataFrame, mechanisms: list[str], kind: str) -> pd.DataFrame:
     """Return the ratios of one machine by case, in columns that begin with ``kind``."""
-    named = {name: Case.parse(name).thp for name in frame["case_id"].cat.categories}
-    own = frame["case_id"].astype("object").map(named)
+    cases = {name: Case.parse(name) for name in frame["case_id"].cat.categories}
+    ids = frame["case_id"].astype("object")
+    own = ids.map({name: case.thp for name, case in cases.items()})
+    placed = ids.map({name: case.placement for name, case in cases.items()})
     of_machine = frame.loc[own == "", "thp"].dropna().astype(str)
-    frame = frame.assign(thp=own)
+    frame = frame.assign(thp=own, placement=placed)
     columns = ["mechanism", *CELL, kind, f"{kind}_lo", f"{kind}_hi"]
     parts = [
         paired_ratio(frame, name, BASELINE).dropna(subset=["ratio"]).assign(mechanism=name)

@@ -7,7 +7,7 @@ from vmabench.matrix.axes import AXES, OF_SOURCE_AND_BUFFER
 from vmabench.matrix.case import SCENARIOS, Case
 from vmabench.store.boots import boots_of
 from vmabench.store.format import Result
-from vmabench.store.reader import machine_facts
+from vmabench.store.reader import machine_facts, placement_of
 
 #: facts that two machines must have in common -> the words for them
 _SAME_MACHINE = {
@@ -34,6 +34,9 @@ def differences(a: Result, b: Result) -> Iterator[str]:
     for name, what in _SAME_HEADER.items():
         if a.header.get(name) != b.header.get(name):
             yield f"{what} {a.header.get(name)} and {b.header.get(name)}"
+    placements = [placement_of(result) for result in (a, b)]
+    if all(placements) and placements[0] != placements[1]:
+        yield f"CPUs placed {placements[0]} and {placements[1]}"
     debug = [fact.get("kernel_debug") or [] for fact in facts]
     if bool(debug[0]) != bool(debug[1]):
         which, options = ("A", debug[0]) if debug[0] else ("B", debug[1])

@@ -22,6 +22,14 @@ from vmabench.machine.conditions import pinned_cpus, read_conditions
 from vmabench.machine.facts import MachineFacts, read_facts
 from vmabench.machine.ledger import why_not_noted
 from vmabench.machine.pages import BorrowedPages
+from vmabench.machine.placement import (
+    Cpus,
+    choose_cpus,
+    online_cpus,
+    pairs_of,
+    parse_pin,
+    why_not_placed,
+)
 from vmabench.machine.swap import SwapDevices
 from vmabench.matrix.case import SCENARIOS, Case
 from vmabench.matrix.plans import (
@@ -36,7 +44,7 @@ from vmabench.matrix.rules import GROUP, needs, swap_bytes, why_not, why_too_lar
 from vmabench.mechanisms import MECHANISMS
 from vmabench.runner.lock import only_run
 from vmabench.runner.lockwait import TraceInstances
-from vmabench.runner.rounds import Outcome, Run, Setup, choose_cpus
+from vmabench.runner.rounds import Outcome, Run, Setup
 from vmabench.signals import uninterrupted
 from vmabench.store.format import FORMAT_VERSION, Record
 from vmabench.store.places import default_directory
@@ -46,7 +54,7 @@ from vmabench.units import format_duration
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """The options of a run, checked against this machine."""
+    """The options of a run, checked against this machine; ``cpus`` are of source and receiver."""
 
     plan: Plan
     cases: tuple[Case, ...]
@@ -55,6 +63,7 @@ class Request:
     seed: int
     counters: bool
     progress: bool
+    cpus: Cpus
     delays_ns: tuple[tuple[str, int], ...] = ()
 
 
@@ -107,6 +116,7 @@ def _request(options: RunOptions) -> Request:
     _check_memory(cases, sizes, facts)
     directory = new_directory(options.output, default_directory(facts.slug, facts.kernel))
     seed = options.seed if options.seed is not None else random.SystemRandom().randrange(1 << 32)
+    pin = options.pin
     return Request(
         plan=plan,
         cases=tuple(cases),
@@ -115,6 +125,7 @@ def _request(options: RunOptions) -> Request:
         seed=seed,
         counters=options.counters,
         progress=options.progress,
+        cpus=parse_pin(pin, facts.cpus, online_cpus()) if pin else choose_cpus(facts.cpus),
         delays_ns=tuple(_injected(text, cases) for text in options.inject),
     )
 
@@ -149,6 +160,13 @@ def make_group(
         return None, {GROUP: str(error)}
 
 
+def unplaced(cases: Sequence[Case], facts: MachineFacts) -> dict[str, str]:
+    """Return the reason for each placement of a case that the CPUs of this process lack."""
+    wanted = {case.placement for case in cases if case.placement}
+    reasons = {name: why_not_placed(name, facts.cpus) for name in sorted(wanted)}
+    return {name: reason for name, reason in reasons.items() if reason}
+
+
 def make_swap(cases: Sequence[Case], swap: SwapDevices) -> dict[str, str]:
     """Makes the devices that the cases take; the reason for each kind that there is not."""
     wanted: dict[str, int] = {}
@@ -181,21 +199,25 @@ def _measure(request: Request, borrowed: Borrowed) -> Measured:
     group, lacking = make_group(fits, borrowed.groups)
     able = [case for case in fits if not any(need in lacking for need in needs(case))]
     lacking |= make_swap(able, borrowed.swap)
+    lacking |= unplaced(request.cases, facts)
     blocked = probe.blocked(findings)
     traits = {name: mechanism.traits for name, mechanism in MECHANISMS.items()}
     reasons = {
         case: why_not(case, facts, blocked, traits, pools, lacking) for case in request.cases
     }
     runnable = tuple(case for case in request.cases if reasons[case] is None)
-    writer = Writer(request.directory, request.plan.to_toml(), _machine(facts, findings))
+    writer = Writer(
+        request.directory, request.plan.to_toml(), _machine(facts, findings, request.cpus)
+    )
     setup = Setup(
         cases=runnable,
         memories={name: mechanism.memory for name, mechanism in MECHANISMS.items()},
         budget_s=request.plan.budget_s,
         rounds=request.plan.rounds,
         seed=request.seed,
-        source_cpu=choose_cpus(facts.cpus)[0],
-        receiver_cpu=choose_cpus(facts.cpus)[1],
+        source_cpu=request.cpus[0],
+        receiver_cpu=request.cpus[1],
+        placements=pairs_of(facts.cpus),
         counted=facts.clock == "instructions",
         once=request.plan.once,
         pinning={name for name, mechanism in MECHANISMS.items() if mechanism.pins},
@@ -262,10 +284,12 @@ def _in_order(names: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def _machine(facts: MachineFacts, findings: Sequence[probe.Finding]) -> dict[str, object]:
+def _machine(
+    facts: MachineFacts, findings: Sequence[probe.Finding], cpus: Cpus
+) -> dict[str, object]:
     return {
         "facts": asdict(facts),
-        "conditions": read_conditions() | {"cpus": pinned_cpus(*choose_cpus(facts.cpus))},
+        "conditions": read_conditions() | {"cpus": pinned_cpus(*cpus)},
         "doctor": [
             {"mechanism": f.mechanism, "page": f.page, "state": f.state, "reason": f.reason}
             | ({"thp": f.thp} if f.thp else {})

@@ -30,6 +30,7 @@ class RunOptions:
     output: the path of a new directory; by default a directory below ``results``.
     counters: read counters beside the times.
     inject: ``CASE=300ns``, a delay that a test of this tool adds to a case.
+    pin: ``SRC,DST``, the CPUs of source and receiver; by default two cores of one last-level cache.
     progress: show progress on standard error, or in the cell of a notebook.
     """
 
@@ -40,6 +41,7 @@ class RunOptions:
     output: str | None = None
     counters: bool = True
     inject: tuple[str, ...] = ()
+    pin: str | None = None
     progress: bool = True
 
     def with_axes(self, plan: Plan) -> Plan:

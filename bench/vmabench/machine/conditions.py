@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from vmabench.machine.facts import THP, read_text
+from vmabench.machine.placement import placement_of
 from vmabench.units import format_size
 
 #: clocksources that a process reads without a system call: x86, guests of KVM, arm64
@@ -66,30 +67,8 @@ def pinned_cpus(source: int, receiver: int, root: Path = Path("/")) -> dict[str,
     return {
         "source": source,
         "receiver": receiver,
-        "placement": _placement(root / _CPUS, source, receiver),
+        "placement": placement_of(source, receiver, root),
     }
-
-
-def _placement(cpus: Path, one: int, other: int) -> str | None:
-    if one == other:
-        return "one-cpu"
-    topology, caches = f"cpu{one}/topology", f"cpu{one}/cache"
-    levels = {_read(path / "level"): path for path in (cpus / caches).glob("index*")}
-    last = levels[max(levels, key=str)] if levels else cpus / caches
-    shared = (
-        ("smt", cpus / topology / "thread_siblings_list"),
-        ("llc", last / "shared_cpu_list"),
-        ("socket", cpus / topology / "core_siblings_list"),
-    )
-    lists = [(name, _read(path)) for name, path in shared]
-    found = next((name for name, text in lists if other in _cpu_list(text or "")), None)
-    return found or ("far" if lists[-1][1] else None)
-
-
-def _cpu_list(text: str) -> set[int]:
-    """Return the CPUs of a list as in sysfs: ``0-3,8``."""
-    ranges = [part.split("-") for part in text.split(",") if part]
-    return {cpu for ends in ranges for cpu in range(int(ends[0]), int(ends[-1]) + 1)}
 
 
 def _clocksource(root: Path) -> dict[str, Any]:

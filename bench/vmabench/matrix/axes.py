@@ -31,8 +31,13 @@ SOURCES = ("idle", "rewritten")
 #: the memory of the receiver: made by each delivery; made and used before; made and populated
 BUFFERS = ("fresh", "reused", "populated")
 
+#: where the CPUs of source and receiver lie: as in machine.placement
+PLACEMENTS = ("one-cpu", "smt", "llc", "socket", "far")
+#: the text of a case on the CPUs that the run has chosen
+CHOSEN = "chosen"
+
 #: the axes that say who pays: results that differ in one of them answer different questions
-OF_SOURCE_AND_BUFFER = ("source", "buffer")
+OF_SOURCE_AND_BUFFER = ("source", "buffer", "placement")
 
 #: what one call takes: IOV_MAX
 MOST_SEGMENTS = 1024
@@ -144,6 +149,13 @@ def _parse_source(text: str) -> Fields:
     return {"source": text}
 
 
+def _parse_placement(text: str) -> Fields:
+    if text not in (CHOSEN, *PLACEMENTS):
+        names = ", ".join(PLACEMENTS)
+        raise UsageError(f"{text!r} is no placement: write {names}, or {CHOSEN}")
+    return {"placement": "" if text == CHOSEN else text}
+
+
 def _parse_buffer(text: str) -> Fields:
     if text not in BUFFERS:
         raise UsageError(f"{text!r} is no buffer: write {', '.join(BUFFERS)}")
@@ -230,6 +242,14 @@ AXES: dict[str, Axis] = {
         "fresh",
         _parse_buffer,
         lambda case: case.buffer,
+    ),
+    "placement": Axis(
+        "where the CPUs of source and receiver lie: one-cpu, smt (of one core), llc (of one"
+        " last-level cache), socket, far (of two sockets); chosen: by --pin, or else llc if there"
+        " is such a pair",
+        CHOSEN,
+        _parse_placement,
+        lambda case: case.placement or CHOSEN,
     ),
 }
 

@@ -42,6 +42,7 @@ class Case:
     limit of the processes' memory cgroup, 0 without one. ``source`` is what the source does between
     two operations: ``idle``, or ``rewritten``, where it writes to each of its pages. ``buffer`` is
     the memory of the receiver: ``fresh`` for each delivery, ``reused``, or ``populated`` by it.
+    ``placement`` is where the CPUs of the two sides lie; empty leaves what the run has chosen.
     """
 
     mechanism: str
@@ -62,6 +63,7 @@ class Case:
     limit_bytes: int = 0
     source: str = "idle"
     buffer: str = "fresh"
+    placement: str = ""
 
     @property
     def page_bytes(self) -> int:

@@ -67,7 +67,7 @@ def why_not(  # noqa: PLR0913, PLR0917 - each is another way not to run
 
     ``traits`` has the traits of each mechanism, see ``matrix.scenarios``; ``pools`` the pool of
     each hugetlb page; ``lacking`` the reason for each kind of swap device, and for the memory
-    cgroup (``GROUP``), that could not be made.
+    cgroup (``GROUP``), that could not be made, and for each placement that the CPUs lack.
     """
     if case.region_bytes % case.page_bytes:
         return f"{format_size(case.size_bytes)} is no multiple of the page size {case.page}"
@@ -82,8 +82,9 @@ def why_not(  # noqa: PLR0913, PLR0917 - each is another way not to run
 
 
 def needs(case: Case) -> list[str]:
-    """Return the kinds of swap devices of a case, and GROUP for one with a limit."""
+    """Return the swap device and placement of a case, and GROUP for one with a limit."""
     found = [case.swap_device] if case.swap_device else []
+    found += [case.placement] if case.placement else []
     return found + ([GROUP] if case.limit_bytes else [])
 
 

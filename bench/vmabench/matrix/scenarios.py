@@ -207,7 +207,11 @@ def _branch_buffers(case: "Case", row: Row) -> float:
 
 
 #: the axes of the scenarios in which the source has one range that is handed over again and again
-_OF_ONE_RANGE: dict[str, tuple[str, ...]] = {"thp": ("current",), "source": ("rewritten",)}
+_OF_ONE_RANGE: dict[str, tuple[str, ...]] = {
+    "thp": ("current",),
+    "source": ("rewritten",),
+    "placement": ("chosen",),
+}
 
 #: of those that deliver to memory of the receiver
 _DELIVERED = _OF_ONE_RANGE | {"buffer": ("fresh",)}

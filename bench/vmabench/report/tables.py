@@ -138,8 +138,8 @@ def _tables(summary: pd.DataFrame) -> Iterator[tuple[tuple[str, str, str], pd.Da
 
 
 def _varying(summary: pd.DataFrame) -> tuple[str, ...]:
-    measured = summary.loc[summary["median_ns"].notna(), "thp"]
-    return ("thp",) if measured.nunique() > 1 else ()
+    measured = summary[summary["median_ns"].notna()]
+    return tuple(name for name in ("thp", "placement") if measured[name].nunique() > 1)
 
 
 def _by_mechanism(rows: pd.DataFrame, cell: Cell, axis: str = "size") -> str:

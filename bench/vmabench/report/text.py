@@ -25,6 +25,7 @@ from vmabench.report.words import (
     wrapped,
 )
 from vmabench.store.format import Result
+from vmabench.store.reader import placement_of
 from vmabench.units import format_duration, format_time
 
 _NOTES = """\
@@ -120,7 +121,8 @@ def _run_line(result: Result) -> str:
         parts.append(f"{share:.0f} % of the time inside timed sections")
     cpus = [result.header.get(name) for name in ("source_cpu", "receiver_cpu")]
     if None not in cpus:
-        parts.append("source on CPU {}, receiver on CPU {}".format(*cpus))
+        placed = f" ({placement})" if (placement := placement_of(result)) else ""
+        parts.append("source on CPU {}, receiver on CPU {}{}".format(*cpus, placed))
     if "seed" in result.header:
         parts.append(f"seed {result.header['seed']}")
     return ", ".join(parts)

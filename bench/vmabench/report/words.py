@@ -84,6 +84,8 @@ def condition_words(conditions: Mapping[str, Any], varying: Collection[str] = ()
         words.append(f"then {conditions['touch_mode']} {conditions['touch_pct']} %{order}")
     if "thp" in varying:
         words.append(f"THP {conditions['thp']}")
+    if "placement" in varying:
+        words.append(f"CPUs {conditions['placement']}")
     for column, (neutral, say) in _WORDS.items():
         if conditions[column] != neutral:
             words.append(say(conditions[column]))

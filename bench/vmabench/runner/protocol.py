@@ -6,7 +6,7 @@ The first message of a worker is ``hello`` with the ``identity`` of its code.
 
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 import vmabench
@@ -48,7 +48,8 @@ class Block:
     """Cases that share one source: the same kind of memory, page, size and setting of THP.
 
     The rivals of one comparison run next to each other, on the same pages. ``apart`` is the
-    scenario, where its cases share nothing with others; ``swap`` the device that is on meanwhile.
+    scenario, where its cases share nothing with others; ``swap`` the device that is on meanwhile;
+    ``placement`` the one that its cases name, empty for the CPUs of the run.
     """
 
     memory: str
@@ -58,6 +59,7 @@ class Block:
     thp: str = ""
     apart: str = ""
     swap: str = ""
+    placement: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,7 @@ class Job:
     Without ``counters`` none is read beside the values.
     ``delays_ns``: a case and what is injected into each of its operations, to test the tool.
     ``killed`` are the system calls that a seccomp filter kills their caller for.
+    ``placements`` are the CPUs of source and receiver of each placement that a block names.
     ``tries`` are system calls that the worker tries before its blocks, see ``runner.calls``.
     """
 
@@ -83,6 +86,11 @@ class Job:
     counters: bool = True
     killed: tuple[str, ...] = ()
     tries: tuple[str, ...] = ()
+    placements: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+    def cpus_of(self, block: Block) -> tuple[int, int]:
+        """Return the CPUs of source and receiver."""
+        return self.placements.get(block.placement, (self.source_cpu, self.receiver_cpu))
 
     def delay_ns(self, case: str) -> int:
         return dict(self.delays_ns).get(case, 0)
@@ -99,4 +107,8 @@ class Job:
         ]
         delays = tuple((case, ns) for case, ns in data.pop("delays_ns"))
         killed, tries = tuple(data.pop("killed")), tuple(data.pop("tries"))
-        return cls(**data, blocks=tuple(blocks), delays_ns=delays, killed=killed, tries=tries)
+        placements = {name: (cpus[0], cpus[1]) for name, cpus in data.pop("placements").items()}
+        return cls(
+            **data, blocks=tuple(blocks), delays_ns=delays, killed=killed, tries=tries,
+            placements=placements,
+        )  # fmt: skip

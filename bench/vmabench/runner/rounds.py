@@ -10,6 +10,7 @@ from statistics import median
 from typing import Protocol
 
 from vmabench.machine.cgroup import MemoryGroup
+from vmabench.machine.placement import Cpus, choose_cpus
 from vmabench.matrix.case import SCENARIOS, Case
 from vmabench.mechanisms import SLOWEST_BYTES_PER_S
 from vmabench.runner.bisection import next_cases
@@ -27,6 +28,11 @@ FIRST_LIMIT_S = 30.0
 ONCE_LIMIT_S = 120.0
 
 Record = dict[str, object]
+
+__all__ = [
+    "FIRST_LIMIT_S", "ONCE_LIMIT_S", "Outcome", "RoundResult", "Run", "Setup", "blocks_of",
+    "choose_cpus",
+]  # fmt: skip
 
 
 class Observer(Protocol):
@@ -53,6 +59,7 @@ class Setup:
     after; None where the plan has no such target, and then the whole budget is spent.
     ``group`` is the memory cgroup of the run. ``counters`` off shows what reading
     them costs.
+    ``placements`` has the CPUs of each placement that a case names.
     ``explain`` makes a reason of the error number and the sentence of a case that can't be set up.
     """
 
@@ -70,6 +77,7 @@ class Setup:
     is_loose: Judge | None = None
     group: MemoryGroup | None = None
     counters: bool = True
+    placements: Mapping[str, Cpus] = field(default_factory=dict)
     explain: Callable[[int, str], str] = lambda _error, detail: detail
 
 
@@ -111,20 +119,22 @@ def blocks_of(
     page that a fork or a clone shares from then on (MMF_HAS_PINNED), so the order would decide the
     figures.
     """
-    groups: dict[tuple[str, str, int, str, str, str], list[CaseJob]] = {}
+    groups: dict[tuple[str, str, int, str, str, str, str], list[CaseJob]] = {}
     for job in cases:
         case = Case.parse(job.case)
         apart = case.scenario if SCENARIOS[case.scenario].apart else ""
         memory = memories[case.mechanism]
-        key = memory, case.page, case.region_bytes, case.thp, apart, case.swap_device
+        key = (
+            memory, case.page, case.region_bytes, case.thp, apart, case.swap_device, case.placement,
+        )  # fmt: skip
         groups.setdefault(key, []).append(job)
     blocks = []
     for key in sorted(groups):
-        memory, page, size_bytes, thp, apart, swap = key
+        memory, page, size_bytes, thp, apart, swap, placed = key
         members = groups[key]
         order.shuffle(members)
         members.sort(key=lambda job: Case.parse(job.case).mechanism in pinning)
-        blocks.append(Block(memory, page, size_bytes, tuple(members), thp, apart, swap))
+        blocks.append(Block(memory, page, size_bytes, tuple(members), thp, apart, swap, placed))
     order.shuffle(blocks)
     return blocks
 
@@ -357,6 +367,7 @@ class Run:
             group=str(setup.group.path) if setup.group else "",
             group_version=setup.group.version if setup.group else 0,
             counters=setup.counters,
+            placements=dict(setup.placements),
             killed=tuple(killed_calls()),
         )
 
@@ -421,8 +432,3 @@ def _limit_s(job: CaseJob) -> float:
 
 def _silence(last: Message | None, limits: Mapping[str, float]) -> float:
     return limits[last["case"]] if last and last["kind"] == "begin" else FIRST_LIMIT_S
-
-
-def choose_cpus(cpus: Sequence[int]) -> tuple[int, int]:
-    """Return the CPUs of source and receiver: the same one where there is only one."""
-    return cpus[0], cpus[min(1, len(cpus) - 1)]

@@ -179,7 +179,7 @@ def enter_group(stack: ExitStack, job: Job, block: Block) -> Message:
 def make_pair(stack: ExitStack, job: Job, block: Block) -> tuple[Pair | None, Message]:
     """Return a pair with the block's source; or None, and the outcome of its cases."""
     try:
-        pair = stack.enter_context(Pair(job.source_cpu, job.receiver_cpu))
+        pair = stack.enter_context(Pair(*job.cpus_of(block)))
         page = Page(block.page)
         # a page server makes its memory itself, below its limit
         size_bytes = page.size_bytes if block.apart == "pageserver" else block.size_bytes
@@ -262,7 +262,7 @@ def _run_opened(opened: OpenCase, case: Case, job: Job, case_job: CaseJob) -> Me
     latency = opened.latency()
     traced = case.scenario == "contention" and "fsopen" not in job.killed
     waits = lock_wait(opened, opened.source_pid) if traced else {}
-    if moved := why_moved(job, opened.source_pid):
+    if moved := why_moved(opened.cpus, opened.source_pid):
         return {"outcome": "failed", "reason": moved, "proof": proof}
     try:
         check_afterwards(opened, case)
@@ -274,9 +274,9 @@ def _run_opened(opened: OpenCase, case: Case, job: Job, case_job: CaseJob) -> Me
     return {"outcome": "ok", "proof": proof, "loops": case_job.loops, "values": values} | kept
 
 
-def why_moved(job: Job, source_pid: int) -> str:
+def why_moved(cpus: tuple[int, int], source_pid: int) -> str:
     """Return which side is no longer pinned to its CPU alone; empty if both are, or one is dead."""
-    sides = (("source", source_pid, job.source_cpu), ("receiver", os.getpid(), job.receiver_cpu))
+    sides = (("source", source_pid, cpus[0]), ("receiver", os.getpid(), cpus[1]))
     for side, pid, cpu in sides:
         try:
             allowed = os.sched_getaffinity(pid) if pid else {cpu}

@@ -91,6 +91,13 @@ def machine_facts(result: Result) -> dict[str, Any]:
     return facts if isinstance(facts, dict) else {}
 
 
+def placement_of(result: Result) -> str:
+    """Where the CPUs of the run lie, a name of machine.placement; empty where it is unknown."""
+    conditions = result.machine.get("conditions")
+    cpus = conditions.get("cpus") if isinstance(conditions, dict) else None
+    return str(cpus.get("placement") or "") if isinstance(cpus, dict) else ""
+
+
 def refuse_injected(result: Result) -> None:
     """Raises UsageError for a run into which a delay was put on purpose."""
     injected = result.header.get("injected")

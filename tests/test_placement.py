@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Which CPUs a run takes, on made-up machines, and what a user may ask for."""
+
+import itertools
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests import synthetic
+from tests.command import error_line, vmabench
+from vmabench.analysis.frame import tidy
+from vmabench.errors import UsageError
+from vmabench.machine.facts import read_facts
+from vmabench.machine.placement import (
+    PLACEMENTS,
+    choose_cpus,
+    pairs_of,
+    parse_pin,
+    placement_of,
+    why_not_placed,
+)
+from vmabench.matrix import axes
+from vmabench.matrix.case import Case
+from vmabench.matrix.rules import why_not
+from vmabench.runner.protocol import CaseJob, Job
+from vmabench.runner.rounds import blocks_of
+from vmabench.store.format import Result
+
+CASE = Case("readv", "transfer", "4K", 1 << 20)
+
+
+def machine(root: Path, sockets: int, caches: int, cores: int, threads: int) -> tuple[int, ...]:
+    """Make a sysfs: threads of a core, cores of a cache and caches of a socket are neighbours."""
+    count = sockets * caches * cores * threads
+    for cpu in range(count):
+        base = root / f"sys/devices/system/cpu/cpu{cpu}"
+        files = {
+            "topology/thread_siblings_list": threads,
+            "cache/index3/shared_cpu_list": cores * threads,
+            "topology/core_siblings_list": caches * cores * threads,
+        }
+        for name, width in files.items():
+            first = cpu // width * width
+            (base / name).parent.mkdir(parents=True, exist_ok=True)
+            (base / name).write_text(f"{first}-{first + width - 1}\n")
+        (base / "cache/index3/level").write_text("3\n")
+        (base / "cache/index0").mkdir(parents=True)
+        (base / "cache/index0/level").write_text("1\n")
+        (base / "cache/index0/shared_cpu_list").write_text(f"{cpu}\n")
+    return tuple(range(count))
+
+
+@pytest.mark.parametrize(
+    ("shape", "chosen"),
+    [
+        ((2, 2, 2, 2), (1, 2)),  # CPUs 0 and 1 are siblings, 0 to 3 share a cache
+        ((1, 1, 4, 1), (1, 2)),
+        ((1, 1, 2, 1), (0, 1)),  # there are no others
+        ((1, 1, 1, 2), (0, 1)),  # siblings alone: better than one CPU
+        ((1, 2, 1, 1), (0, 1)),
+        ((2, 1, 1, 1), (0, 1)),
+        ((1, 1, 1, 1), (0, 0)),
+    ],
+)
+def test_a_run_takes_two_cores_of_one_cache_without_cpu_0(
+    tmp_path: Path, shape: tuple[int, int, int, int], chosen: tuple[int, int]
+) -> None:
+    assert choose_cpus(machine(tmp_path, *shape), tmp_path) == chosen
+
+
+def test_each_placement_has_a_pair_that_lies_so(tmp_path: Path) -> None:
+    cpus = machine(tmp_path, 2, 2, 2, 2)
+    found = pairs_of(cpus, tmp_path)
+    assert set(found) == set(PLACEMENTS) == set(axes.PLACEMENTS)
+    for name, pair in found.items():
+        assert placement_of(*pair, tmp_path) == name
+        assert 0 not in pair
+
+
+def test_a_cpuset_is_respected_and_what_it_lacks_is_named(tmp_path: Path) -> None:
+    machine(tmp_path, 2, 1, 2, 2)
+    assert choose_cpus((1, 5), tmp_path) == (1, 5)  # of two sockets
+    assert why_not_placed("far", (1, 5), tmp_path) == ""
+    reason = why_not_placed("llc", (1, 5), tmp_path)
+    assert reason == "no two of the 2 CPUs are placed llc: there is one-cpu, far"
+
+
+def test_a_machine_that_hides_its_topology_gives_the_first_two(tmp_path: Path) -> None:
+    assert choose_cpus((3, 4, 5), tmp_path) == (3, 4)
+    assert placement_of(3, 4, tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("1,9", "there is no CPU 9 that is online .the nearest is 3"),
+        ("7,1", "CPU 7 is not in the cpuset of this process .the nearest is 3"),
+        ("2,2", "one CPU for both is asked for by --placement one-cpu"),
+        ("1", "write it as SRC,DST, for example 1,2"),
+        ("1,-2", "write it as SRC,DST"),
+        ("1,2,3", "write it as SRC,DST"),
+    ],
+)
+def test_a_wrong_pin_is_refused_with_the_nearest_right_one(text: str, words: str) -> None:
+    with pytest.raises(UsageError, match=f"--pin .*{words}"):
+        parse_pin(text, (1, 2, 3), {0, 1, 2, 3, 7})
+
+
+def test_a_right_pin_keeps_its_order() -> None:
+    assert parse_pin("3,1", (1, 2, 3), {1, 2, 3}) == (3, 1)
+
+
+def test_the_command_line_refuses_a_pin() -> None:
+    done = vmabench("run", "smoke", "--pin", "0,99999")
+    assert done.returncode == 1
+    assert "there is no CPU 99999 that is online" in error_line(done)
+    done = vmabench("run", "smoke", "--guest", "--pin", "0,1")
+    assert "--pin goes without --guest" in error_line(done)
+
+
+def test_cases_of_a_placement_have_a_pair_of_their_own() -> None:
+    cases = [CASE, replace(CASE, placement="smt"), replace(CASE, mechanism="writev")]
+    jobs = [CaseJob(str(case), 1) for case in cases]
+    blocks = blocks_of(jobs, {"readv": "anon", "writev": "anon"}, random.Random(1))
+    job = Job(1, 1, 1, 4, 5, tuple(blocks), placements={"smt": (2, 3)})
+    found = {block.placement: job.cpus_of(block) for block in blocks}
+    assert found == {"": (4, 5), "smt": (2, 3)}
+    assert Job.from_json(job.to_json()) == job
+
+
+def test_a_placement_that_the_machine_lacks_is_skipped_with_its_reason() -> None:
+    case = replace(CASE, placement="far")
+    assert str(case).endswith("/placement:far")
+    reason = why_not(case, read_facts(), {}, lacking={"far": "no two sockets"})
+    assert reason == "no two sockets"
+    assert why_not(CASE, read_facts(), {}, lacking={"far": "no two sockets"}) is None
+
+
+def placed(placement: str | None) -> Result:
+    made = synthetic.result(synthetic.records([CASE, replace(CASE, placement="smt")], rounds=1))
+    cpus = {"source": 1, "receiver": 2, "placement": placement}
+    conditions = {"cpus": cpus, "clocksource": {"now": "tsc"}}
+    return replace(made, machine=dict(made.machine) | {"conditions": conditions})
+
+
+def test_each_row_says_where_it_was_measured() -> None:
+    frame = tidy(placed("llc"))
+    assert set(frame["placement"]) == {"llc", "smt"}
+    assert set(frame["clocksource"]) == {"tsc"}
+    assert set(frame["cpu_model"]) == {synthetic.FACTS["cpu_model"]}
+    assert set(tidy(placed(None))["placement"]) == {"unknown", "smt"}
+
+
+def test_results_of_other_placements_are_not_compared() -> None:
+    from vmabench.commands.compare import differences
+
+    for one, other in itertools.product(("llc", "far", None), repeat=2):
+        found = [text for text in differences(placed(one), placed(other)) if "placed" in text]
+        apart = one and other and one != other
+        assert found == ([f"CPUs placed {one} and {other}"] if apart else [])
