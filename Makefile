@@ -16,7 +16,7 @@ PYTEST := $(BIN)/pytest -n auto --maxprocesses 4 --dist loadgroup
 # the tiers that `make test` leaves out; tests/tiers.py explains them
 OPTIONAL := guest or browser or slow
 
-.PHONY: help bench bench-host test test-rest test-all lint typecheck crosscheck check-run check-counters check-aa check-sensitivity \
+.PHONY: help bench bench-host test test-rest test-all lint typecheck crosscheck riddles check-run check-counters check-aa check-sensitivity \
 	check-coverage check-analysis check-report report notebooks path-lengths kernel-check audit audit-mutants sanitize format \
 	bare-check clean FORCE
 
@@ -59,6 +59,9 @@ sanitize: $(VENV)/.test ## the tests of the C core under ASan and UBSan
 crosscheck: $(VENV)/.bench $(BUILT) ## the core against bare C programs and perf bench: takes four quiet minutes
 	@bench/bootstrap.sh crosscheck
 	@$(BIN)/python bench/crosscheck/crosscheck.py
+
+riddles: $(VENV)/.bench $(BUILT) ## figures unlike published ones, under several conditions: takes two quiet minutes
+	@$(BIN)/python bench/crosscheck/riddles.py
 
 check-run: $(VENV)/.bench $(BUILT) ## what the quick plan promises, on two runs: takes four quiet minutes
 	@$(BIN)/python bench/crosscheck/check_run.py
