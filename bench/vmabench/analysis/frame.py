@@ -14,7 +14,7 @@ from typing import IO, Any
 import pandas as pd
 from pandas.api.types import pandas_dtype
 
-from vmabench.analysis import levels
+from vmabench.analysis import latency, levels
 from vmabench.analysis.disturbance import disturbed
 from vmabench.atomic import replacing
 from vmabench.matrix.case import OPTIONAL_FIELDS, Case
@@ -99,6 +99,9 @@ COLUMNS: dict[str, str] = {
     "child_private_bytes": "Int64",  # of a child, mapped by no other process; after these writes
     "source_huge_bytes": "Int64",  # that huge pages map; after these writes
     "child_huge_bytes": "Int64",
+    "op_p50_ns": "Float64",  # of the single operations (messages, gaps, writes) of the round
+    "op_p99_ns": "Float64",
+    "op_max_ns": "Float64",  # the same for all values of a case and round
 }
 
 #: what rivals have in common that are compared over sizes: never NA
@@ -136,6 +139,7 @@ def tidy(result: Result) -> pd.DataFrame:
     counted = result.header.get("clock") == "instructions"
     machine |= {"clock": result.header.get("clock", "raw"), "run": result.run}
     machine |= _of_machine(result)
+    single = latency.of_cases(result)
     for record in result.records:
         if record["kind"] not in ("skipped", "case"):
             continue
@@ -143,7 +147,10 @@ def tidy(result: Result) -> pd.DataFrame:
         case = Case.parse(record["case"])
         of_case["thp"] = case.thp or machine["thp"]
         of_case["placement"] = case.placement or machine["placement"]
+        operations = {} if counted else single.get((record["case"], record.get("round", 0)), {})
         for row in _value_rows(record):
+            if row["phase"] == "total" and "time_ns" in row:
+                row.update(operations)
             if counted and "time_ns" in row:
                 row["instructions"] = row.pop("time_ns")
             for name, column in rows.items():

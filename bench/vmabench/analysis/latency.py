@@ -79,7 +79,7 @@ def by_round(result: Result) -> pd.DataFrame:
     """
     rows = []
     for record in result.latencies:
-        buckets = _buckets(record)
+        buckets = buckets_of(record)
         rows.append(
             _axes(record["case"])
             | {"round": record["round"], "count": record["count"]}
@@ -93,6 +93,22 @@ def by_round(result: Result) -> pd.DataFrame:
             | {"max_ns": float(record["max_ns"])}
         )
     return pd.DataFrame(rows)
+
+
+def of_cases(result: Result) -> dict[tuple[str, int], dict[str, float]]:
+    """Return (case, round) -> ``op_p50_ns``, ``op_p99_ns`` and ``op_max_ns`` of its operations.
+
+    A percentile above which there is not one operation is absent.
+    """
+    return {
+        (record["case"], record["round"]): {
+            f"op_{name}": percentile_ns(buckets_of(record), record["max_ns"], share)
+            for name, share in PERCENTILES.items()
+            if name != "p999_ns" and record["count"] * (1 - share) >= 1
+        }
+        | {"op_max_ns": float(record["max_ns"])}
+        for record in result.latencies
+    }
 
 
 def percentiles(result: Result) -> pd.DataFrame:
@@ -148,7 +164,7 @@ def distribution(result: Result, case_id: str) -> pd.DataFrame:
     counts: dict[int, int] = {}
     for record in result.latencies:
         if record["case"] == case_id:
-            for index, count in _buckets(record).items():
+            for index, count in buckets_of(record).items():
                 counts[index] = counts.get(index, 0) + count
     indices = sorted(counts)
     start_ns, end_ns = bucket_bounds_ns(indices)
@@ -158,7 +174,7 @@ def distribution(result: Result, case_id: str) -> pd.DataFrame:
     return frame
 
 
-def _buckets(record: Record) -> dict[int, int]:
+def buckets_of(record: Record) -> dict[int, int]:
     """JSON has made texts of the indices."""
     return {int(index): count for index, count in record["buckets"].items()}
 

@@ -48,6 +48,7 @@ class Scenario:
     them in a round, each a value of its own. 0: values are of as many operations as useful.
     ``apart``: its cases have a source, and a memory cgroup, that no other scenario uses.
     ``two_way``: a case is a message, which goes there and back.
+    ``charted``: single operations, or writes, are kept in their order as well: a run chart.
     ``buffers`` returns how many buffers of the case's size exist at once; None: those of the
     mechanism's row, once for each receiver or pair.
     ``rule`` returns why a case has no part in the scenario, or None.
@@ -59,6 +60,7 @@ class Scenario:
     most_ops: int = 0
     apart: bool = False
     two_way: bool = False
+    charted: bool = False
     buffers: Callable[["Case", Row], float] | None = None
     rule: Rule = lambda _case, _traits, _cpus, _base_page: None
 
@@ -67,6 +69,9 @@ class Scenario:
         """An operation is so rare that a value and a round are one of it."""
         return self.most_ops == 1
 
+
+#: from this size on transfer and scatter time each operation for itself: VMB_EACH_BYTES
+EACH_BYTES = 1 << 20
 
 MOST_MESSAGE_BYTES = 64 << 10
 _WORD_BYTES = 8
@@ -249,6 +254,7 @@ SCENARIOS = {
         "one small message there and back, each round trip timed: percentiles",
         axes={"wait": ("channel", "futex", "eventfd", "busy")},
         two_way=True,
+        charted=True,
         rule=_pingpong,
     ),
     "contention": Scenario(
@@ -260,6 +266,7 @@ SCENARIOS = {
         "the source goes on writing while it is copied or cloned: how long is it held up?",
         axes={"rate": ("10000", "max")},
         most_ops=3,
+        charted=True,
         rule=_snapshot,
     ),
     "swapped": Scenario(
@@ -297,6 +304,7 @@ SCENARIOS = {
         ("pause", "first", "all", "total"),
         {"rate": ("max",), "receivers": ("1", "4")},
         most_ops=1,
+        charted=True,
         buffers=_branch_buffers,
         rule=_vmbranch,
     ),

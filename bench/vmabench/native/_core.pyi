@@ -30,6 +30,7 @@ class Lib:
     VMB_SYSV: int
     VMB_SEALED: int
     VMB_LARGE_BYTES: int
+    VMB_EACH_BYTES: int
     VMB_NR_PHASES: int
     VMB_NR_COUNTERS: int
     VMB_MOVES_NOTHING: int

@@ -111,6 +111,13 @@ enum vmb_isolation {
  */
 #define VMB_CALL_BYTES (1ul << 30)
 
+/*
+ * From this size on, transfer times each operation for itself. Two readings of the clock
+ * take 50 ns or so (the row of null at such a size says how long), which is under 1 % of
+ * what copying or reading 1M takes.
+ */
+#define VMB_EACH_BYTES (1ul << 20)
+
 /* Folios are counted by the power of two of base pages that they have: up to 1G of 4K. */
 #define VMB_NR_ORDERS 19
 
@@ -548,6 +555,10 @@ struct vmb_steps vmb_steps_of(const struct vmb_ctx *ctx);
 int vmb_hand_over(struct vmb_ctx *ctx, const struct vmb_steps *steps, struct vmb_sample *ret,
 		  uint64_t *ret_now);
 void vmb_add_up(struct vmb_sample *sample);
+void vmb_keep_time(const struct vmb_ctx *ctx, uint64_t time_ns);
+void vmb_end_operation(const struct vmb_ctx *ctx, struct vmb_sample *sample);
+int vmb_loop_hook(struct vmb_ctx *ctx, int (*hook)(struct vmb_ctx *ctx), uint64_t loops,
+		  struct vmb_sample *ret);
 int vmb_stream(struct vmb_ctx *ctx, uint64_t loops, uint64_t *ret);
 int vmb_loop(struct vmb_ctx *ctx, uint64_t loops, struct vmb_sample *ret);
 uint64_t vmb_now(void);

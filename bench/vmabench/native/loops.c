@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The timed loops. transfer reads the clock twice a value; deliver reads it at
- * each border between two phases, because memory that is attached, filled, used
- * and released in turn has the cache state of real use, which batches of
- * one phase would not have. The null mechanism shows what the readings cost.
+ * The timed loops. transfer reads the clock twice a value, and from VMB_EACH_BYTES on
+ * twice an operation. deliver reads it at each border between two phases, because
+ * memory that is attached, filled, used and released in turn has the cache state of
+ * real use, which batches of one phase would not have. The null mechanism shows what
+ * the readings cost.
+ *
+ * The time of each operation that was timed for itself goes into the histogram, after
+ * the clock was read: what that takes is in no time.
  */
 #include <errno.h>
 #include <string.h>
@@ -60,21 +64,39 @@ static int advised(int err)
 	return err ? err : advice_err;
 }
 
-/* With a source that writes between the operations, each of them is timed for itself. */
-static int loop_transfer_apart(struct vmb_ctx *ctx, uint64_t loops, struct vmb_sample *ret)
+/*
+ * Keeps the time of one operation. A receiver that has joined the case of another one
+ * (contention) shares its page with it, and keeps nothing.
+ */
+void vmb_keep_time(const struct vmb_ctx *ctx, uint64_t time_ns)
 {
-	vmb_hook transfer = vmb_timed_transfer(ctx);
+	if (!ctx->pair)
+		vmb_latency_add(&vmb_control->latency, time_ns);
+	else if (ctx->opened)
+		vmb_latency_add(&vmb_pair_control(ctx->pair)->latency, time_ns);
+}
+
+/* Whether the clock is read around each operation, since it is long or the source writes between. */
+static int is_timed_apart(const struct vmb_ctx *ctx)
+{
+	return !vmb_delivers(ctx) && (ctx->params.rewritten || ctx->size >= VMB_EACH_BYTES);
+}
+
+static int loop_apart(struct vmb_ctx *ctx, vmb_hook hook, uint64_t loops, struct vmb_sample *ret)
+{
 	int err = 0;
 
 	for (uint64_t i = 0; i < loops && !err; i++) {
-		uint64_t start_ns;
+		uint64_t start_ns, spent_ns;
 
 		vmb_advice_defer();
 		start_ns = vmb_now_ns();
 		VMB_MARK(VMB_PHASE_TOTAL);
-		err = transfer(ctx);
+		err = hook(ctx);
 		VMB_MARK(VMB_MARK_NONE);
-		ret->time_ns[VMB_PHASE_TOTAL] += vmb_now_ns() - start_ns;
+		spent_ns = vmb_now_ns() - start_ns;
+		ret->time_ns[VMB_PHASE_TOTAL] += spent_ns;
+		vmb_keep_time(ctx, spent_ns);
 		err = advised(err);
 		if (!err)
 			err = vmb_rewrite(ctx, ret);
@@ -82,20 +104,28 @@ static int loop_transfer_apart(struct vmb_ctx *ctx, uint64_t loops, struct vmb_s
 	return err;
 }
 
-static int loop_transfer(struct vmb_ctx *ctx, uint64_t loops, struct vmb_sample *ret)
+/* The bare operation, which hook is, loops times. */
+int vmb_loop_hook(struct vmb_ctx *ctx, vmb_hook hook, uint64_t loops, struct vmb_sample *ret)
 {
-	vmb_hook transfer = vmb_timed_transfer(ctx);
-	uint64_t start_ns, i;
+	uint64_t start_ns;
 	int err = 0;
 
+	if (is_timed_apart(ctx))
+		return loop_apart(ctx, hook, loops, ret);
 	vmb_advice_defer();
 	start_ns = vmb_now_ns();
 	VMB_MARK(VMB_PHASE_TOTAL);
-	for (i = 0; i < loops && !err; i++)
-		err = transfer(ctx);
+	for (uint64_t i = 0; i < loops && !err; i++)
+		err = hook(ctx);
 	VMB_MARK(VMB_MARK_NONE);
 	ret->time_ns[VMB_PHASE_TOTAL] = vmb_now_ns() - start_ns;
-	err = advised(err);
+	return advised(err);
+}
+
+static int loop_transfer(struct vmb_ctx *ctx, uint64_t loops, struct vmb_sample *ret)
+{
+	int err = vmb_loop_hook(ctx, vmb_timed_transfer(ctx), loops, ret);
+
 	if (!err && ctx->mech->rearm)
 		err = ctx->mech->rearm(ctx);
 	return err;
@@ -118,6 +148,21 @@ static int loop_send(struct vmb_ctx *ctx, uint64_t loops)
 	return err;
 }
 
+/* From the end of one operation to that of the next: the first began with the source. */
+static int receive_apart(struct vmb_ctx *ctx, vmb_hook receive, uint64_t loops)
+{
+	uint64_t last_ns = 0, now_ns;
+	int err = 0;
+
+	for (uint64_t i = 0; i < loops && !err; i++) {
+		err = receive(ctx);
+		now_ns = vmb_now_ns();
+		vmb_keep_time(ctx, now_ns - (i ? last_ns : vmb_pair_started_ns(ctx->pair)));
+		last_ns = now_ns;
+	}
+	return err;
+}
+
 /*
  * The source sends and the receiver takes, both at once, loops times. The time
  * runs from when the source begins, which leaves out how long it takes to wake
@@ -133,7 +178,8 @@ int vmb_stream(struct vmb_ctx *ctx, uint64_t loops, uint64_t *ret)
 	err = vmb_pair_start(ctx->pair, VMB_CMD_RUN);
 	if (err)
 		return err;
-	for (uint64_t i = 0; i < loops && !err; i++)
+	err = is_timed_apart(ctx) ? receive_apart(ctx, receive, loops) : 0;
+	for (uint64_t i = 0; i < loops && !err && !is_timed_apart(ctx); i++)
 		err = receive(ctx);
 	VMB_MARK(VMB_MARK_NONE);
 	end_ns = vmb_now_ns();
@@ -275,14 +321,24 @@ void vmb_add_up(struct vmb_sample *sample)
 			sample->time_ns[VMB_PHASE_TOTAL] += sample->time_ns[phase];
 }
 
+/* The end of an operation that has its times in sample: adds up, and keeps the sum of its phases. */
+void vmb_end_operation(const struct vmb_ctx *ctx, struct vmb_sample *sample)
+{
+	uint64_t before_ns = sample->time_ns[VMB_PHASE_TOTAL];
+
+	vmb_add_up(sample);
+	vmb_keep_time(ctx, sample->time_ns[VMB_PHASE_TOTAL] - before_ns);
+}
+
 static int loop_deliver(struct vmb_ctx *ctx, uint64_t loops, struct vmb_sample *ret)
 {
 	const struct vmb_steps steps = vmb_steps_of(ctx);
 	int err = 0;
 
-	for (uint64_t i = 0; i < loops && !err; i++)
+	for (uint64_t i = 0; i < loops && !err; i++) {
 		err = deliver_once(ctx, &steps, ret);
-	vmb_add_up(ret);
+		vmb_end_operation(ctx, ret);
+	}
 	return err;
 }
 
@@ -298,7 +354,5 @@ int vmb_loop(struct vmb_ctx *ctx, uint64_t loops, struct vmb_sample *ret)
 		return loop_deliver(ctx, loops, ret);
 	if (ctx->mech->flags & VMB_BOTH_ACT)
 		return loop_stream(ctx, loops, ret);
-	if (ctx->params.rewritten && !vmb_delivers(ctx))
-		return loop_transfer_apart(ctx, loops, ret);
 	return loop_transfer(ctx, loops, ret);
 }

@@ -68,6 +68,7 @@ static int deliver_once(struct vmb_ctx *ctx, struct vmb_sample *ret)
 	ret->time_ns[VMB_PHASE_TOUCH] += report->touched_ns - report->started_ns;
 	ret->time_ns[VMB_PHASE_RELEASE] += now_ns - report->touched_ns;
 	ret->time_ns[VMB_PHASE_TOTAL] += now_ns - start_ns;
+	vmb_keep_time(ctx, now_ns - start_ns);
 	return err;
 }
 
@@ -174,53 +175,26 @@ static int run_scene(struct vmb_ctx *ctx, uint64_t loops, struct vmb_sample *ret
 {
 	int err = 0;
 
-	for (uint64_t i = 0; i < loops && !err; i++)
-		err = scene_once(ctx, ret);
-	vmb_add_up(ret);
-	return err;
-}
-
-/* Each fork for itself, because the source writes between them. */
-static int transfer_apart(struct vmb_ctx *ctx, uint64_t loops, struct vmb_sample *ret)
-{
-	int err = 0;
-
 	for (uint64_t i = 0; i < loops && !err; i++) {
-		uint64_t start_ns = vmb_now_ns();
-
-		VMB_MARK(VMB_PHASE_TOTAL);
-		err = fork_transfer(ctx);
-		VMB_MARK(VMB_MARK_NONE);
-		ret->time_ns[VMB_PHASE_TOTAL] += vmb_now_ns() - start_ns;
-		if (!err)
-			err = vmb_rewrite(ctx, ret);
+		err = scene_once(ctx, ret);
+		vmb_end_operation(ctx, ret);
 	}
 	return err;
 }
 
 static int fork_run(struct vmb_ctx *ctx, uint64_t loops, struct vmb_sample *ret)
 {
-	uint64_t start_ns;
 	int err = 0;
 
 	if (vmb_scene_of(ctx)->run) /* it asks for operations in steps of its own */
 		return run_scene(ctx, loops, ret);
-	if (vmb_delivers(ctx)) {
-		for (uint64_t i = 0; i < loops && !err; i++) {
-			err = deliver_once(ctx, ret);
-			if (!err)
-				err = vmb_rewrite(ctx, ret);
-		}
-		return err;
+	if (!vmb_delivers(ctx))
+		return vmb_loop_hook(ctx, fork_transfer, loops, ret);
+	for (uint64_t i = 0; i < loops && !err; i++) {
+		err = deliver_once(ctx, ret);
+		if (!err)
+			err = vmb_rewrite(ctx, ret);
 	}
-	if (ctx->params.rewritten)
-		return transfer_apart(ctx, loops, ret);
-	start_ns = vmb_now_ns();
-	VMB_MARK(VMB_PHASE_TOTAL);
-	for (uint64_t i = 0; i < loops && !err; i++)
-		err = fork_transfer(ctx);
-	VMB_MARK(VMB_MARK_NONE);
-	ret->time_ns[VMB_PHASE_TOTAL] = vmb_now_ns() - start_ns;
 	return err;
 }
 

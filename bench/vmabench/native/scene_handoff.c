@@ -105,9 +105,10 @@ static int handoff(struct vmb_ctx *ctx, uint64_t loops, uint64_t check, struct v
 	if (ctx->mech->flags & VMB_CHILD_RECEIVES) {
 		err = run_there(ctx, loops, check, ret);
 	} else {
-		for (uint64_t i = 0; i < loops && !err; i++)
+		for (uint64_t i = 0; i < loops && !err; i++) {
 			err = once(ctx, &steps, check, ret);
-		vmb_add_up(ret);
+			vmb_end_operation(ctx, ret);
+		}
 	}
 	return make_whole(ctx, check, err);
 }

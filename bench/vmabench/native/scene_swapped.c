@@ -106,8 +106,11 @@ static int swapped_run(struct vmb_ctx *ctx, uint64_t loops, struct vmb_sample *r
 	const struct vmb_steps steps = vmb_steps_of(ctx);
 	int err = 0;
 
-	for (uint64_t i = 0; i < loops && !err; i++)
+	for (uint64_t i = 0; i < loops && !err; i++) {
 		err = any_once(ctx, &steps, 0, ret);
+		if (!(ctx->mech->flags & VMB_CHILD_RECEIVES)) /* which the source keeps */
+			vmb_end_operation(ctx, ret);
+	}
 	vmb_add_up(ret);
 	sum_swap(&ret->counts);
 	return err ? err : page_out(ctx, 0); /* the source as other cases expect it */

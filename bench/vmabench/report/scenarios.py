@@ -11,6 +11,7 @@ from vmabench.analysis import latency, levels
 from vmabench.analysis.branches import branches
 from vmabench.analysis.contention import scaling
 from vmabench.analysis.snapshots import stalls
+from vmabench.report.findings import typical_size
 from vmabench.report.layout import layout
 from vmabench.report.words import label, three_digits
 from vmabench.store.format import Result
@@ -23,6 +24,10 @@ Row = dict[str, Any]
 
 #: name in the text -> column
 PERCENTILES = {"p50": "p50_ns", "p99": "p99_ns", "p99.9": "p999_ns", "max": "max_ns"}
+_OF_OPERATION = {name: column for name, column in PERCENTILES.items() if name != "p99.9"}
+
+#: scenarios whose operations are timed one by one; of touch, the maps say more than percentiles
+OPERATIONS = ("transfer", "deliver", "handoff")
 
 _OF_GAPS = """\
 taken: until the receiver had it. gap: from the end of one write of the source to that of the next.
@@ -38,10 +43,33 @@ and after the source has written all. huge: pages of source and child that are s
 
 
 def scenario_tables(result: Result, frame: pd.DataFrame) -> Iterator[str]:
+    yield from operation_tables(result)
     yield from pingpong_tables(result)
     yield from contention_tables(frame)
     yield from snapshot_tables(result, frame)
     yield from branch_tables(frame)
+
+
+def operation_tables(result: Result) -> Iterator[str]:
+    """Return a table for each scenario, page and touch, at one size: the tail of one operation."""
+    summary = latency.percentiles(result)
+    if summary.empty:
+        return
+    touch = summary["touch_mode"] + "-" + summary["touch_pct"].astype(str)
+    summary = summary.assign(touch=touch.where(summary["touch_mode"] != "none", ""))
+    mine = summary[summary["scenario"].isin(OPERATIONS) & (summary["touch_order"] != "random")]
+    for key, rows in mine.groupby(["scenario", "page", "touch"], sort=False):
+        scenario, page, touched = cast(tuple[str, str, str], key)
+        at_size = rows[rows["size_bytes"] == typical_size(rows["size_bytes"])]
+        order = levels.with_strangers(levels.MECHANISMS, at_size["mechanism"])
+        lines = [
+            [label(str(row["mechanism"])), *(_time(row[name]) for name in _OF_OPERATION.values())]
+            for row in sorted(_dicts(at_size), key=lambda row: order.index(row["mechanism"]))
+        ]
+        size = format_size(int(at_size["size_bytes"].iloc[0]))
+        head = f"{scenario}, {page} pages, {size}{f', {touched}' * bool(touched)}"
+        note = "single operations, median of the rounds, max of all"
+        yield f"{head}: {note}\n{layout(['mechanism', *_OF_OPERATION], lines)}"
 
 
 def pingpong_tables(result: Result) -> Iterator[str]:

@@ -8,6 +8,7 @@ import pandas as pd
 from vmabench.analysis import levels
 from vmabench.analysis.disturbance import LEAST_SHARE, disturbances
 from vmabench.analysis.intervals import fewest_for_interval
+from vmabench.matrix.scenarios import EACH_BYTES
 from vmabench.report import paths
 from vmabench.report.findings import in_words, sizes_between
 from vmabench.report.memory import memory_tables
@@ -26,7 +27,7 @@ from vmabench.report.words import (
 )
 from vmabench.store.format import Result
 from vmabench.store.reader import placement_of
-from vmabench.units import format_duration, format_time
+from vmabench.units import format_duration, format_size, format_time
 
 _NOTES = """\
 ±: the larger half of the 95 % interval of the median over rounds. !: unstable, see below.
@@ -178,7 +179,17 @@ def _null_line(summary: pd.DataFrame) -> str:
     """What the measuring itself costs."""
     null = summary[(summary["mechanism"] == "null") & (summary["scenario"] == "transfer")]
     time_ns = null["median_ns"].median()
-    return "" if pd.isna(time_ns) else f"null, an empty operation: {format_time(time_ns)}"
+    if pd.isna(time_ns):
+        return ""
+    apart = null["size_bytes"] >= EACH_BYTES
+    batch_ns, apart_ns = (null.loc[rows, "median_ns"].median() for rows in (~apart, apart))
+    if not apart_ns > 2 * batch_ns:
+        return f"null, an empty operation: {format_time(time_ns)}"
+    size = format_size(EACH_BYTES)  # from there on, the clock takes more than the operation
+    return (
+        f"null, an empty operation: {format_time(batch_ns)}; {format_time(apart_ns)} from {size}"
+        " on, where each is timed for itself"
+    )
 
 
 def _grouped(rows: pd.DataFrame, what: str, reasons: "pd.Series[str]") -> Iterator[str]:

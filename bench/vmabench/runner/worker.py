@@ -269,6 +269,8 @@ def _run_opened(opened: OpenCase, case: Case, job: Job, case_job: CaseJob) -> Me
     except WrongMemoryError as error:
         return {"outcome": "failed", "reason": f"after the timed part, {error}", "proof": proof}
     kept: Message = {"latency": asdict(latency)} if latency else {}
+    if latency and not SCENARIOS[case.scenario].charted:
+        kept["latency"] |= {"chart_max_ns": (), "chart_mean_ns": ()}
     if waits:
         kept["lock_wait"] = waits
     return {"outcome": "ok", "proof": proof, "loops": case_job.loops, "values": values} | kept

@@ -77,7 +77,9 @@ a run that was cut off can be read up to there. Each line is one JSON object wit
 one kind:
 
 ``latency``
-    The single operations of one case in one round, all values together: the round trips of
+    The single operations of one case in one round, all values together: the deliveries of
+    ``deliver``, ``touch``, ``swapped`` and ``handoff``, the operations of ``transfer`` and
+    ``scatter`` from 1M on (those of smaller sizes are timed in batches), the round trips of
     ``pingpong``; of ``snapshot`` the times between the ends of two writes of the source; of
     ``vmbranch`` these writes. ``round``,
     ``case``, ``count``, ``sum_ns``, ``max_ns`` (exact), ``buckets``: an object index -> count.
@@ -86,7 +88,8 @@ one kind:
     bucket begins: a bucket is 2^-LATENCY_BITS as wide as its times, at most, so a percentile is
     known to 0.8 %. ``stride``, ``chart_max_ns``, ``chart_mean_ns``: the run chart, a point for each
     ``stride`` operations in the order in which they were done, the longest and the mean of them;
-    the last point may have fewer.
+    the last point may have fewer. The chart is empty but in ``pingpong``, ``snapshot`` and
+    ``vmbranch``.
 
 ``functions.jsonl.gz`` is there where an emulator counted them. Its lines are of one kind:
 

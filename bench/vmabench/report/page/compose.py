@@ -115,7 +115,8 @@ def _measured(result: Result, frame: pd.DataFrame, summary: pd.DataFrame) -> lis
         Section(
             "Round trips of small messages",
             "Each round trip timed for itself: percentiles, medians over rounds, on a log axis from"
-            " left to right; the longest is that of all rounds.",
+            " left to right; the longest is that of all rounds. The table has the operations of"
+            " other scenarios as well.",
             list(drawings.round_trips(latencies)),
             [table for table in [grids.latencies(latencies)] if table.rows],
             swatches=drawings.percentile_keys(),
