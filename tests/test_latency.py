@@ -13,6 +13,7 @@ from vmabench.analysis.latency import (
     bucket_bounds_ns,
     bucket_of,
     by_round,
+    corrected,
     distribution,
     error_pct,
     percentile_ns,
@@ -200,3 +201,17 @@ def test_no_percentile_is_further_off_than_its_error(step: int) -> None:
 
 def test_the_clock_here_has_a_step() -> None:
     assert 1 <= clock_step_ns() < 2000
+
+
+def test_a_corrected_histogram_has_what_a_stall_left_out() -> None:
+    """10,000 writes a second for 0.2 s, one of which is 20 ms late."""
+    times_ns = np.concatenate([np.full(1800, 100_000), [20_000_000]])
+    latency = keep(times_ns)
+    due = corrected(latency.buckets, 100_000)
+    assert sum(due.values()) == len(times_ns) + 199 - 1
+    assert percentile_ns(latency.buckets, latency.max_ns, 0.99) == pytest.approx(1e5, rel=0.01)
+    # the slowest 20 of 1999 are those of the stall that were due 18 to 20 ms before its end
+    assert percentile_ns(due, latency.max_ns, 0.99) == pytest.approx(18.1e6, rel=0.01)
+    assert corrected(due, float("nan")) == due
+    on_time = keep(np.full(1000, 100_000)).buckets
+    assert corrected(on_time, 100_000) == on_time

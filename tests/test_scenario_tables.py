@@ -12,6 +12,7 @@ from tests.test_text import check
 from vmabench.analysis.branches import branches
 from vmabench.analysis.contention import scaling
 from vmabench.analysis.frame import tidy
+from vmabench.analysis.latency import bucket_of
 from vmabench.analysis.snapshots import stalls
 from vmabench.matrix.case import Case
 from vmabench.report.scenarios import branch_tables, contention_tables, snapshot_tables
@@ -83,6 +84,28 @@ def test_copies_are_what_writes_took_beyond_plain_ones() -> None:
     (table,) = snapshot_tables(result, tidy(result))
     assert "25.0 %" in table
     assert "40.0us" in table
+
+
+def test_the_gaps_of_a_writer_are_reported_against_its_schedule_too() -> None:
+    """1 of 2000 writes is 50 ms late: the p99 has it only with the writes that were due then."""
+    snap = Case("writev", "snapshot", "4K", 16 << 20, rate="10000")
+    writer = {
+        "writes": 2000, "write_ns": 50_000, "writer_faults": 0, "plain_writes": 100,
+        "plain_write_ns": 2500, "stall_ns": 50_000_000, "checked_pages": 4096, "torn_pages": 0,
+    }  # fmt: skip
+    result = result_of({snap: [1000] * 6}, {snap: writer})
+    buckets = {str(bucket_of(100_000)): 1999, str(bucket_of(50_000_000)): 1}
+    result.latencies.extend(
+        {"kind": "latency", "round": number, "case": str(snap), "count": 2000,
+         "sum_ns": 249_900_000, "max_ns": 50_000_000, "buckets": buckets}
+        for number in range(1, 7)
+    )  # fmt: skip
+    (row,) = stalls(result, tidy(result)).to_dict("records")
+    assert row["p99_ns"] == pytest.approx(1e5, rel=0.01)
+    assert row["due_p99_ns"] == pytest.approx(47.5e6, rel=0.01)
+    (table,) = snapshot_tables(result, tidy(result))
+    assert table.splitlines()[1].split().count("due") == 1
+    assert "49.9ms" in table.splitlines()[2] or "50.0ms" in table.splitlines()[2]
 
 
 def branched(case: Case, number: int) -> Record:

@@ -5,12 +5,16 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+import vmabench.native
+from tests.command import children
 from tests.needs import needs
+from vmabench.analysis.latency import corrected, percentile_ns
 from vmabench.errors import NativeError
 from vmabench.machine.facts import read_facts
 from vmabench.matrix.case import Case
@@ -208,3 +212,53 @@ def test_what_has_no_meaning_has_a_reason(mechanism: str, reason: str) -> None:
     assert reason in str(why_not(make_case(mechanism), FACTS, {}, TRAITS))
     alone = replace(FACTS, cpus=FACTS.cpus[:1])
     assert "a CPU of its own" in str(why_not(make_case("readv"), alone, {}, TRAITS))
+
+
+def test_a_stall_of_the_source_is_in_the_corrected_gaps_alone(pair: Pair) -> None:
+    """At 10,000 writes a second a delay of 20 ms holds up 200 of 2,200 writes."""
+    case = make_case("writev", rate="10000", size_bytes=16 << 20)
+    make_source(pair, case)
+    with pair.open(case, seed=7, delay_ns=20_000_000) as opened:
+        opened.verify(generation=1)
+        opened.forget_latency()
+        opened.run(loops=1, expected_s=1)
+        latency = opened.latency()
+    assert latency
+    assert latency.max_ns >= 20_000_000
+    due = corrected(latency.buckets, 100_000)
+    assert percentile_ns(latency.buckets, latency.max_ns, 0.95) < 5_000_000
+    assert percentile_ns(due, latency.max_ns, 0.95) > 5_000_000
+
+
+def test_the_forked_child_is_not_on_the_cpu_of_the_writer(pair: Pair) -> None:
+    case = make_case("fork", size_bytes=64 << 20)
+    make_source(pair, case)
+    seen: set[frozenset[int]] = set()
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.is_set():
+            for child in children(pair.source_pid):
+                with suppress(ProcessLookupError):
+                    seen.add(frozenset(os.sched_getaffinity(child)))
+
+    watcher = threading.Thread(target=watch)
+    with pair.open(case, seed=7) as opened:
+        opened.verify(generation=1)
+        watcher.start()
+        for _ in range(20):
+            opened.run(loops=1, expected_s=1)
+            if frozenset({CPUS[1]}) in seen:
+                break
+        done.set()
+        watcher.join()
+    assert frozenset({CPUS[1]}) in seen
+
+
+def test_nobody_is_woken_while_a_snapshot_is_taken() -> None:
+    """Or it would be in the time of those mechanisms alone in which the source acts."""
+    text = (Path(vmabench.native.__file__).parent / "scene_snapshot.c").read_text()
+    for name in ("ask_source", "take", "take_timed", "act_if_asked"):
+        body = text.split(f"int {name}(")[1].split("\n}\n")[0]
+        assert "raise_word" not in body, name
+        assert "futex" not in body, name

@@ -54,6 +54,34 @@ def percentile_ns(buckets: Mapping[int, int], max_ns: int, share: float) -> floa
     return min(float(middle), float(max_ns))
 
 
+def corrected(buckets: Mapping[int, int], interval_ns: float) -> dict[int, int]:
+    """Add the operations that were due while a long one held up those behind it.
+
+    An operation of ``t`` ns stands for further ones of ``t - interval_ns``, ``t - 2 * interval_ns``
+    and so on, down to ``interval_ns``: a loop that waits for each operation leaves them out
+    (coordinated omission). This is what HdrHistogram's copyCorrectedForCoordinatedOmission does.
+    """
+    found = dict(buckets)
+    if not interval_ns > 0:
+        return found
+    for index, count in buckets.items():
+        start_ns, end_ns = bucket_bounds_ns([index])
+        longest_ns = (start_ns[0] + end_ns[0] - 1) / 2
+        missed_ns = longest_ns - interval_ns * np.arange(1, int(longest_ns // interval_ns))
+        indices, counts = np.unique(_buckets_of(missed_ns), return_counts=True)
+        for missed, times in zip(indices.tolist(), counts.tolist(), strict=True):
+            found[missed] = found.get(missed, 0) + count * times
+    return found
+
+
+def _buckets_of(times_ns: Floats) -> Ints:
+    """Return ``bucket_of`` each time."""
+    whole = times_ns.astype(np.int64)
+    octave = np.maximum(np.frexp(whole.astype(np.float64))[1] - 1 - LATENCY_BITS, 0)
+    indices: Ints = octave * _PARTS + (whole >> octave)
+    return indices
+
+
 def error_pct(time_ns: float, step_ns: int) -> float:
     """Return the most that a percentile of ``time_ns`` may be off, in percent of it.
 

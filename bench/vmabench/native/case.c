@@ -219,7 +219,7 @@ int vmb_case_open(struct vmb_pair *pair, const struct vmb_mech *mech,
 		err = vmb_fail(-EOPNOTSUPP, "%s fills fresh memory alone", mech->name);
 	else if (params->rewritten && mech->rearm && !vmb_delivers(ctx))
 		err = vmb_fail(-EOPNOTSUPP, "%s moves its memory there and back", mech->name);
-	else if (params->delay_ns && scene->source_run && !(scene->flags & VMB_REMOTE))
+	else if (params->delay_ns && scene->flags & VMB_TWO_WAY)
 		err = vmb_fail(-EOPNOTSUPP, "no delay can be injected into this scenario");
 	if (err) {
 		free(ctx);

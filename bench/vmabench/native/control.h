@@ -102,7 +102,7 @@ struct vmb_snapshot {
 	uint64_t taken;	  /* number of a write soon after it was there */
 	uint32_t step;	  /* enum vmb_step, by the receiver */
 	uint32_t writing; /* futex: the source has written for long enough */
-	uint32_t acted;	  /* futex: the source has done what it was asked for */
+	uint32_t acted;	  /* the source has done what it was asked for */
 	uint32_t dropped; /* futex: the forked child may look at what it has, and end */
 };
 

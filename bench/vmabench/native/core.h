@@ -566,6 +566,7 @@ void vmb_mark_value(uint64_t number);
 
 /* cpus.c */
 int vmb_pin(int cpu);
+int vmb_pin_process(pid_t pid, int cpu);
 typedef int (*vmb_on_cpu)(char *addr, size_t size);
 int vmb_on_each_cpu(vmb_on_cpu call, char *addr, size_t size);
 int vmb_cpu_at(unsigned int index);

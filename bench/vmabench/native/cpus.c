@@ -83,8 +83,11 @@ unsigned int vmb_cpu_count(void)
 	return (unsigned int)CPU_COUNT_S(cpus->bytes, cpus->set);
 }
 
-/* -EINVAL: there is no such CPU, or it is not the caller's to use. */
-int vmb_pin(int cpu)
+/*
+ * Pins a process, which is 0 or a child of the caller. -EINVAL: there is no such CPU, or
+ * it is not the process's to use.
+ */
+int vmb_pin_process(pid_t pid, int cpu)
 {
 	struct cpus one = { 0 };
 	int err;
@@ -94,10 +97,15 @@ int vmb_pin(int cpu)
 	if (err)
 		return err;
 	CPU_SET_S((size_t)cpu, one.bytes, one.set);
-	if (sched_setaffinity(0, one.bytes, one.set))
+	if (sched_setaffinity(pid, one.bytes, one.set))
 		err = vmb_fail(-errno, "pinning to CPU %d", cpu);
 	release(&one);
 	return err;
+}
+
+int vmb_pin(int cpu)
+{
+	return vmb_pin_process(0, cpu);
 }
 
 /* Calls it on each CPU that the caller can be pinned to; it then runs where it ran before. */

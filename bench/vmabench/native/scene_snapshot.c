@@ -14,7 +14,11 @@
  * fifth of a second has passed. The writer keeps the time from the end of one write
  * to the end of the next in the histogram, from when the taking begins.
  *
- * A late writer does not catch up: the rate is a limit.
+ * A late writer does not catch up: the rate is a limit. The writes that it left out are
+ * part of the analysis, which corrects the gaps for them (analysis/snapshots.py).
+ *
+ * No process is woken while a snapshot is taken. The source looks for its task between
+ * two writes, and the receiver, on a CPU of its own, spins until the source has done it.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -26,9 +30,10 @@
 #include "control.h"
 #include "relax.h"
 
-#define PLAIN_NS  10000000u
-#define WINDOW_NS 200000000u
-#define SLICE_MS  50
+#define SPINS_A_LOOK (1u << 16)
+#define PLAIN_NS     10000000u
+#define WINDOW_NS    200000000u
+#define SLICE_MS     50
 
 struct writing {
 	struct vmb_ctx *ctx;
@@ -135,7 +140,10 @@ static int fork_snapshot(struct writing *writing)
 	writing->child = fork();
 	if (!writing->child)
 		be_snapshot(writing->ctx, parent);
-	return writing->child < 0 ? vmb_fail(-errno, "fork") : 0;
+	if (writing->child < 0)
+		return vmb_fail(-errno, "fork");
+	/* Before it runs: it would take the writer's CPU. */
+	return vmb_pin_process(writing->child, vmb_control->request.receiver_cpu);
 }
 
 /* What the source has to do itself; it does not write meanwhile. */
@@ -149,7 +157,7 @@ static int act(struct writing *writing)
 		return ctx->mech->freeze(ctx);
 	if (ctx->mech->flags & VMB_SNAPSHOTS)
 		return 0;
-	return ctx->mech->transfer(ctx);
+	return vmb_timed_transfer(ctx)(ctx);
 }
 
 /* Until the next write is due, or something has to be done before it. */
@@ -216,7 +224,7 @@ static int act_if_asked(struct writing *writing, uint32_t step)
 	writing->to_act = 0;
 	err = act(writing);
 	if (!err)
-		raise_word(&vmb_control->snapshot.acted);
+		__atomic_store_n(&vmb_control->snapshot.acted, 1, __ATOMIC_RELEASE);
 	while (!err && writing->ctx->mech->flags & VMB_STOPS && step_of() != VMB_STEP_TAKEN)
 		vmb_relax();
 	writing->writer->stopped_ns += vmb_now_ns() - start_ns;
@@ -309,32 +317,55 @@ static void step_to(struct vmb_ctx *ctx, enum vmb_step step)
 }
 
 /* A source that has failed has answered its command, which is not what is waited for. */
-static int wait_for_word(struct vmb_ctx *ctx, uint32_t *word)
+static int look_around(struct vmb_ctx *ctx, uint64_t give_up_ns)
 {
-	struct vmb_control *control = vmb_pair_control(ctx->pair);
-	uint64_t give_up_ns = vmb_now_ns() + vmb_pair_patience_ns(ctx->pair);
+	const struct vmb_control *control = vmb_pair_control(ctx->pair);
+	int err = vmb_pair_check(ctx->pair);
+
+	if (!err && control->answers == control->requests)
+		err = vmb_fail(-EPIPE, "the source has stopped writing");
+	if (!err && vmb_now_ns() > give_up_ns)
+		err = vmb_fail(-ETIMEDOUT, "the source process fell silent");
+	return err;
+}
+
+static uint64_t give_up_at(const struct vmb_ctx *ctx)
+{
+	return vmb_now_ns() + vmb_pair_patience_ns(ctx->pair);
+}
+
+static int wait_until_written(struct vmb_ctx *ctx)
+{
+	uint32_t *word = &vmb_pair_control(ctx->pair)->snapshot.writing;
+	uint64_t give_up_ns = give_up_at(ctx);
 	int err = 0;
 
 	while (!err && !__atomic_load_n(word, __ATOMIC_ACQUIRE)) {
 		vmb_futex_wait(word, 0, SLICE_MS);
-		err = vmb_pair_check(ctx->pair);
-		if (!err && control->answers == control->requests)
-			err = vmb_fail(-EPIPE, "the source has stopped writing");
-		if (!err && vmb_now_ns() > give_up_ns)
-			err = vmb_fail(-ETIMEDOUT, "the source process fell silent");
+		err = look_around(ctx, give_up_ns);
 	}
 	return err;
 }
 
 static int ask_source(struct vmb_ctx *ctx)
 {
+	const uint32_t *word = &vmb_pair_control(ctx->pair)->snapshot.acted;
+	uint64_t give_up_ns = give_up_at(ctx);
+	int err = 0;
+
 	step_to(ctx, VMB_STEP_ASKED);
-	return wait_for_word(ctx, &vmb_pair_control(ctx->pair)->snapshot.acted);
+	for (uint32_t spins = 1; !err && !__atomic_load_n(word, __ATOMIC_ACQUIRE); spins++) {
+		vmb_relax();
+		if (!(spins % SPINS_A_LOOK))
+			err = look_around(ctx, give_up_ns);
+	}
+	return err;
 }
 
 static int take(struct vmb_ctx *ctx)
 {
 	const struct vmb_mech *mech = ctx->mech;
+	vmb_hook deliver = vmb_timed_deliver(ctx);
 	int err = 0;
 
 	if (mech->freeze) /* before that, no page keeps its data */
@@ -345,7 +376,7 @@ static int take(struct vmb_ctx *ctx)
 		err = ask_source(ctx);
 	if (mech->flags & VMB_SOURCE_ACTS)
 		return err;
-	return !err && mech->deliver ? mech->deliver(ctx) : err;
+	return !err && deliver ? deliver(ctx) : err;
 }
 
 static int take_timed(struct vmb_ctx *ctx, uint64_t *ret)
@@ -353,7 +384,7 @@ static int take_timed(struct vmb_ctx *ctx, uint64_t *ret)
 	uint64_t start_ns;
 	int err;
 
-	err = wait_for_word(ctx, &vmb_pair_control(ctx->pair)->snapshot.writing);
+	err = wait_until_written(ctx);
 	start_ns = vmb_now_ns();
 	if (!err) {
 		step_to(ctx, VMB_STEP_TAKING);

@@ -252,7 +252,6 @@ static void be_child(const struct branch *branch, uint32_t number, pid_t parent,
 	vmb_be_child_of(parent);
 	own.other = parent;
 	own.view = own.src;
-	keep_error(seat, vmb_pin(vmb_control->request.child_cpus[number]));
 	if (done == STEP_NONE)
 		munmap(vmb_source_region.addr, vmb_source_region.size);
 	arrive(board, done);
@@ -328,6 +327,7 @@ static int pace(struct branch *branch, enum step step)
 static int make_children(struct branch *branch, enum step done)
 {
 	pid_t parent = getpid();
+	int err;
 
 	for (uint32_t i = 0; i < branch->count; i++) {
 		branch->pids[i] = fork();
@@ -335,6 +335,10 @@ static int make_children(struct branch *branch, enum step done)
 			be_child(branch, i, parent, done);
 		if (branch->pids[i] < 0)
 			return vmb_fail(-errno, "fork of child %u of %u", i + 1, branch->count);
+		/* Before it runs: it would take the writer's CPU. */
+		err = vmb_pin_process(branch->pids[i], vmb_control->request.child_cpus[i]);
+		if (err)
+			return err;
 	}
 	return 0;
 }

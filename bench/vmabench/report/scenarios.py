@@ -30,9 +30,11 @@ _OF_OPERATION = {name: column for name, column in PERCENTILES.items() if name !=
 OPERATIONS = ("transfer", "deliver", "handoff")
 
 _OF_GAPS = """\
-taken: until the receiver had it. gap: from the end of one write of the source to that of the next.
-copies: what its writes took beyond plain ones, all together. torn: pages that are not of one
-moment; a case whose pages may not be has failed."""
+taken: until the receiver had it. stopped: the source's own part of that. gap: from the end of one
+write of the source to that of the next. due p99.9: the same with the writes that a long gap left
+out, against the schedule of the rate, or the median gap. copies: what its writes took beyond plain
+ones, all together. torn: pages that are not of one moment; a case whose pages may not be
+has failed."""
 
 
 _OF_BRANCHES = """\
@@ -40,6 +42,9 @@ pause: the source stands still. first page, all read: from the start of the paus
 child has read one page, and until every child has read everything. stall: what writing each page
 once takes the source beyond plain writes. memory: PSS that each child adds when it has read all,
 and after the source has written all. huge: pages of source and child that are still huge then."""
+
+
+_GAPS = ("time_ns", "stopped_ns", "stall_ns", "p50_ns", "p999_ns", "due_p999_ns")
 
 
 def scenario_tables(result: Result, frame: pd.DataFrame) -> Iterator[str]:
@@ -113,10 +118,6 @@ def contention_tables(frame: pd.DataFrame) -> Iterator[str]:
         yield f"{head}\n{layout(['mechanism', *crowds], lines)}"
 
 
-#: the columns of a snapshot that are times, in the order of the table
-_TIMES = ("time_ns", "stopped_ns", "stall_ns", "p50_ns", "p999_ns")
-
-
 def snapshot_tables(result: Result, frame: pd.DataFrame) -> Iterator[str]:
     """A table for each size and rate of writing."""
     summary = stalls(result, frame)
@@ -129,6 +130,7 @@ def snapshot_tables(result: Result, frame: pd.DataFrame) -> Iterator[str]:
         "longest gap",
         "gap p50",
         "gap p99.9",
+        "due p99.9",
         "copies",
         "faults",
         "torn",
@@ -139,7 +141,7 @@ def snapshot_tables(result: Result, frame: pd.DataFrame) -> Iterator[str]:
         lines = [
             [
                 label(str(row["mechanism"])),
-                *(_time(row[name]) for name in _TIMES),
+                *(_time(row[name]) for name in _GAPS),
                 _time(row["cow_ns"]),
                 f"{row['writer_faults']:.0f}",
                 "-" if math.isnan(row["torn_pct"]) else f"{row['torn_pct']:.1f} %",
