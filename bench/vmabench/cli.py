@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from vmabench import __version__
 from vmabench.errors import UsageError
-from vmabench.matrix.axes import AXES, SWEEP_AXES
+from vmabench.matrix.axes import AXES, SWEEP_AXES, option_of
 from vmabench.program import run_program
 from vmabench.units import parse_percent
 
@@ -77,7 +77,7 @@ def build_parser() -> argparse.ArgumentParser:
     helps = {axis: f"replaces the plan's {axis} axis" for axis in SWEEP_AXES}
     helps |= {name: f"of the scenarios that have it: {axis.help}" for name, axis in AXES.items()}
     for axis, text in helps.items():
-        run.add_argument(f"--{axis}", type=_names, default=[], metavar="NAME,..", help=text)
+        run.add_argument(option_of(axis), type=_names, default=[], metavar="NAME,..", help=text)
     run.add_argument(
         "--guest", action="store_true", help="in the patched kernel, built and booted for it"
     )

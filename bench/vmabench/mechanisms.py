@@ -465,6 +465,7 @@ class Pair:
                 "swapped_pct": case.swapped_pct,
                 "rewritten": case.source == "rewritten",
                 "buffer": _BUFFERS[case.buffer],
+                "source_threads": case.source_threads,
                 "size_bytes": case.size_bytes,
                 "call_bytes": call_bytes,
             },

@@ -24,7 +24,7 @@ from vmabench.machine.facts import MachineFacts, read_facts
 from vmabench.machine.pages import BorrowedPages
 from vmabench.machine.placement import pairs_of, why_not_placed
 from vmabench.machine.swap import SwapDevices
-from vmabench.matrix.axes import AXES
+from vmabench.matrix.axes import AXES, option_of
 from vmabench.matrix.case import ALL_PHASES, SCENARIOS, Case
 from vmabench.matrix.plans import Vocabulary, unknown
 from vmabench.matrix.rules import swap_bytes, why_not
@@ -97,7 +97,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--page", default="base")
     group.add_argument("--size", default="1M")
     for name, axis in AXES.items():
-        group.add_argument(f"--{name}", help=f"where the scenario has it: {axis.help}")
+        group.add_argument(option_of(name), help=f"where the scenario has it: {axis.help}")
     group.add_argument("--phase", default="total", help="where it has several: the one reported")
     # the memory cgroup of the first process, for its workers
     group.add_argument("--group", default="", help=argparse.SUPPRESS)
@@ -110,7 +110,7 @@ def _hand_on(command: list[str], args: argparse.Namespace) -> None:
     for option in (*_OPTIONS, *AXES):
         value = getattr(args, option.replace("-", "_"))
         if value:
-            command += [f"--{option}", value]
+            command += [option_of(option), value]
 
 
 def _case(args: argparse.Namespace) -> Case:
@@ -141,7 +141,7 @@ def _options(args: argparse.Namespace) -> dict[str, Any]:
     for name, axis in AXES.items():
         given = getattr(args, name)
         if given and name not in axes:
-            raise UsageError(f"{args.scenario} has no --{name}")
+            raise UsageError(f"{args.scenario} has no {option_of(name)}")
         if name in axes:
             fields |= axis.parse(given or axes[name][0])
     return fields

@@ -93,6 +93,8 @@ COLUMNS: dict[str, str] = {
     "placement": "category",  # ordered; of the CPUs of the two sides; unknown in older results
     "cpu_model": "category",
     "clocksource": "category",
+    "source_threads": "Int64",  # that run while the memory is handed over
+    "tlb_shootdowns": "Float64",  # interrupts on all CPUs, of whatever process; x86 alone
     "rewrite_faults": "Float64",  # of the minor faults those of the source in source-rewrite
     "child_read_bytes": "Int64",  # vmbranch: PSS that a child adds when it has read everything
     "child_written_bytes": "Int64",  # the same, after the source has written each page
@@ -118,6 +120,7 @@ _PER_LOOP = (
     "context_switches", "preemptions", "steal_ns", "swap_device_read_bytes",
     "swap_device_written_bytes", "call_swap_in_bytes", "call_swap_out_bytes", "use_swap_in_bytes",
     "use_swap_out_bytes", "cycles", "tlb_misses", "rewrite_faults",
+    "tlb_shootdowns",
 )  # fmt: skip
 _STATES = (
     "page_table_bytes", "peak_bytes", "peak_how", "rss_bytes", "pss_bytes", "anon_huge_bytes",

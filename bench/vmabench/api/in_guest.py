@@ -13,6 +13,7 @@ from vmabench.api.progress import make_build_progress
 from vmabench.atomic import make_directories, replacing
 from vmabench.errors import LostGuest
 from vmabench.machine.facts import read_facts
+from vmabench.matrix.axes import option_of
 from vmabench.matrix.plans import Vocabulary, expand, load_plan
 from vmabench.matrix.rules import swap_bytes
 from vmabench.mechanisms import MECHANISMS
@@ -131,7 +132,7 @@ def _plan_command(options: RunOptions, directory: Path) -> list[str]:
     line += ["-o", str(directory)]
     for axis in PLAN_AXES:
         if values := options.axes.get(axis):
-            line += [f"--{axis}", ",".join(values)]
+            line += [option_of(axis), ",".join(values)]
     if options.budget:
         line += ["--budget", options.budget]
     if options.seed is not None:

@@ -22,6 +22,9 @@ SWAP_DEVICES = ("zram", "file")
 #: of one case: VMB_MOST_RECEIVERS of the core, whose samples have a time for each
 MOST_RECEIVERS = 64
 
+#: of a source: VMB_MOST_THREADS of the core
+MOST_THREADS = 64
+
 #: no kernel has more (NR_CPUS)
 MOST_CPUS = 8192
 
@@ -37,7 +40,7 @@ PLACEMENTS = ("one-cpu", "smt", "llc", "socket", "far")
 CHOSEN = "chosen"
 
 #: the axes that say who pays: results that differ in one of them answer different questions
-OF_SOURCE_AND_BUFFER = ("source", "buffer", "placement")
+OF_SOURCE_AND_BUFFER = ("source", "source_threads", "buffer", "placement")
 
 #: what one call takes: IOV_MAX
 MOST_SEGMENTS = 1024
@@ -236,6 +239,15 @@ AXES: dict[str, Axis] = {
         _parse_source,
         lambda case: case.source,
     ),
+    "source_threads": Axis(
+        "how many threads of the source run, each on a CPU of its own, while its memory is handed"
+        " over: 0, 1, 2",
+        "0",
+        lambda text: {
+            "source_threads": 0 if text == "0" else parse_count(text, "threads", MOST_THREADS)
+        },
+        lambda case: str(case.source_threads),
+    ),
     "buffer": Axis(
         "the memory, or the mapping, of the receiver: fresh, made by each delivery; reused, made"
         " and used before; populated, made and populated at once",
@@ -259,3 +271,8 @@ def parse_count(text: str, what: str, most: int) -> int:
     if not re.fullmatch(r"[1-9]\d*", text) or int(text) > most:
         raise UsageError(f"{text!r} is no number of {what}: write 1 to {most}")
     return int(text)
+
+
+def option_of(axis: str) -> str:
+    """The option of the command line: ``--source-threads``."""
+    return f"--{axis.replace('_', '-')}"

@@ -40,8 +40,9 @@ class Case:
     the data is cut, ``pairs`` how many pairs work side by side. ``wait`` is how a side learns of a
     message, ``rate`` how many pages a second the source writes meanwhile, and ``limit_bytes`` the
     limit of the processes' memory cgroup, 0 without one. ``source`` is what the source does between
-    two operations: ``idle``, or ``rewritten``, where it writes to each of its pages. ``buffer`` is
-    the memory of the receiver: ``fresh`` for each delivery, ``reused``, or ``populated`` by it.
+    two operations: ``idle``, or ``rewritten``, where it writes to each of its pages;
+    ``source_threads`` is how many threads of it run meanwhile. ``buffer`` is the memory of the
+    receiver: ``fresh`` for each delivery, ``reused``, or ``populated`` by it.
     ``placement`` is where the CPUs of the two sides lie; empty leaves what the run has chosen.
     """
 
@@ -62,6 +63,7 @@ class Case:
     swap_device: str = ""
     limit_bytes: int = 0
     source: str = "idle"
+    source_threads: int = 0
     buffer: str = "fresh"
     placement: str = ""
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from vmabench.errors import UsageError
-from vmabench.matrix.axes import AXES, SWEEP_AXES
+from vmabench.matrix.axes import AXES, SWEEP_AXES, option_of
 from vmabench.matrix.case import SCENARIOS, Case
 from vmabench.units import format_size, parse_duration, parse_size
 
@@ -310,8 +310,9 @@ def _check_axes(axes: Sequence[str], sweeps: Iterable[Sweep]) -> None:
     if lacking:
         having = [name for name, one in SCENARIOS.items() if lacking[0] in one.axes]
         raise UsageError(
-            f"{', '.join(f'--{axis}' for axis in lacking)}: no axis of the chosen scenarios"
-            f" {', '.join(chosen)} (--{lacking[0]} goes with --scenario {','.join(having)})"
+            f"{', '.join(map(option_of, lacking))}: no axis of the chosen scenarios"
+            f" {', '.join(chosen)} ({option_of(lacking[0])} goes with"
+            f" --scenario {','.join(having)})"
         )
 
 

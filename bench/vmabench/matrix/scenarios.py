@@ -215,6 +215,7 @@ def _branch_buffers(case: "Case", row: Row) -> float:
 _OF_ONE_RANGE: dict[str, tuple[str, ...]] = {
     "thp": ("current",),
     "source": ("rewritten",),
+    "source_threads": ("0",),
     "placement": ("chosen",),
 }
 
@@ -321,6 +322,17 @@ def _why_not_rewritten(case: "Case") -> str | None:
     return None
 
 
+def _why_not_threads(case: "Case", traits: Traits, cpus: int) -> str | None:
+    if case.source_threads and "local" in traits:
+        return f"{case.mechanism} works within one process: it has no source with threads"
+    if case.source_threads > cpus - 1:
+        return (
+            f"{case.source_threads} threads of the source need as many CPUs beside that of the"
+            f" receiver, there are {cpus - 1}"
+        )
+    return None
+
+
 def _why_not_buffer(case: "Case") -> str | None:
     row = TABLE.get(case.mechanism)
     reasons = {"reused": row.unkept, "populated": row.unpopulated} if row else {}
@@ -338,5 +350,9 @@ def why_no_part(case: "Case", traits: Traits, cpus: int, base_page: str) -> str 
     """Return why the mechanism of the case has no part in its scenario, or None."""
     reason = SCENARIOS[case.scenario].rule(case, traits, cpus, base_page)
     return (
-        reason or _why_not_of_mechanism(case) or _why_not_rewritten(case) or _why_not_buffer(case)
+        reason
+        or _why_not_of_mechanism(case)
+        or _why_not_rewritten(case)
+        or _why_not_threads(case, traits, cpus)
+        or _why_not_buffer(case)
     )

@@ -9,7 +9,7 @@ from cffi import FFI
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[2]
 
-COMMON_FLAGS = ["-std=gnu11", "-O2", "-g", "-Wall", "-fno-strict-aliasing"]
+COMMON_FLAGS = ["-std=gnu11", "-O2", "-g", "-Wall", "-fno-strict-aliasing", "-pthread"]
 if os.environ.get("VMABENCH_SANITIZE"):
     COMMON_FLAGS += ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
 

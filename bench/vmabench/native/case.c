@@ -49,6 +49,42 @@ static int prepare_local(struct vmb_ctx *ctx)
 	return 0;
 }
 
+/*
+ * The threads of the source run beside the operation, on the CPU of the other side first.
+ * A mechanism whose receiver is a child of the source works on the CPU of the source alone.
+ */
+static int choose_thread_cpus(struct vmb_ctx *ctx)
+{
+	struct vmb_request *request = vmb_pair_request(ctx->pair);
+	int in_source = !!(ctx->mech->flags & VMB_CHILD_RECEIVES);
+	int taken = in_source ? request->cpu : request->receiver_cpu;
+	int first = in_source ? request->receiver_cpu : request->cpu;
+	uint32_t count = 0, wanted = ctx->params.source_threads;
+
+	if (wanted > VMB_MOST_THREADS)
+		return vmb_fail(-EINVAL, "%u threads of the source", wanted);
+	if (count < wanted && first != taken)
+		request->thread_cpu[count++] = first;
+	for (unsigned int i = 0; i < vmb_cpu_count() && count < wanted; i++) {
+		int cpu = vmb_cpu_at(i);
+
+		if (cpu != taken && cpu != first)
+			request->thread_cpu[count++] = cpu;
+	}
+	if (count < wanted)
+		return vmb_fail(-EINVAL, "%u threads of the source need as many other CPUs",
+				wanted);
+	return 0;
+}
+
+/* A thread on the CPU of the source keeps it from going idle by itself. */
+static int has_relay(const struct vmb_ctx *ctx)
+{
+	int busy = ctx->params.source_threads && !(ctx->mech->flags & VMB_CHILD_RECEIVES);
+
+	return ctx->params.rewritten && !busy;
+}
+
 static int open_in_source(struct vmb_ctx *ctx)
 {
 	struct vmb_request *request = vmb_pair_request(ctx->pair);
@@ -59,6 +95,9 @@ static int open_in_source(struct vmb_ctx *ctx)
 			request->mech = i;
 	request->params = ctx->params;
 	request->remote_dst = (uintptr_t)ctx->dst;
+	err = choose_thread_cpus(ctx);
+	if (err)
+		return err;
 	ctx->opened = 1;
 	err = vmb_pair_call(ctx->pair, VMB_CMD_OPEN);
 	ctx->token = vmb_pair_answer(ctx->pair)->token;
@@ -130,7 +169,7 @@ static int prepare(struct vmb_ctx *ctx, int joins)
 		err = prepare_scene(ctx);
 	if (!err)
 		err = vmb_buffer_keep(ctx);
-	if (!err && ctx->params.rewritten)
+	if (!err && has_relay(ctx))
 		err = vmb_pair_relay(ctx->pair, 1);
 	return err;
 }

@@ -49,6 +49,7 @@ struct vmb_request {
 	uint32_t timed;
 	uint32_t relayed;
 	int32_t cpu;
+	int32_t thread_cpu[VMB_MOST_THREADS]; /* of the threads of the source */
 	int32_t receiver_cpu;
 	int32_t child_cpus[VMB_MOST_RECEIVERS]; /* of the source's children, where they have some */
 	int32_t receiver;
@@ -150,6 +151,10 @@ void vmb_pair_drop_local(struct vmb_pair *pair);
 /* handshake.c */
 int vmb_fd_send(int socket, int fd);
 int vmb_fd_receive(int socket, int *ret);
+
+/* threads.c */
+int vmb_threads_start(const int32_t *cpus, uint32_t count);
+void vmb_threads_stop(void);
 
 /* relay.c */
 void vmb_relay_round(struct vmb_control *control, uint32_t round, void (*meanwhile)(void));

@@ -123,6 +123,7 @@ struct vmb_params {
 	uint32_t swapped_pct;
 	uint32_t rewritten;
 	uint32_t buffer;
+	uint32_t source_threads;
 	uint64_t size_bytes;
 	uint64_t call_bytes;
 	...;

@@ -23,6 +23,7 @@
 
 #define VMB_DETAIL_SIZE	   192
 #define VMB_MOST_RECEIVERS 64
+#define VMB_MOST_THREADS   64 /* of a source */
 
 /* What the source's memory is made of. */
 enum vmb_memory {
@@ -177,6 +178,7 @@ enum vmb_counter {
 	VMB_CYCLES,	    /* of the CPUs that the case is pinned to, whatever runs there */
 	VMB_TLB_MISSES,	    /* of reads of data */
 	VMB_REWRITE_FAULTS, /* minor ones of the source in source-rewrite */
+	VMB_TLB_SHOOTDOWNS, /* interrupts for them on all CPUs, whichever process caused them */
 	VMB_NR_COUNTERS,
 };
 
@@ -233,8 +235,9 @@ struct vmb_params {
 	uint32_t swapped_pct; /* of the source, before each operation */
 	uint32_t rewritten;   /* the source writes each page between two operations */
 	uint32_t buffer;      /* deliver, touch: enum vmb_buffer */
-	uint64_t size_bytes;  /* of the case: of a message, or of what all receivers hold */
-	uint64_t call_bytes;  /* the most that one call is asked to move; 0: VMB_CALL_BYTES */
+	uint32_t source_threads; /* that run while the memory is handed over */
+	uint64_t size_bytes;	 /* of the case: of a message, or of what all receivers hold */
+	uint64_t call_bytes;	 /* the most that one call is asked to move; 0: VMB_CALL_BYTES */
 };
 
 struct vmb_region {

@@ -32,6 +32,7 @@ static const char *const names[VMB_NR_COUNTERS] = {
 	[VMB_CYCLES] = "cycles",
 	[VMB_TLB_MISSES] = "tlb_misses",
 	[VMB_REWRITE_FAULTS] = "rewrite_faults",
+	[VMB_TLB_SHOOTDOWNS] = "tlb_shootdowns",
 };
 
 #define SECTOR_BYTES 512 /* in /sys/block, whatever the device's own are */
@@ -155,6 +156,24 @@ static void add_device(struct vmb_counts *counts)
 	add(counts, VMB_DEVICE_WRITTEN, written * SECTOR_BYTES);
 }
 
+/*
+ * The row "TLB:" of x86 has a column for each CPU. Other architectures shoot down
+ * without interrupts, and have no such row. A table that is longer is not known.
+ */
+static void add_shootdowns(struct vmb_counts *counts)
+{
+	static char buffer[1 << 20];
+	size_t got = read_text("/proc/interrupts", buffer, sizeof(buffer));
+	char *row = got && got < sizeof(buffer) - 1 ? strstr(buffer, "TLB:") : NULL, *end;
+	uint64_t sum = 0, count;
+
+	if (!row)
+		return;
+	for (row += strlen("TLB:"); count = strtoull(row, &end, 10), end != row; row = end)
+		sum += count;
+	add(counts, VMB_TLB_SHOOTDOWNS, sum);
+}
+
 /* Of the whole machine as well: steal is nobody's. */
 static void add_machine(struct vmb_counts *counts)
 {
@@ -163,6 +182,7 @@ static void add_machine(struct vmb_counts *counts)
 
 	vmb_swap_read(counts);
 	add_device(counts);
+	add_shootdowns(counts);
 	if (read_text("/proc/stat", buffer, sizeof(buffer)) &&
 	    sscanf(buffer, "cpu %*u %*u %*u %*u %*u %*u %*u %" SCNu64, &steal) == 1)
 		add(counts, VMB_STEAL, steal * tick_ns);

@@ -8,6 +8,7 @@
  * Without them a clone or fork finds the entries that the one before it has
  * write-protected, which is less work, and nobody pays for the faults of the source.
  */
+#define _GNU_SOURCE
 #include <sys/resource.h>
 
 #include "control.h"
@@ -17,7 +18,7 @@ static uint64_t minor_faults(void)
 {
 	struct rusage usage;
 
-	return getrusage(RUSAGE_SELF, &usage) ? 0 : (uint64_t)usage.ru_minflt;
+	return getrusage(RUSAGE_THREAD, &usage) ? 0 : (uint64_t)usage.ru_minflt;
 }
 
 /* In the process that has the region. Without ret the writes are in no phase. */

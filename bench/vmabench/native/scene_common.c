@@ -8,26 +8,26 @@
 
 const struct vmb_scene vmb_scene_transfer = {
 	.name = "transfer",
-	.axes = "thp source placement",
+	.axes = "thp source source_threads placement",
 	.phases = VMB_TOTAL_ALONE,
 	.flags = VMB_REUSES,
 };
 
 const struct vmb_scene vmb_scene_scatter = {
 	.name = "scatter",
-	.axes = "segments thp source placement",
+	.axes = "segments thp source source_threads placement",
 	.phases = VMB_TOTAL_ALONE,
 	.flags = VMB_REUSES | VMB_CUT,
 };
 
 const struct vmb_scene vmb_scene_deliver = {
 	.name = "deliver",
-	.axes = "touch thp source buffer placement",
+	.axes = "touch thp source source_threads buffer placement",
 	.phases = VMB_DELIVERY,
 };
 
 const struct vmb_scene vmb_scene_touch = {
 	.name = "touch",
-	.axes = "touch thp source buffer placement",
+	.axes = "touch thp source source_threads buffer placement",
 	.phases = VMB_DELIVERY,
 };

@@ -163,6 +163,7 @@ static int do_close(const struct vmb_request *request, struct vmb_answer *answer
 {
 	(void)request;
 	(void)answer;
+	vmb_threads_stop();
 	if (ctx.mech && vmb_scene_of(&ctx)->source_close)
 		vmb_scene_of(&ctx)->source_close(&ctx);
 	if (ctx.mech && ctx.mech->source_teardown)
@@ -196,7 +197,7 @@ static int do_open(const struct vmb_request *request, struct vmb_answer *answer)
 	};
 	err = ctx.mech->source_setup ? ctx.mech->source_setup(&ctx) : 0;
 	answer->token = ctx.token;
-	return err;
+	return err ? err : vmb_threads_start(request->thread_cpu, ctx.params.source_threads);
 }
 
 static int do_ready(const struct vmb_request *request, struct vmb_answer *answer)

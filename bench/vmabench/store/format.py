@@ -37,7 +37,8 @@ a run that was cut off can be read up to there. Each line is one JSON object wit
     counters that the machine has, over all loops: ``minor_faults``, ``major_faults``,
     ``context_switches``, ``preemptions`` (of both processes), ``cycles``, ``tlb_misses`` (of the
     CPUs that the case is pinned to), ``rewrite_faults`` (minor ones of the source in the phase
-    ``source-rewrite``, which ``minor_faults`` has too), ``swap_in_bytes``,
+    ``source-rewrite``, which ``minor_faults`` has too), ``tlb_shootdowns`` (interrupts, of the
+    machine), ``swap_in_bytes``,
     ``swap_out_bytes``, ``steal_ns`` (of the machine); ``swap_device_read_bytes``,
     ``swap_device_written_bytes`` (of the block device below the suite's own swap, if one is on),
     ``call_swap_in_bytes`` and ``use_swap_in_bytes`` with their ``_out_`` (of scenarios that look
