@@ -9,6 +9,7 @@ import pandas as pd
 
 from vmabench.analysis import levels
 from vmabench.analysis.crossover import Crossover, crossovers
+from vmabench.analysis.frame import CONDITIONS
 from vmabench.analysis.ratios import ratio_of_cases
 from vmabench.analysis.rivals import CHOSEN, FASTEST_COPY, fastest_copies, with_fastest_copy
 from vmabench.report.memory import memory_findings
@@ -33,6 +34,9 @@ RIVAL = "readv"
 
 #: phase -> whose time it is
 WHOSE_TIME = {"total": "receiver's time", "system": "time of both sides"}
+
+#: in what the answers of one headline may differ
+_OF_HEADLINE = ("page", "thp", "touch_mode")
 
 _SHOWN = 4
 
@@ -166,21 +170,27 @@ def headline(answers: Sequence[Crossover]) -> str:
     measured = [one for one in answers if one.answer != "unmeasured"]
     if not measured:
         return "How fast memory gets from one process to another"
-    first = measured[0]
+    first = max(measured, key=lambda one: one.conditions.get("source") == "rewritten")
     who = {"fork": "Forking (proxy for clone)", "clone": "Cloning"}.get(
         first.mechanism, first.mechanism
     )
-    alike = [
-        one
-        for one in measured
-        if (one.mechanism, one.baseline, one.phase)
-        == (first.mechanism, first.baseline, first.phase)
-    ]
+    alike = [one for one in measured if _scope(one) == _scope(first)]
     places: dict[str, list[str]] = {}
     for one in alike:
         places.setdefault(one.page, []).append(_short(one))
     where = "; ".join(f"{', '.join(each)} ({page} pages)" for page, each in places.items())
-    return f"{who} against the {first.baseline}, {WHOSE_TIME[first.phase]}: faster {where}"
+    scope = WHOSE_TIME[first.phase] + _source_words(first)
+    return f"{who} against the {first.baseline}, {scope}: faster {where}"
+
+
+def _scope(found: Crossover) -> tuple[object, ...]:
+    """Return what the answers of one headline have in common."""
+    others = {name: value for name, value in found.conditions.items() if name not in _OF_HEADLINE}
+    return found.mechanism, found.baseline, found.phase, tuple(others.items())
+
+
+def _source_words(found: Crossover) -> str:
+    return ", a source that writes" if found.conditions.get("source") == "rewritten" else ""
 
 
 def _short(found: Crossover) -> str:
@@ -283,12 +293,13 @@ def _best(rivals: pd.DataFrame, baselines: pd.DataFrame, size_bytes: int) -> str
 
 
 def _fastest_deliveries(summary: pd.DataFrame) -> list[str]:
-    """For each page and touch, the first few at a size that all pages have."""
+    """For each set of conditions, the first few at a size that all pages have."""
     delivered = _measured(summary, "deliver")
     delivered = delivered[~delivered["mechanism"].isin((*levels.BASELINES, *levels.OWN))]
     lines = []
-    for key, rows in delivered.groupby(["page", "touch_mode", "touch_pct"], observed=True):
-        page, mode, pct = cast(tuple[str, str, int], key)
+    for key, rows in delivered.groupby(list(CONDITIONS), observed=True):
+        conditions = dict(zip(CONDITIONS, cast(tuple[Any, ...], key), strict=True))
+        page, mode, pct = (conditions[name] for name in ("page", "touch_mode", "touch_pct"))
         size_bytes = typical_size(rows["size_bytes"])
         at_size = rows[rows["size_bytes"] == size_bytes].sort_values("median_ns")
         times = [
@@ -297,6 +308,7 @@ def _fastest_deliveries(summary: pd.DataFrame) -> list[str]:
         ]
         of_all = f" (the fastest of {len(times)})" if len(times) > _SHOWN else ""
         what = f"{format_size(size_bytes)} in {page} pages{touch_words(mode, int(pct))}"
+        what += condition_words(conditions | {"touch_mode": "none"})
         lines.append(f"Delivering {what}: {listed(times[:_SHOWN])}{of_all}.")
     return lines
 

@@ -52,7 +52,8 @@ def sentence(found: BreakEven) -> str:
     who, rival = subject(found.mechanism), subject(found.baseline)
     order = " at random" if found.touch_order == "random" else ""
     doing = f"pages {_DOING[found.touch_mode]}{order} afterwards"
-    start = f"With {format_size(found.size_bytes)} of {found.conditions['page']} pages, "
+    words = condition_words(dict(found.conditions) | {"touch_mode": "none"})
+    start = f"With {format_size(found.size_bytes)} of {found.conditions['page']} pages{words}, "
     if found.answer == "crossover":
         side = "above" if found.faster_above else "below"
         return f"{start}{who} beats {rival} {side} {share(found)} of the {doing}."

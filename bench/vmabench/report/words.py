@@ -73,14 +73,14 @@ _WORDS: dict[str, tuple[Any, Callable[[Any], str]]] = {
 
 
 def condition_words(conditions: Mapping[str, Any], varying: Collection[str] = ()) -> str:
-    """What sets a case apart from a plain one, to go on with after its scenario and page.
+    """Return what sets a case apart from a plain one, to go on with after its scenario and page.
 
     ``, then read 10 %, 2 receivers``; empty for a plain one. ``conditions``: column of
-    ``analysis.frame.CONDITIONS`` -> value. THP's setting is named where it is ``varying``: the head
-    of a report has the machine's.
+    ``analysis.frame.CONDITIONS`` -> value, of those that the case has. THP's setting and the
+    placement are named where they are ``varying``: the head of a report has the machine's.
     """
     words = []
-    if conditions["touch_mode"] != "none":
+    if conditions.get("touch_mode", "none") != "none":
         order = " at random" if conditions["touch_order"] == "random" else ""
         words.append(f"then {conditions['touch_mode']} {conditions['touch_pct']} %{order}")
     if "thp" in varying:
@@ -88,8 +88,9 @@ def condition_words(conditions: Mapping[str, Any], varying: Collection[str] = ()
     if "placement" in varying:
         words.append(f"CPUs {conditions['placement']}")
     for column, (neutral, say) in _WORDS.items():
-        if conditions[column] != neutral:
-            words.append(say(conditions[column]))
+        value = conditions.get(column, neutral)
+        if value != neutral:
+            words.append(say(value))
     return "".join(f", {word}" for word in words)
 
 
