@@ -18,6 +18,7 @@ from typing import Any, Literal, cast
 import numpy as np
 import pandas as pd
 
+from vmabench.analysis.buffers import across_buffers
 from vmabench.analysis.frame import CONDITIONS
 from vmabench.analysis.intervals import Floats, median_interval
 from vmabench.analysis.ratios import paired_logs
@@ -204,7 +205,9 @@ class BreakEven:
 
 
 def break_evens(frame: pd.DataFrame, mechanism: str, baseline: str) -> list[BreakEven]:
-    """The answers for each curve of the frame's scenario ``touch``, in the order of the levels.
+    """Return the answers for each curve of the scenario ``touch``, in the order of the levels.
+
+    A mechanism without a receive buffer is set against each buffer of the baseline.
 
     ``pandas.DataFrame(break_evens(...))`` makes a table of them.
     """
@@ -229,7 +232,7 @@ def _curves(
     frame: pd.DataFrame, mechanism: str, baseline: str
 ) -> Iterator[tuple[dict[str, Any], str, str, pd.DataFrame]]:
     """What is common, mode, order, and the rows of the curve: touch_pct and a log a process."""
-    touch = frame[(frame["scenario"] == "touch") & (frame["phase"] == "total")]
+    touch = across_buffers(frame[(frame["scenario"] == "touch") & (frame["phase"] == "total")])
     logs = paired_logs(touch, mechanism, baseline)
     processes = list(logs.columns)
     rows = logs.reset_index().astype({"touch_mode": str, "touch_order": str})

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from vmabench.analysis import levels
+from vmabench.analysis.buffers import across_buffers
 from vmabench.analysis.intervals import Floats, median_interval
 from vmabench.analysis.ratios import CELL, cell_samples
 
@@ -36,7 +37,9 @@ _PLACE = [name for name in _CELL if not name.startswith("touch_")]
 def winners(
     frame: pd.DataFrame, ways: Collection[str] = tuple(WAYS), scenario: str = "touch"
 ) -> pd.DataFrame:
-    """One row for each cell (conditions and size) that at least two ways were measured in.
+    """Return one row for each cell (conditions and size) with two ways or more.
+
+    A mechanism without a receive buffer competes in the cells of each buffer.
 
     ``ways`` are the keys of WAYS that compete. ``ratio`` is the winner's time over that of the
     next way's fastest (below 1), paired by process, with its 95 % interval; ``decided`` is false
@@ -44,7 +47,7 @@ def winners(
     as the shares that a bisection adds for one pair, are left out: their winner would be the best
     of a few.
     """
-    rows = frame[(frame["scenario"] == scenario) & (frame["phase"] == "total")]
+    rows = across_buffers(frame[(frame["scenario"] == scenario) & (frame["phase"] == "total")])
     table = cell_samples(rows).dropna(how="all")
     times = table.to_numpy(dtype=np.float64)
     cells = table.index.to_frame(index=False).drop(columns="phase")
