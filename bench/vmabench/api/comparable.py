@@ -37,6 +37,7 @@ def differences(a: Result, b: Result) -> Iterator[str]:
     placements = [placement_of(result) for result in (a, b)]
     if all(placements) and placements[0] != placements[1]:
         yield f"CPUs placed {placements[0]} and {placements[1]}"
+    yield from _unlike_latencies(a, b)
     debug = [fact.get("kernel_debug") or [] for fact in facts]
     if bool(debug[0]) != bool(debug[1]):
         which, options = ("A", debug[0]) if debug[0] else ("B", debug[1])
@@ -47,6 +48,16 @@ def differences(a: Result, b: Result) -> Iterator[str]:
     yield from _unlike_axes(a, b)
     yield from _unlike_emulators(a, b)
     yield from _unlike_runs(a, b)
+
+
+def _unlike_latencies(a: Result, b: Result) -> Iterator[str]:
+    """Yield which result kept its CPUs out of idle states; older ones do not tell."""
+    conditions = [result.machine.get("conditions") or {} for result in (a, b)]
+    if not all("cpu_dma_latency_us" in found for found in conditions):
+        return
+    held = [found["cpu_dma_latency_us"] is not None for found in conditions]
+    if held[0] != held[1]:
+        yield f"/dev/cpu_dma_latency held at 0 in {'A' if held[0] else 'B'} alone"
 
 
 def _unlike_axes(a: Result, b: Result) -> Iterator[str]:

@@ -31,6 +31,7 @@ from vmabench.machine.placement import (
     why_not_placed,
 )
 from vmabench.machine.swap import SwapDevices
+from vmabench.machine.wakeup import awake_cpus
 from vmabench.matrix.case import SCENARIOS, Case
 from vmabench.matrix.plans import (
     Plan,
@@ -69,11 +70,15 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Borrowed:
-    """The settings and devices that a run borrows and restores at its end."""
+    """The settings and devices that a run borrows and restores at its end.
+
+    ``latency_us`` is the wake-up latency that is asked for, None where that is refused.
+    """
 
     pages: BorrowedPages
     swap: SwapDevices
     groups: MemoryGroups
+    latency_us: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +102,11 @@ def measure(options: RunOptions) -> Measured:
         MemoryGroups() as groups,
         SwapDevices() as swap,
         TraceInstances(),
+        awake_cpus() as latency_us,
     ):
         if why := why_not_noted():
             warn(f"this run changes no setting of the machine: {why}")
-        return _measure(request, Borrowed(pages, swap, groups))
+        return _measure(request, Borrowed(pages, swap, groups, latency_us))
 
 
 def _request(options: RunOptions) -> Request:
@@ -207,7 +213,9 @@ def _measure(request: Request, borrowed: Borrowed) -> Measured:
     }
     runnable = tuple(case for case in request.cases if reasons[case] is None)
     writer = Writer(
-        request.directory, request.plan.to_toml(), _machine(facts, findings, request.cpus)
+        request.directory,
+        request.plan.to_toml(),
+        _machine(facts, findings, request.cpus, borrowed.latency_us),
     )
     setup = Setup(
         cases=runnable,
@@ -285,11 +293,12 @@ def _in_order(names: Iterable[str]) -> list[str]:
 
 
 def _machine(
-    facts: MachineFacts, findings: Sequence[probe.Finding], cpus: Cpus
+    facts: MachineFacts, findings: Sequence[probe.Finding], cpus: Cpus, latency_us: int | None
 ) -> dict[str, object]:
     return {
         "facts": asdict(facts),
-        "conditions": read_conditions() | {"cpus": pinned_cpus(*cpus)},
+        "conditions": read_conditions()
+        | {"cpus": pinned_cpus(*cpus), "cpu_dma_latency_us": latency_us},
         "doctor": [
             {"mechanism": f.mechanism, "page": f.page, "state": f.state, "reason": f.reason}
             | ({"thp": f.thp} if f.thp else {})
