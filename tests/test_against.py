@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+import vmabench as vb
 from tests import synthetic
 from tests.command import call, error_line, plan_of
 from vmabench import guest
@@ -187,6 +188,24 @@ def test_a_lost_boot_is_named_and_the_others_go_on(
     assert "boot 3 of 4 (B) is lost and left out: the guest is lost: no end after 5 s" in said.err
     assert "1 of 4 boots were lost" in said.err
     assert "boot 3 was lost" in said.out
+
+
+def test_python_gets_both_results_and_the_comparison_of_their_frames(guests: Guests) -> None:
+    guests.slower = {"own": 1.2}
+    a, b = vb.run_against("smoke", a="base", boots=4, seed=7, output="out")
+    assert [a.path, b.path] == [Path("out/A").resolve(), Path("out/B").resolve()]
+    assert guests.kernels[:4] == ["other", "own", "own", "other"]
+    compared = vb.compare(a.frame(), b.frame())
+    assert set(compared["sample"]) == {"boot"}
+    assert "slower" in set(compared["verdict"])
+    assert (b.path / "report/report.txt").exists()
+
+
+def test_python_is_told_where_an_interrupted_contest_is(guests: Guests) -> None:
+    guests.fate = {3: KeyboardInterrupt()}
+    with pytest.raises(KeyboardInterrupt, match=r"what was measured is in .*out"):
+        vb.run_against("smoke", boots=5, output="out")
+    assert read("out/B").of_kind("end")[0]["status"] == "interrupted"
 
 
 def test_a_boot_whose_kernel_complained_is_lost_too(guests: Guests) -> None:

@@ -60,6 +60,15 @@ def summarize(
     above ``target_width``, and else ``failed`` or ``skipped``. ``bytes_per_s`` is the size over
     the median, for the phases ``total`` and ``transfer``.
     Raises ValueError for counts of instructions, which are not times.
+
+    >>> import vmabench as vb
+    >>> summary = vb.summarize(vb.load("results/published/host-standard"))
+    >>> one = "mechanism == 'readv' and scenario == 'transfer' and page == '4K'"
+    >>> row = summary.query(f"{one} and size_bytes == 65536").iloc[0]
+    >>> int(row["processes"]), bool(row["lo_ns"] < row["median_ns"] < row["hi_ns"])
+    (10, True)
+    >>> round(float(row["median_ns"]), -2)  # one operation takes 5.9 us
+    5900.0
     """
     if frame["instructions"].notna().any():
         raise ValueError("a frame of instructions has no times: see analysis.instructions")

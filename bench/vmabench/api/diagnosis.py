@@ -4,6 +4,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import pandas as pd
+
 from vmabench.machine.cgroup import MemoryGroups
 from vmabench.machine.facts import MachineFacts, read_facts
 from vmabench.machine.gates import Gate
@@ -81,3 +83,28 @@ def _wanted(plan: str | None, facts: MachineFacts) -> tuple[list[str], list[str]
     in_order = [name for name in MECHANISMS if name in named]
     memory = list(dict.fromkeys(need for case in cases for need in needs(case)))
     return in_order, [page for page in facts.all_pages if page in pages], memory
+
+
+def doctor(plan: str | None = None, *, measure_noise: bool = True) -> pd.DataFrame:
+    """Try what a plan needs, or everything, and return what can run here.
+
+    One row for each finding. Columns: ``kind`` (``mechanism``, ``metric`` or ``noise``), ``name``,
+    ``page`` (of a mechanism, else empty), ``state`` (``ok``, ``blocked`` and others), ``what``
+    (what blocks it, or the noise that was found) and ``fix``. ``measure_noise=False`` saves two
+    seconds. Raises UsageError for a plan that does not exist, and MachineError while a run
+    measures on this machine.
+
+    >>> import vmabench as vb
+    >>> findings = vb.doctor("smoke", measure_noise=False)
+    >>> findings.query("name == 'readv' and state == 'ok'").empty
+    False
+    """
+    found = diagnose(plan, measure_noise=measure_noise)
+    rows = [
+        ("mechanism", one.mechanism, one.page, one.state)
+        + ((one.gate.name, one.gate.mend) if one.gate else ("", ""))
+        for one in found.findings
+    ]
+    rows += [("metric", one.name, "", one.state, one.gate, one.mend) for one in found.metrics]
+    rows += [("noise", one.name, "", one.state, one.what, one.mend) for one in found.noise]
+    return pd.DataFrame(rows, columns=["kind", "name", "page", "state", "what", "fix"])

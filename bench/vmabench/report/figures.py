@@ -87,10 +87,11 @@ def map_rows(frame: pd.DataFrame, mechanism: str, baseline: str) -> pd.DataFrame
     """What ``charts.ratio_map`` draws: whole operations that were measured of both."""
     ratios = paired_ratio(frame, mechanism, baseline)
     ratios = ratios[(ratios["phase"] == "total") & ratios["ratio"].notna()]
-    return ratios.assign(row=[_row_words(row) for row in ratios.to_dict("records")])
+    return ratios.assign(row=[row_words(row) for row in ratios.to_dict("records")])
 
 
-def _row_words(row: dict[Any, Any]) -> str:
+def row_words(row: dict[Any, Any]) -> str:
+    """Return the words for the scenario, page and conditions of a row."""
     conditions = {name: row[name] for name in CONDITIONS}
     return f"{row['scenario']}, {row['page']}{condition_words(conditions)}"
 
