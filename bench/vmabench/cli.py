@@ -134,7 +134,7 @@ def build_parser() -> argparse.ArgumentParser:
     report.add_argument("--base", metavar="COMMIT", help="of the measured kernel, for a letter")
     report.add_argument("-o", "--output", metavar="FILE", help="a new file (default: the terminal)")
 
-    _add_compare(commands.add_parser("compare", help="two results, a verdict for each case"))
+    _add_compare(commands.add_parser("compare", help="results, a verdict for each case"))
 
     export = commands.add_parser("export", help="the data for other programs")
     export.add_argument("directory", metavar="DIR")
@@ -168,7 +168,15 @@ def build_parser() -> argparse.ArgumentParser:
 def _add_compare(compare: argparse.ArgumentParser) -> None:
     compare.add_argument("a", metavar="A", help="a result directory: the baseline")
     compare.add_argument("b", metavar="B", help="the one that is faster or slower than it")
-    compare.add_argument("--format", choices=["text", "robot", "json", *_LETTERS], default="text")
+    compare.add_argument(
+        "more", metavar="C", nargs="*", help="more results: one line a case, a column for each"
+    )
+    compare.add_argument(
+        "--format",
+        choices=["text", "csv", "robot", "json", *_LETTERS],
+        default="text",
+        help="of more than two results: text or csv",
+    )
     compare.add_argument("--base", metavar="COMMIT", help="of A's kernel, for a letter")
     compare.add_argument("--patched", metavar="COMMIT", help="of B's kernel, for a letter")
     compare.add_argument(
@@ -403,11 +411,12 @@ def _export(args: argparse.Namespace) -> int:
 
 def _compare(args: argparse.Namespace) -> int:
     from vmabench.commands.compare import Choices, compare
+    from vmabench.commands.side_by_side import compare_side_by_side
 
-    return compare(
+    several = args.more or args.format == "csv"
+    return (compare_side_by_side if several else compare)(
         Choices(
-            a=args.a,
-            b=args.b,
+            results=(args.a, args.b, *args.more),
             format=args.format,
             base=args.base,
             patched=args.patched,

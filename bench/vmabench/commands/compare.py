@@ -39,8 +39,7 @@ class View:
 class Choices:
     """The results to compare and how: the options of ``vmabench compare``."""
 
-    a: str
-    b: str
+    results: tuple[str, ...]
     format: str = "text"
     base: str | None = None
     patched: str | None = None
@@ -53,11 +52,17 @@ class Choices:
 
 
 def compare(chosen: Choices) -> int:
-    """Print the comparison of two result directories; return the exit status."""
+    """Print the comparison of two result directories; return the exit status.
+
+    ``commands.side_by_side`` handles more results, and CSV.
+    """
     if (chosen.appendix or chosen.images) and chosen.format != "cover-letter":
         raise UsageError("--appendix and --vmlinux go with --format cover-letter only")
-    a, b = (_read(path, name, chosen.partial) for path, name in ((chosen.a, "A"), (chosen.b, "B")))
-    found = _differences(a, b, chosen.force)
+    a, b = (
+        read_result(path, name, chosen.partial)
+        for path, name in zip(chosen.results, "AB", strict=True)
+    )
+    found = check_comparable(a, b, chosen.force)
     for difference in found:
         warn(f"compared by force: {difference}")
     view = View(
@@ -75,12 +80,12 @@ def compare(chosen: Choices) -> int:
 
 def compare_results(a: Result, b: Result, view: View | None = None) -> int:
     """Print the comparison of two results of one clock; return the exit status."""
-    shown = view or View(forced=_differences(a, b, force=False))
-    verdicts = _paths(shown, a, b) if _is_counted(b) else _times(shown, a, b)
-    return _status(shown.fail_on, verdicts, b)
+    shown = view or View(forced=check_comparable(a, b, force=False))
+    verdicts = _paths(shown, a, b) if is_counted(b) else _times(shown, a, b)
+    return status_for(shown.fail_on, verdicts, b)
 
 
-def _status(fail_on: Sequence[str], verdicts: Sequence[str], b: Result) -> int:
+def status_for(fail_on: Sequence[str], verdicts: Sequence[str], b: Result) -> int:
     """Return 3 where B has an outcome of ``--fail-on``, 2 where a case is unstable."""
     failed = {record["case"] for record in b.of_kind("case") if record["outcome"] == "failed"}
     found = {
@@ -95,11 +100,12 @@ def _status(fail_on: Sequence[str], verdicts: Sequence[str], b: Result) -> int:
     return UNSTABLE if found["unstable"] else DONE
 
 
-def _is_counted(result: Result) -> bool:
+def is_counted(result: Result) -> bool:
+    """Return whether a result counts instructions in place of the time."""
     return bool(result.header.get("clock") == "instructions")
 
 
-def _differences(a: Result, b: Result, force: bool) -> tuple[str, ...]:
+def check_comparable(a: Result, b: Result, force: bool) -> tuple[str, ...]:
     """Return the differences of two results; raises UsageError for one, unless it is forced."""
     clocks = [str(result.header.get("clock", "raw")) for result in (a, b)]
     if clocks[0] != clocks[1]:
@@ -119,16 +125,16 @@ def _theory(chosen: Choices) -> tuple[Result, Result] | None:
     if chosen.format != "cover-letter":
         raise UsageError("--paths goes with --format cover-letter only")
     a, b = (
-        _read(path, f"{name} of --paths", chosen.partial)
+        read_result(path, f"{name} of --paths", chosen.partial)
         for path, name in zip(chosen.paths, "AB", strict=True)
     )
-    if not (_is_counted(a) and _is_counted(b)):
+    if not (is_counted(a) and is_counted(b)):
         raise UsageError("--paths takes two results of the instruction clock")
-    _differences(a, b, force=False)
+    check_comparable(a, b, force=False)
     return a, b
 
 
-def _read(path: str, name: str, partial: bool) -> Result:
+def read_result(path: str, name: str, partial: bool) -> Result:
     """Return a result, which must be whole unless ``partial``."""
     result = read(path)
     fault = result.damage
@@ -235,17 +241,20 @@ def _counted(count: int, what: str) -> str:
     return f"{count} {what}{'' if count == 1 else 's'}"
 
 
-def _head(a: Result, b: Result) -> list[str]:
+def head_line(name: str, result: Result) -> str:
+    """Return a line on a result: its directory, kernel, plan, boots, rounds and time."""
     from vmabench.report.words import rounds_words
 
-    lines = []
-    for name, result in (("A", a), ("B", b)):
-        started = str(result.header.get("started", ""))[:16].replace("T", " ")
-        lines.append(
-            f"{name}  {Path(result.directory).name}: kernel {_name(result)}, plan"
-            f" {result.header.get('plan', 'unnamed')}, {_boots_words(result)}"
-            f"{rounds_words(result)}, {started} UTC"
-        )
+    started = str(result.header.get("started", ""))[:16].replace("T", " ")
+    return (
+        f"{name}  {Path(result.directory).name}: kernel {_name(result)}, plan"
+        f" {result.header.get('plan', 'unnamed')}, {_boots_words(result)}"
+        f"{rounds_words(result)}, {started} UTC"
+    )
+
+
+def _head(a: Result, b: Result) -> list[str]:
+    lines = [head_line("A", a), head_line("B", b)]
     order = order_of((a, b))
     if order:
         lines.append(f"boots in the order {order}")

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""compare A B C: a line for each case, a column for each other result, as text and as CSV."""
+
+import io
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests import synthetic
+from tests.command import error_line, vmabench
+from vmabench.analysis.compare import compare
+from vmabench.analysis.frame import tidy
+from vmabench.analysis.side_by_side import side_by_side
+from vmabench.cli import main
+from vmabench.matrix.case import Case
+from vmabench.store.reader import read
+
+CASES = [
+    Case(name, "transfer", "4K", size)
+    for name in ("readv", "shm")
+    for size in (4096, 65536, 1 << 20)
+]
+SLOWER = str(Case("readv", "transfer", "4K", 65536))
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> tuple[str, ...]:
+    """A and B are alike; C is 1.5 times as slow in one case and lacks the largest size."""
+    made = []
+    for seed, name in enumerate("abc"):
+        cases = CASES if name != "c" else [case for case in CASES if case.size_bytes < 1 << 20]
+        records = synthetic.records(cases, rounds=10, noise=0.005, round_noise=0.002, seed=seed)
+        for record in records:
+            factor = 1.5 if name == "c" and record.get("case") == SLOWER else 1.0
+            for value in record.get("values", ()):
+                value["time_ns"] = {n: round(factor * t) for n, t in value["time_ns"].items()}
+        made.append(str(synthetic.write(tmp_path / name, records)))
+    return tuple(made)
+
+
+def test_columns_are_those_of_the_single_comparisons(results: tuple[str, ...]) -> None:
+    a, b, c = (tidy(read(path)) for path in results)
+    single = {name: compare(a, one, target_width=0.3) for name, one in (("B", b), ("C", c))}
+    table = side_by_side(single)
+    for name, one in single.items():
+        of_case = one.set_index("case_id")
+        for row in table.to_dict("records"):
+            expected = of_case.loc[row["case_id"]]
+            assert row[f"{name}_verdict"] == expected["verdict"]
+            assert row[f"{name}_ratio"] == pytest.approx(expected["ratio"], nan_ok=True)
+    assert list(table["case_id"].head(3)) == [
+        str(Case("clone", "transfer", "4K", 4096)), str(CASES[0]), str(CASES[1])
+    ]  # fmt: skip
+    assert table.set_index("case_id").loc[SLOWER, "C_verdict"] == "slower"
+
+
+def test_text_has_a_line_for_each_case_and_a_column_for_each_result(
+    results: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["compare", *results]) == 0
+    out = capsys.readouterr().out
+    lines = {line.split()[0]: line.split() for line in out.splitlines() if line.strip()}
+    assert lines["case"] == ["case", "A", "B", "C"]
+    row = lines["readv/transfer/4K/64K"]
+    assert row[-1] == "slower"
+    assert 1.45 < float(row[-2]) < 1.55
+    assert lines["readv/transfer/4K/1M"][-2:] == ["not", "comparable"]
+    assert [line[:2] for line in out.splitlines()[:3]] == ["A ", "B ", "C "]
+
+
+def test_csv_has_numbers_to_read_again(
+    results: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for paths, names in ((results, "BC"), (results[:2], "B")):
+        assert main(["compare", *paths, "--format", "csv"]) == 0
+        table = pd.read_csv(io.StringIO(capsys.readouterr().out))
+        each = [f"{name}_{one}" for name in names for one in ("ratio", "lo", "hi", "verdict")]
+        assert list(table.columns) == ["case_id", "phase", "base", *each]
+
+
+def test_any_result_can_decide_the_status(results: tuple[str, ...]) -> None:
+    assert main(["compare", *results, "--fail-on", "slower"]) == 3
+    assert main(["compare", results[0], results[2], results[1], "--fail-on", "slower"]) == 3
+    assert main(["compare", results[0], results[1], results[1], "--fail-on", "slower"]) == 0
+
+
+def test_a_result_that_is_not_comparable_is_named(results: tuple[str, ...], tmp_path: Path) -> None:
+    records = synthetic.records(CASES, rounds=2)
+    records[0] |= {"virt": "emulated"}
+    other = str(synthetic.write(tmp_path / "other", records))
+    assert "C as B: not comparable" in error_line(vmabench("compare", *results[:2], other))
+    assert main(["compare", *results[:2], other, "--force"]) in (0, 2)
+    line = error_line(vmabench("compare", *results, "--format", "json"))
+    assert "--format json is of two results" in line
