@@ -154,7 +154,7 @@ def test_each_row_says_where_it_was_measured() -> None:
 
 
 def test_results_of_other_placements_are_not_compared() -> None:
-    from vmabench.commands.compare import differences
+    from vmabench.api.comparable import differences
 
     for one, other in itertools.product(("llc", "far", None), repeat=2):
         found = [text for text in differences(placed(one), placed(other)) if "placed" in text]

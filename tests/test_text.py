@@ -219,7 +219,9 @@ def test_the_effect_of_pages_has_the_right_direction() -> None:
     frame = tidy(synthetic.result())
     found = findings(frame, summarize(frame))
     (text,) = (text for text in found if "Forking" in text and "M of 2M pages is" in text)
-    size_bytes = parse_size(re.search(r"(\d+M) of 2M", text)[1])
+    size = re.search(r"(\d+M) of 2M", text)
+    assert size
+    size_bytes = parse_size(size[1])
     ratio = re.search(r"is ([\d.]+)x \[([\d.]+)\.\.([\d.]+)\] faster than of 4K pages", text)
     assert ratio
     costs = [

@@ -52,7 +52,8 @@ def unstable_share(choose: Choose, reserve: float, seed: int) -> float:
         if done < ROUNDS:
             efforts = plan_round(costs, clock.timed_ns(spent_ns, done, overhead_ns))
         round_ns = sum(
-            costs[name].overhead_ns + efforts[name].timed_ns(costs[name].op_ns) for name in chosen
+            costs[name].overhead_ns + efforts[name].lasts_ns(costs[name].lasts_ns)
+            for name in chosen
         )
         if not clock.room_for(spent_ns, round_ns):
             break

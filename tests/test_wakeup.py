@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests import synthetic
-from vmabench.commands.compare import differences
+from vmabench.api.comparable import differences
 from vmabench.machine.wakeup import awake_cpus
 from vmabench.store.format import Result
 

@@ -142,12 +142,9 @@ def _ratios(frame: pd.DataFrame, mechanisms: list[str], kind: str) -> pd.DataFra
     found = pd.concat(parts, ignore_index=True).astype(dict.fromkeys(CELL, "object"))
     found = found.rename(columns={"ratio": kind, "lo": f"{kind}_lo", "hi": f"{kind}_hi"})[columns]
     setting = of_machine.iloc[0] if len(of_machine) else ""
-    return found.assign(
-        **{
-            f"{kind}_thp": found["thp"].replace("", setting),
-            f"{kind}_kernel": str(frame["kernel"].iloc[0]),
-        }
-    )
+    found[f"{kind}_thp"] = found["thp"].replace("", setting)
+    found[f"{kind}_kernel"] = str(frame["kernel"].iloc[0])
+    return found
 
 
 def _of_mechanism(samples: pd.DataFrame, mechanism: str) -> pd.DataFrame:

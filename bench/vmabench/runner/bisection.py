@@ -6,6 +6,7 @@ other, the two break even somewhere. The point half way between them is measured
 are close. The points are sizes in the scenario ``transfer`` and touched fractions in ``touch``.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from itertools import pairwise
@@ -45,8 +46,7 @@ def next_cases(op_ns: Mapping[Case, float], planned: Iterable[Case]) -> list[Cas
                 rivals = curves.get(replace(key, mechanism=rival), {})
                 for place in _halves(curves[key], rivals, op_ns, own):
                     for name in (mechanism, rival):
-                        at = {_OVER[key.scenario]: place}
-                        found.setdefault(replace(key, mechanism=name, **at))
+                        found.setdefault(_at(replace(key, mechanism=name), place))
     return [case for case in found if case not in op_ns]
 
 
@@ -58,11 +58,18 @@ def _curves_of(case: Case, op_ns: Iterable[Case]) -> list[Case]:
     if case.scenario not in _OVER:
         return []
     if case.scenario != "touch":
-        return [replace(case, **{_OVER[case.scenario]: 0})]
+        return [_at(case, 0)]
     if case.touch_mode != "none":
         return [replace(case, touch_pct=0)]
     ways = {(c.touch_mode, c.touch_order) for c in op_ns if c.touch_mode != "none"}
     return [replace(case, touch_mode=mode, touch_order=order) for mode, order in ways]
+
+
+def _at(case: Case, place: int) -> Case:
+    """Return the case at another place of its curve."""
+    if _OVER[case.scenario] == "touch_pct":
+        return replace(case, touch_pct=place)
+    return replace(case, size_bytes=place)
 
 
 def _halves(
@@ -90,4 +97,4 @@ def _half(low: Case, high: Case) -> int | None:
     pages = low.size_bytes // low.page_bytes, high.size_bytes // high.page_bytes
     if pages[1] <= RESOLUTION_SIZES * pages[0]:
         return None
-    return round((pages[0] * pages[1]) ** 0.5) * low.page_bytes
+    return round(math.sqrt(pages[0] * pages[1])) * low.page_bytes
