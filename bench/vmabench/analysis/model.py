@@ -21,17 +21,22 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import nnls
 
+from vmabench.analysis.frame import CONDITIONS
 from vmabench.analysis.intervals import Floats
 from vmabench.units import parse_size
 
-#: what is fitted together: all pages of one kind of operation
-GROUP = ("mechanism", "scenario", "touch_mode", "touch_pct", "touch_order", "phase")
+#: what the pages and sizes of one fit have in common
+GROUP = ("mechanism", *(name for name in CONDITIONS if name != "page"), "phase")
 
-COLUMNS = (*GROUP, "call_ns", "entry_ns", "kib_ns", "points", "residual_pct", "worst_pct",
-           "worst_case", "long_bytes_per_s", "long_from_bytes", "long_to_bytes")  # fmt: skip
+COLUMNS = (*GROUP, "call_ns", "entry_ns", "kib_ns", "points", "from_bytes", "to_bytes",
+           "residual_pct", "worst_pct", "worst_case", "long_bytes_per_s", "long_from_bytes",
+           "long_to_bytes")  # fmt: skip
 
 #: a message is long that is at least this fraction of the largest one measured
 LONG_FRACTION = 1 / 16
+
+#: what copies into memory that both sides map, the first that was measured
+SHARED = ("shm", "memfd")
 
 #: with fewer sizes three constants would fit anything
 FEWEST_POINTS = 5
@@ -53,9 +58,10 @@ class Fit:
 def models(summary: pd.DataFrame) -> pd.DataFrame:
     """Return one row for each group of the summary with enough sizes, in its order.
 
-    ``residual_pct`` is the median of the absolute residuals, ``worst_pct`` the largest one with
-    its sign, at ``worst_case``. ``long_bytes_per_s`` is the throughput of long messages on base
-    pages, from ``long_from_bytes`` to ``long_to_bytes``; NaN where no base pages were measured.
+    ``points`` sizes from ``from_bytes`` to ``to_bytes`` were fitted. ``residual_pct`` is the median
+    of the absolute residuals, ``worst_pct`` the largest one with its sign, at ``worst_case``.
+    ``long_bytes_per_s`` is the throughput of long messages on base pages, from ``long_from_bytes``
+    to ``long_to_bytes``; NaN where no base pages were measured.
     Hugetlb pages and multi-size THP are left out: their entries are of other kinds.
     """
     plain = {_plain_bytes(page) for page in summary["page"].dropna().unique()} - {0}
@@ -74,12 +80,78 @@ def models(summary: pd.DataFrame) -> pd.DataFrame:
         rows.append(
             (
                 *key, found.call_ns, found.entry_ns, found.kib_ns, len(points),
+                int(sizes.min()), int(sizes.max()),
                 100 * float(np.median(np.abs(found.residuals))),
                 100 * float(found.residuals[worst]), str(points["case_id"].iloc[worst]),
                 *_long_rate(of_base, found.call_ns),
             )
         )  # fmt: skip
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """The smallest measured size from which one readv beats two copies through shared memory.
+
+    ``from_bytes`` is None where there is none up to ``to_bytes``, the largest size measured.
+    ``above_bytes`` is the largest size at which it does not, None where it does at every size.
+    ``shared`` is the mechanism that copies twice; ``handshake_ns`` is what the readv pays first.
+    """
+
+    shared: str
+    handshake_ns: float
+    from_bytes: int | None
+    above_bytes: int | None
+    to_bytes: int
+
+
+def threshold(summary: pd.DataFrame, handshake_ns: float = 0.0) -> Threshold | None:
+    """Return the threshold on base pages; None where no size was measured of both.
+
+    A sender copies into shared memory and a receiver out of it, which takes twice the time that
+    was measured of one of them. readv beats that where the upper bound of its time and the
+    handshake lies below twice the lower bound, at that size and at every larger one.
+    """
+    plain = {size for page in summary["page"].dropna().unique() if (size := _plain_bytes(page))}
+    base = summary["page"].map(_plain_bytes) == min(plain, default=0)
+    bare = summary[base & (summary["scenario"] == "transfer") & (summary["phase"] == "total")]
+    readv = _bounds(bare, "readv")
+    shared = next((name for name in SHARED if not _bounds(bare, name).empty), SHARED[0])
+    both = readv.merge(
+        _bounds(bare, shared), left_index=True, right_index=True, suffixes=("_one", "_two")
+    )
+    if both.empty:
+        return None
+    wins = (both["hi_ns_one"] + handshake_ns < 2 * both["lo_ns_two"]).to_numpy()
+    sizes = [int(size) for size in both.index]
+    first = len(wins) - int(np.argmin(wins[::-1])) if not wins.all() else 0
+    return Threshold(
+        shared,
+        handshake_ns,
+        sizes[first] if first < len(sizes) else None,
+        sizes[first - 1] if first else None,
+        sizes[-1],
+    )
+
+
+def handshake_ns(summary: pd.DataFrame) -> float | None:
+    """Return the round trip of the smallest message through shared memory that is polled."""
+    polled = summary[
+        (summary["scenario"] == "pingpong")
+        & (summary["wait"] == "busy")
+        & (summary["phase"] == "total")
+        & summary["mechanism"].isin(SHARED)
+        & summary["median_ns"].notna()
+    ]
+    if polled.empty:
+        return None
+    return float(polled.sort_values("size_bytes", kind="stable")["median_ns"].iloc[0])
+
+
+def _bounds(bare: pd.DataFrame, mechanism: str) -> pd.DataFrame:
+    """Return the bounds of the medians by size; cases without an interval are left out."""
+    mine = bare[(bare["mechanism"] == mechanism) & bare["lo_ns"].notna()]
+    return mine.set_index("size_bytes")[["lo_ns", "hi_ns"]].astype("float64").sort_index()
 
 
 def _long_rate(points: pd.DataFrame, call_ns: float) -> tuple[float, float, float]:

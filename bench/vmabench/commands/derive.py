@@ -51,21 +51,29 @@ def _modelled(result: Result, form: str) -> str:
     """Return the model of a result, or its constants in the form of an MPI stack."""
     from vmabench.analysis.model import models
     from vmabench.analysis.stats import judged
-    from vmabench.report.model import constants, model_text, open_mpi_text, ucx_text
+    from vmabench.report.model import (
+        constants,
+        model_text,
+        open_mpi_text,
+        threshold_constants,
+        thresholds,
+        ucx_text,
+    )
 
     refuse_injected(result)
     if result.header.get("clock") == "instructions":
         raise UsageError(f"--format {form} is of times, and this result counts instructions")
-    found = models(judged(result).summary)
+    summary = judged(result).summary
+    found = models(summary)
     if form == "model":
         return model_text(found)
     facts = machine_facts(result)
-    known = constants(found)
+    known, limits = constants(found), thresholds(summary)
     if form == "constants":
         of = {name: facts.get(name) for name in ("cpu_model", "kernel", "virt")}
-        return json.dumps(of | known, indent=1) + "\n"
+        return json.dumps(of | known | threshold_constants(limits), indent=1) + "\n"
     emulated = "# EMULATED: no setting for a real machine\n"
-    text = ucx_text(known) if form == "ucx" else open_mpi_text(known)
+    text = ucx_text(known, limits) if form == "ucx" else open_mpi_text(known, limits)
     return (emulated if result.header.get("virt") == "emulated" else "") + text
 
 
