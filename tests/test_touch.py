@@ -191,6 +191,14 @@ def test_the_map_as_a_figure() -> None:
     assert map_figure(tidy(synthetic.result())) is None
 
 
+def test_an_undecided_cell_of_the_map_has_the_interval_of_its_ratio() -> None:
+    row = {"mechanism": "fork", "rival": "readv", "ratio": 0.98, "lo": 0.91, "hi": 1.03}
+    assert touch._cell(row | {"decided": False}) == "fork (proxy) ~ readv [0.910..1.03]"
+    few = row | {"decided": False, "lo": math.nan, "hi": math.nan}
+    assert touch._cell(few) == "fork (proxy) ~ readv"
+    assert touch._cell(row | {"decided": True, "ratio": 0.5}) == "fork (proxy) 2.00"
+
+
 BREAK_EVEN = BreakEven(
     "clone", "readv", {"page": "4K"}, SIZE, "write", "sequential", "crossover",
     faster_above=False, touch_pct=63.2, lo_pct=58.0, hi_pct=70.4,

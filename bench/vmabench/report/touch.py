@@ -32,7 +32,8 @@ CONTESTS = {
 }
 
 MAP_NOTE = """\
-Who is the fastest, and by what factor over the fastest of the other ways; ~: no difference shown.
+The fastest, and by what factor over the fastest of the other ways; ~: no difference shown, with the
+interval of the ratio of their times.
 Cloning defers the copy, copying does it at once, sharing isolates nothing."""
 
 _DOING = {"read": "read", "write": "written"}
@@ -119,5 +120,7 @@ def _map(rows: pd.DataFrame) -> str:
 
 def _cell(row: dict[str, Any]) -> str:
     if not row["decided"]:
-        return f"{label(row['mechanism'])} ~ {label(row['rival'])}"
+        bounds = bracketed(three_digits(row["lo"]), three_digits(row["hi"]))
+        known = "" if math.isnan(row["lo"]) else f" {bounds}"
+        return f"{label(row['mechanism'])} ~ {label(row['rival'])}{known}"
     return f"{label(row['mechanism'])} {three_digits(1 / row['ratio'])}"
