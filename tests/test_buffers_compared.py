@@ -9,8 +9,11 @@ from tests import synthetic
 from vmabench.analysis.buffers import across_buffers
 from vmabench.analysis.crossover import BreakEven, break_evens
 from vmabench.analysis.frame import tidy
+from vmabench.analysis.model import models
+from vmabench.analysis.stats import summarize
 from vmabench.analysis.winners import winners
 from vmabench.matrix.case import Case
+from vmabench.report.model import model_text
 from vmabench.report.touch import sentence
 from vmabench.store.format import Record
 
@@ -62,3 +65,15 @@ def test_a_break_even_names_its_buffer_and_is_lower_against_a_reused_one() -> No
 def test_a_fork_competes_in_the_map_of_each_buffer() -> None:
     cells = winners(frame(), ("cloning", "copying"))
     assert set(cells["buffer"]) == {"fresh", "reused"}
+
+
+def test_costs_are_fitted_for_each_source_apart() -> None:
+    """Points of two kinds of operation would fit neither."""
+    idle = [Case("readv", "transfer", "4K", size) for size in synthetic.SIZES]
+    made = synthetic.records([*idle, *(replace(case, source="rewritten") for case in idle)])
+    found = models(summarize(tidy(synthetic.result(made))))
+    totals = found[found["phase"] == "total"]
+    assert list(totals["source"].astype(str)) == ["idle", "rewritten"]
+    text = model_text(found)
+    assert "transfer, source rewritten" in text
+    assert "transfer\n" in text

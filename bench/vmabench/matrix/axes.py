@@ -39,7 +39,8 @@ PLACEMENTS = ("one-cpu", "smt", "llc", "socket", "far")
 #: the text of a case on the CPUs that the run has chosen
 CHOSEN = "chosen"
 
-#: the axes that say who pays: results that differ in one of them answer different questions
+#: the axes that say who pays, also the names of their fields and columns: cases and results that
+#: differ in one of them answer different questions
 OF_SOURCE_AND_BUFFER = ("source", "source_threads", "buffer", "placement")
 
 #: what one call takes: IOV_MAX

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator, Sequence
 from itertools import product
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -13,10 +14,11 @@ from vmabench.analysis import levels
 from vmabench.analysis.frame import tidy
 from vmabench.analysis.ratios import BASELINE, distortion
 from vmabench.atomic import replacing
+from vmabench.matrix.axes import OF_SOURCE_AND_BUFFER
 from vmabench.report.build import TEXT, Report, make_folder, quiet_matplotlib
 from vmabench.report.claims import claims_report
 from vmabench.report.layout import layout
-from vmabench.report.words import label, three_digits, wrapped
+from vmabench.report.words import condition_words, label, three_digits, wrapped
 from vmabench.store.format import Result
 from vmabench.units import format_size
 
@@ -120,7 +122,9 @@ def _settings(bare: pd.DataFrame) -> Iterator[str]:
 
 
 def _tables(bare: pd.DataFrame) -> Iterator[str]:
-    for page, rows in bare.groupby("page", observed=True):
+    for key, rows in bare.groupby(["page", *OF_SOURCE_AND_BUFFER], observed=True):
+        page, *paying = cast(tuple[Any, ...], key)
+        words = condition_words(dict(zip(OF_SOURCE_AND_BUFFER, paying, strict=True)))
         present = set(rows["mechanism"].astype(str))
         names = [name for name in levels.MECHANISMS if name in present]
         cells = {
@@ -138,5 +142,5 @@ def _tables(bare: pd.DataFrame) -> Iterator[str]:
             [format_size(int(size)), *(cells.get((size, name), "-") for name in names)]
             for size in sorted(rows["size_bytes"].unique())
         ]
-        head = f"transfer, {page} pages: real | emulated (quotient)"
+        head = f"transfer, {page} pages{words}: real | emulated (quotient)"
         yield f"{head}\n{layout(['size', *map(label, names)], lines)}"

@@ -80,7 +80,8 @@ def _rounded(values: "pd.Series[float]") -> str:
 
 def _page_tables(rows: pd.DataFrame) -> Iterator[str]:
     """VmPTE of both processes together while the data is delivered: sizes down."""
-    chosen = rows[rows["mechanism"].isin(TABLES) & (rows["scenario"] == "deliver")]
+    fresh = (rows["scenario"] == "deliver") & (rows["buffer"] == "fresh")
+    chosen = rows[rows["mechanism"].isin(TABLES) & fresh]
     chosen = chosen[chosen["page_table_bytes"].notna()]
     for page, of_page in chosen.groupby("page", observed=True):
         names = [name for name in TABLES if (of_page["mechanism"] == name).any()]

@@ -32,7 +32,7 @@ def model_text(models: pd.DataFrame) -> str:
     if models.empty:
         return "No model: it takes at least five sizes of a mechanism.\n"
     parts = []
-    varying = ["thp"] if models["thp"].nunique() > 1 else []
+    varying = [name for name in ("thp", "placement") if models[name].nunique() > 1]
     common = [name for name in GROUP if name not in ("mechanism", "phase")]
     for key, rows in models.groupby(common, observed=True, dropna=False, sort=False):
         conditions = dict(zip(common, cast(tuple[Any, ...], key), strict=True))

@@ -65,10 +65,19 @@ def _rows(results: Sequence[Result]) -> Iterator[_Row]:
         frame = tidy(result)
         used = (frame["touch_mode"] == "read") & (frame["touch_pct"] == 100)
         frame = frame[(frame["scenario"] == "deliver") & (frame["phase"] == "total") & used]
-        frame = frame[frame["page"].isin(_plain_pages(frame))]
+        frame = _alike(frame[frame["page"].isin(_plain_pages(frame))])
         times = speedups(frame, SHOWN, RIVAL)
         if len(times):
             yield _Row(result, headline(main_crossovers(frame)), times)
+
+
+def _alike(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the cases with fresh memory and a source that writes, or is idle where none writes."""
+    plain = frame[(frame["buffer"] == "fresh") & (frame["source_threads"] == 0)]
+    named = plain["case_id"].astype(str).str.contains("/placement:")
+    plain = plain[~named]
+    written = plain["source"] == "rewritten"
+    return plain[written] if written.any() else plain
 
 
 def _plain_pages(frame: pd.DataFrame) -> list[str]:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from vmabench.analysis import levels
 from vmabench.analysis.frame import CONDITIONS
+from vmabench.matrix.axes import OF_SOURCE_AND_BUFFER
 from vmabench.report.layout import layout
 from vmabench.report.words import bulleted, condition_words, label, listed, three_digits
 from vmabench.units import format_size
@@ -29,7 +30,9 @@ def findings(lengths: pd.DataFrame) -> list[str]:
     """What attaching a range costs, for each page: clone against its proxy."""
     attached = lengths[(lengths["phase"] == "attach") & lengths["mechanism"].isin(levels.ENTRIES)]
     found = []
-    for page, rows in attached.groupby("page", observed=True):
+    for key, rows in attached.groupby(["page", *OF_SOURCE_AND_BUFFER], observed=True):
+        page, *paying = cast(tuple[Any, ...], key)
+        words = condition_words(dict(zip(OF_SOURCE_AND_BUFFER, paying, strict=True)))
         parts = []
         slopes = {}
         for name, mine in rows.groupby("mechanism", observed=True):
@@ -47,7 +50,7 @@ def findings(lengths: pd.DataFrame) -> list[str]:
             ratio = slopes["clone"] / slopes["fork"]
             parts[-1] += f"; an entry of clone is {three_digits(ratio)} times one of fork"
         if parts:
-            found.append(f"Attaching {page} pages: {listed(parts)}.")
+            found.append(f"Attaching {page} pages{words}: {listed(parts)}.")
     return found
 
 
