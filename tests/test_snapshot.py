@@ -187,6 +187,12 @@ def test_huge_pages_are_whole_before_each_snapshot(pair: Pair, mechanism: str) -
             evidence = opened.verify(generation)
             assert evidence.src
             assert evidence.src.huge_pct == 100
+        opened.run(loops=1, expected_s=1)
+    transfer = Case("readv", "transfer", HUGE, 2 * huge_bytes)
+    with pair.open(transfer, seed=7) as opened:  # on the source that was written meanwhile
+        evidence = opened.verify(generation=3)
+    assert evidence.src
+    assert evidence.src.huge_pct == 100
 
 
 def test_a_source_that_dies_while_it_writes_fails_the_case(pair: Pair) -> None:

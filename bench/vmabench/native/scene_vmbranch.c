@@ -663,13 +663,6 @@ static int vmbranch_source_run(struct vmb_ctx *ctx, uint64_t loops, struct vmb_s
 	return err;
 }
 
-/* The writes have split huge pages; the next case of this source finds whole ones. */
-static void vmbranch_source_close(struct vmb_ctx *ctx)
-{
-	if (ctx->page > ctx->base_page)
-		vmb_region_remake(&vmb_source_region, 0, 0);
-}
-
 /* The receiver's side, which only commands the source */
 
 /* The CPUs in turn, from the receiver's on, without the source's where there is another. */
@@ -743,6 +736,5 @@ const struct vmb_scene vmb_scene_vmbranch = {
 	.open = vmbranch_open,
 	.run = vmbranch_run,
 	.source_run = vmbranch_source_run,
-	.source_close = vmbranch_source_close,
 	.verify = vmbranch_verify,
 };
