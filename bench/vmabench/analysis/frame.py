@@ -7,10 +7,12 @@ tables and of peak memory are states and not divided. What was not measured is e
 0; a phase of 0 ns is a part that the mechanism does not have.
 """
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
 import pandas as pd
 from pandas.api.types import pandas_dtype
 
@@ -115,50 +117,63 @@ CONDITIONS = (
 #: these tell one case from another, also when frames of several results are put together
 AXES = ("kernel", "virt", "run", *CONDITIONS, "size_bytes", "mechanism")
 
-_PER_LOOP = (
+_PER_LOOP = frozenset((
     "minor_faults", "major_faults", "swap_in_bytes", "swap_out_bytes",
     "context_switches", "preemptions", "steal_ns", "swap_device_read_bytes",
     "swap_device_written_bytes", "call_swap_in_bytes", "call_swap_out_bytes", "use_swap_in_bytes",
     "use_swap_out_bytes", "cycles", "tlb_misses", "rewrite_faults",
     "tlb_shootdowns",
-)  # fmt: skip
-_STATES = (
+))  # fmt: skip
+_STATES = frozenset((
     "page_table_bytes", "peak_bytes", "peak_how", "rss_bytes", "pss_bytes", "anon_huge_bytes",
     "child_read_bytes", "child_written_bytes", "child_private_bytes", "source_huge_bytes",
     "child_huge_bytes",
-)  # fmt: skip
+))  # fmt: skip
 _BACKING = ("src_backed_pct", "dst_backed_pct", "moved_bytes")
 
 
 def tidy(result: Result) -> pd.DataFrame:
-    """Every value of a result, and one row for each case (and round) that has none.
+    """Return every value of a result, and one row for each case (and round) that has none.
 
     The columns are those of COLUMNS. Rows of a case without values have its axes, outcome and
-    reason, and ``total`` as their phase. What a failed case measured before it failed is not
-    taken over.
+    reason, and ``total`` as their phase. The values of a failed case are left out.
     """
-    rows: dict[str, list[Any]] = {name: [] for name in COLUMNS}
+    # Most columns are the same in all rows of a record, and most others are in its rows of "total"
+    # only: filling each column row by row takes three times as long.
+    of_cases: dict[str, list[Any]] = defaultdict(list)
+    of_values: dict[str, tuple[list[int], list[Any]]] = defaultdict(lambda: ([], []))
+    rows: list[int] = []  # of each record
+    cases: dict[str, Case] = {}
     machine = {name: result.header.get(name) for name in ("kernel", "virt", "thp")}
     counted = result.header.get("clock") == "instructions"
     machine |= {"clock": result.header.get("clock", "raw"), "run": result.run}
     machine |= _of_machine(result)
-    single = latency.of_cases(result)
+    single = {} if counted else latency.of_cases(result)
+    place = 0
     for record in result.records:
         if record["kind"] not in ("skipped", "case"):
             continue
-        of_case = _case_columns(record) | machine
-        case = Case.parse(record["case"])
+        case = cases.get(record["case"]) or Case.parse(record["case"])
+        cases[record["case"]] = case
+        of_case = _case_columns(case, record) | machine
         of_case["thp"] = case.thp or machine["thp"]
         of_case["placement"] = case.placement or machine["placement"]
-        operations = {} if counted else single.get((record["case"], record.get("round", 0)), {})
-        for row in _value_rows(record):
+        for name, one in of_case.items():
+            of_cases[name].append(one)
+        operations = single.get((record["case"], record.get("round", 0)), {})
+        first = place
+        for row in _value_rows(case, record):
             if row["phase"] == "total" and "time_ns" in row:
                 row.update(operations)
             if counted and "time_ns" in row:
                 row["instructions"] = row.pop("time_ns")
-            for name, column in rows.items():
-                column.append(row[name] if name in row else of_case.get(name))
-    return _typed(rows)
+            for name, one in row.items():
+                places, column = of_values[name]
+                places.append(place)
+                column.append(one)
+            place += 1
+        rows.append(place - first)
+    return _typed(of_cases, of_values, rows)
 
 
 def _of_machine(result: Result) -> dict[str, Any]:
@@ -181,9 +196,8 @@ def write_csv(frame: pd.DataFrame, target: Path | str | IO[str]) -> None:
         frame.to_csv(target, index=False, lineterminator="\n")
 
 
-def _case_columns(record: Record) -> dict[str, Any]:
-    """What is the same in all rows of a record."""
-    case = Case.parse(record["case"])
+def _case_columns(case: Case, record: Record) -> dict[str, Any]:
+    """Return the columns that are the same in all rows of a record."""
     outcome, reason = _outcome(record)
     proof = record.get("proof") or {}
     return {
@@ -210,25 +224,30 @@ def _outcome(record: Record) -> tuple[str, str | None]:
     return outcome, record.get("reason", "no reason was given")
 
 
-def _value_rows(record: Record) -> Iterator[dict[str, Any]]:
-    """What is different from row to row: at least one row, for a case without values."""
+def _value_rows(case: Case, record: Record) -> Iterator[dict[str, Any]]:
+    """Yield the other columns of each row; one row for a case without values."""
     if _outcome(record)[0] != "ok":
         yield {"phase": "total"}
         return
     loops = record["loops"]
     proof = record.get("proof") or {}
-    phases = Case.parse(record["case"]).phases
+    states = {name: one for name, one in proof.items() if name in _STATES and one is not None}
     for index, value in enumerate(record["values"]):
-        for phase in phases:
+        for phase in case.phases:
             time_ns = value["time_ns"].get(phase)
             if time_ns is None:
                 continue
             row = {"phase": phase, "value_index": index, "time_ns": time_ns / loops}
             row["disturbed"] = disturbed(value)
             if phase == "total":
-                counts = {name: value.get(name) for name in _PER_LOOP}
-                row |= {name: n / loops for name, n in counts.items() if n is not None}
-                row |= {name: value.get(name, proof.get(name)) for name in _STATES}
+                row |= states
+                for name, one in value.items():
+                    if one is None:
+                        continue
+                    if name in _PER_LOOP:
+                        row[name] = one / loops
+                    elif name in _STATES:
+                        row[name] = one
                 row |= _of_receivers(value, loops) | _of_writer(value, loops)
             yield row
 
@@ -244,7 +263,7 @@ def _of_receivers(value: Record, loops: int) -> dict[str, float]:
 
 
 def _of_writer(value: Record, loops: int) -> dict[str, float]:
-    """What the source of a snapshot went through; its own plain writes are what is compared."""
+    """Return the columns of the writing source of a snapshot, beyond its own plain writes."""
     if not value.get("plain_writes"):
         return {}
     plain_ns = value["writes"] * value["plain_write_ns"] / value["plain_writes"]
@@ -261,12 +280,37 @@ def _of_writer(value: Record, loops: int) -> dict[str, float]:
     return found
 
 
-def _typed(rows: dict[str, list[Any]]) -> pd.DataFrame:
-    orders: dict[str, list[str]] = {
-        "mechanism": levels.with_strangers(levels.MECHANISMS, rows["mechanism"]),
-        "scenario": levels.with_strangers(levels.SCENARIOS, rows["scenario"]),
+def _typed(
+    of_cases: Mapping[str, list[Any]],
+    of_values: Mapping[str, tuple[list[int], list[Any]]],
+    rows: list[int],
+) -> pd.DataFrame:
+    """Return the frame: ``of_cases`` has an element for each record, which has so many ``rows``.
+
+    ``of_values`` has the places of the rows that have a value, and their values.
+    """
+    orders = _orders(of_cases)
+    record_of = np.repeat(np.arange(len(rows)), rows)
+    columns: dict[str, Any] = {}
+    for name, dtype in COLUMNS.items():
+        kind = pd.CategoricalDtype(orders[name], ordered=True) if name in orders else dtype
+        if name in of_cases:
+            whole = pd.Series(of_cases[name], dtype=pandas_dtype(kind)).take(record_of)
+            columns[name] = whole.reset_index(drop=True)
+        else:
+            places, values = of_values.get(name, ([], []))
+            sparse = pd.Series(values, places, dtype=pandas_dtype(kind))
+            columns[name] = sparse.reindex(range(len(record_of)))
+    return pd.DataFrame(columns, columns=list(COLUMNS))
+
+
+def _orders(of_cases: Mapping[str, list[Any]]) -> dict[str, list[str]]:
+    """Return the levels of each ordered category."""
+    return {
+        "mechanism": levels.with_strangers(levels.MECHANISMS, of_cases.get("mechanism", ())),
+        "scenario": levels.with_strangers(levels.SCENARIOS, of_cases.get("scenario", ())),
         "phase": list(levels.PHASES),
-        "page": levels.page_order(rows["page"]),
+        "page": levels.page_order(of_cases.get("page", ())),
         "touch_mode": list(levels.TOUCH_MODES),
         "touch_order": list(levels.TOUCH_ORDERS),
         "wait": list(levels.WAITS),
@@ -275,10 +319,3 @@ def _typed(rows: dict[str, list[Any]]) -> pd.DataFrame:
         "placement": list(levels.PLACEMENTS),
         "outcome": list(levels.OUTCOMES),
     }
-    columns: dict[str, Any] = {}
-    for name, dtype in COLUMNS.items():
-        if name in orders:
-            columns[name] = pd.Categorical(rows[name], categories=orders[name], ordered=True)
-        else:
-            columns[name] = pd.Series(rows[name], dtype=pandas_dtype(dtype))
-    return pd.DataFrame(columns, columns=list(COLUMNS))
