@@ -96,6 +96,15 @@ def test_no_size_is_added_between_close_ones() -> None:
     assert not bisected(planned, lambda c: 10_000.0 if c.mechanism == "fork" else c.size_bytes)
 
 
+def test_a_plan_without_a_target_gets_no_more_sizes() -> None:
+    op_ns = {
+        case: 1e5 if case.mechanism == "fork" else case.size_bytes
+        for case in sizes("fork", "readv")
+    }
+    assert next_cases(op_ns, op_ns)
+    assert not next_cases(op_ns, op_ns, sizes=False)
+
+
 def test_other_scenarios_are_left_alone() -> None:
     planned = [replace(case, scenario="deliver") for case in coarse("clone", "readv")]
     assert not bisected(planned, crossing_at(30))

@@ -8,6 +8,8 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
+import tomli_w
+
 from vmabench.api.output import short, warn
 from vmabench.errors import MachineError, UsageError
 from vmabench.machine.facts import read_facts
@@ -23,8 +25,8 @@ if TYPE_CHECKING:
     from vmabench.analysis.power import Variation
 
 DEFAULT_PLAN = "quick"
-#: of the budget of a plan, for a pilot run
-PILOT = 0.5
+#: of the budget of a plan, for a pilot run; the least of it, and into how many rounds it is divided
+PILOT, LEAST_PILOT_S, PILOT_ROUNDS = 0.5, 10.0, 8
 #: what ``run --against`` looks for unless it is told, and the most boots it chooses unasked
 DEFAULT_CHANGE, MOST_UNASKED = 0.05, 10
 
@@ -88,7 +90,7 @@ def measured(result: Result, cases: list[Case] | None) -> "Variation":
             raise UsageError(f"{result.directory} has no case of the plan")
     found = variation(frame)
     if found.cases.empty:
-        raise UsageError(f"{result.directory} has no case with values in two rounds")
+        raise UsageError(f"{result.directory} has no case with values in two rounds: run longer")
     return found
 
 
@@ -119,12 +121,14 @@ def stored_or_pilot(name: str) -> Result:
     plan = load_plan(name)
     if path := stored(plan.name):
         return read(path)
-    budget_s = PILOT * plan.budget_s
+    budget_s = max(PILOT * plan.budget_s, LEAST_PILOT_S)
     warn(f"no stored result of {plan.name}: a pilot run of {budget_s:.0f} s (--from RESULT)")
     with tempfile.TemporaryDirectory(prefix="vmabench-pilot-") as scratch:
-        target = Path(scratch) / "pilot"
-        command = [*PYTHON, "-m", "vmabench", "run", name, "--samples-only"]
-        command += ["--budget", f"{budget_s:.0f}s", "-o", str(target)]
+        source, target = Path(scratch) / "pilot.toml", Path(scratch) / "pilot"
+        pilot = replace(plan, budget_s=budget_s, rounds=PILOT_ROUNDS)
+        source.write_text(tomli_w.dumps(pilot.to_toml()), encoding="utf-8")
+        command = [*PYTHON, "-m", "vmabench", "run", str(source), "--samples-only"]
+        command += ["-o", str(target)]
         status = subprocess.run(command, check=False).returncode
         if status not in (0, 2):
             raise MachineError(f"the pilot run of {plan.name} failed (status {status})")

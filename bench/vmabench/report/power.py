@@ -30,7 +30,9 @@ BOOT_S = 20.0
 
 def percent(fraction: float) -> str:
     """Return ``3 %``, ``2.5 %``, or ``none`` where no change is large enough."""
-    return f"{100 * fraction:.3g} %" if math.isfinite(fraction) else "none"
+    if not math.isfinite(fraction):
+        return "none"
+    return f"{100 * fraction:.0f} %" if fraction >= 1 else f"{100 * fraction:.3g} %"
 
 
 def power_text(

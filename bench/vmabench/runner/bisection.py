@@ -24,20 +24,24 @@ RESOLUTION_SIZES = 2
 #: the most points that are added for a pair and curve, whatever noise does with their order
 MOST_ADDED = 8
 
-#: scenario -> the field of a case that its curves are over
-_OVER = {"transfer": "size_bytes", "touch": "touch_pct"}
+#: scenarios with curves over sizes, and over touched fractions
+_OVER_SIZES, _OVER_FRACTIONS = "transfer", "touch"
 
 
-def next_cases(op_ns: Mapping[Case, float], planned: Iterable[Case]) -> list[Case]:
+def next_cases(
+    op_ns: Mapping[Case, float], planned: Iterable[Case], *, sizes: bool = True
+) -> list[Case]:
     """Return the cases that halve each bracket, in an order that depends on nothing else.
 
     ``op_ns`` has the time of one operation for each case that was measured; ``planned`` are the
-    plan's own.
+    plan's own. Without ``sizes``, only touched fractions are added.
     """
     curves: dict[Case, dict[int, Case]] = {}
     for case in op_ns:
+        if case.scenario == _OVER_SIZES and not sizes:
+            continue
         for key in _curves_of(case, op_ns):
-            curves.setdefault(key, {})[getattr(case, _OVER[case.scenario])] = case
+            curves.setdefault(key, {})[_place(case)] = case
     own = set(planned)
     found: dict[Case, None] = {}
     for key in sorted(curves):
@@ -55,21 +59,22 @@ def _curves_of(case: Case, op_ns: Iterable[Case]) -> list[Case]:
 
     A case that touches nothing is in all curves over touched fractions.
     """
-    if case.scenario not in _OVER:
+    if case.scenario not in (_OVER_SIZES, _OVER_FRACTIONS):
         return []
-    if case.scenario != "touch":
+    if case.scenario == _OVER_SIZES or case.touch_mode != "none":
         return [_at(case, 0)]
-    if case.touch_mode != "none":
-        return [replace(case, touch_pct=0)]
     ways = {(c.touch_mode, c.touch_order) for c in op_ns if c.touch_mode != "none"}
     return [replace(case, touch_mode=mode, touch_order=order) for mode, order in ways]
 
 
+def _place(case: Case) -> int:
+    return case.size_bytes if case.scenario == _OVER_SIZES else case.touch_pct
+
+
 def _at(case: Case, place: int) -> Case:
-    """Return the case at another place of its curve."""
-    if _OVER[case.scenario] == "touch_pct":
-        return replace(case, touch_pct=place)
-    return replace(case, size_bytes=place)
+    if case.scenario == _OVER_SIZES:
+        return replace(case, size_bytes=place)
+    return replace(case, touch_pct=place)
 
 
 def _halves(
@@ -91,10 +96,10 @@ def _halves(
 
 def _half(low: Case, high: Case) -> int | None:
     """Return the place half way between two points; None where they are close."""
-    if low.scenario == "touch":
+    if low.scenario == _OVER_FRACTIONS:
         close = high.touch_pct - low.touch_pct <= RESOLUTION_PCT
         return None if close else (low.touch_pct + high.touch_pct) // 2
     pages = low.size_bytes // low.page_bytes, high.size_bytes // high.page_bytes
     if pages[1] <= RESOLUTION_SIZES * pages[0]:
         return None
-    return round(math.sqrt(pages[0] * pages[1])) * low.page_bytes
+    return math.isqrt(pages[0] * pages[1]) * low.page_bytes

@@ -173,14 +173,19 @@ class Run:
         self._measure(costs, dict.fromkeys(costs, ONE))
 
     def _bisect(self, costs: dict[str, Cost]) -> None:
-        """Add cases that halve the brackets of break-evens, by the figures so far."""
+        """Add cases that halve the brackets of crossovers, by the figures so far.
+
+        A plan without a target is too short for more sizes.
+        """
+        sizes = self.setup.is_loose is not None
         tried = set(costs)
         while True:
             op_ns = {
                 Case.parse(case): median(self._op_ns.get(case) or [cost.op_ns])
                 for case, cost in costs.items()
             }
-            added = [c for c in next_cases(op_ns, self.setup.cases) if str(c) not in tried]
+            halves = next_cases(op_ns, self.setup.cases, sizes=sizes)
+            added = [case for case in halves if str(case) not in tried]
             if not added:
                 return
             tried |= {str(case) for case in added}
