@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.command import error_line, vmabench
+from tests.command import ONLY_SAMPLES, error_line, vmabench
 from tests.needs import needs
 from tests.undo import afterwards
 from vmabench.machine.cgroup import PAIR, SERVER, MemoryGroup, MemoryGroups
@@ -54,10 +54,12 @@ def swapped_pages() -> list[str]:
 
 
 def run(group: MemoryGroup, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return vmabench("run", "matrix", *arguments, "-o", "out", prefix=within(group, name))
+    return vmabench("run", "matrix", *arguments, *ONLY_SAMPLES, prefix=within(group, name))
 
 
+@pytest.mark.slow
 def test_cases_of_1g_take_what_was_predicted_and_give_it_back(group: MemoryGroup) -> None:
+    """Slow: each of four cases fills two or three buffers of 1G and compares them."""
     pool, swapped = POOL.read_text(), swapped_pages()
     done = run(
         group, PAIR, "--mechanism", "memcpy,sysv", "--page", "4K,hugetlb-2M",

@@ -9,7 +9,7 @@ from types import ModuleType
 
 import pytest
 
-from tests.command import vmabench
+from tests.command import ONLY_SAMPLES, vmabench
 from tests.needs import needs
 from vmabench.matrix.case import Case
 from vmabench.matrix.plans import load_plan, parse_plan
@@ -79,7 +79,7 @@ def _toml(data: dict[str, object]) -> str:
 
 @needs("root", "thp")
 def test_the_small_cells_of_every_mechanism_on_every_page(script: ModuleType) -> None:
-    run = vmabench("run", "matrix", "--size", "4K,2M", "-o", "out")
+    run = vmabench("run", "matrix", "--size", "4K,2M", *ONLY_SAMPLES)
     assert run.returncode == 0, run.stderr
     result = read(Path("out"))
     cells = script.cells_of(result)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Every kind of page that this kernel has, borrowed, proved and given back."""
+"""Every kind of page that this kernel has: borrowed, proved and restored."""
 
 import mmap
 import os

@@ -274,7 +274,7 @@ def test_a_second_run_is_refused() -> None:
 @needs("root")
 def test_a_full_disk_is_one_line_and_what_was_saved_is_whole(full_disk: Path) -> None:
     (full_disk / "ballast").write_bytes(b"x" * (232 << 10))
-    run = vmabench(*SMALL, "--budget", "20s", "-o", str(full_disk / "out"))
+    run = vmabench(*SMALL, "--budget", "8s", "-o", str(full_disk / "out"))
     assert run.returncode == 1, run.stderr
     said = [line for line in run.stderr.splitlines() if line.startswith("vmabench:")]
     assert len(said) == 1

@@ -71,7 +71,7 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> Result:
         run = vmabench(
             "run", "smoke", "--scenario", "all", "--mechanism", ",".join(PAIR), "--page", "base",
             "--size", "64K", "--touch", "none,read-10", "--segments", "16", "--wait", "futex",
-            "--swapped", "0-zram,100-zram", "--receivers", "2", "--budget", "8s", "-o", "out",
+            "--swapped", "0-zram,100-zram", "--receivers", "2", "--budget", "5s", "-o", "out",
         )  # fmt: skip
         assert run.returncode == 0, run.stderr
         return read(directory / "out")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.command import VMABENCH, children, environ, read_raw, start, wait_until
+from tests.command import ONLY_SAMPLES, VMABENCH, children, environ, read_raw, start, wait_until
 from tests.needs import needs
 from tests.undo import restored
 from vmabench.machine.ledger import Undoing
@@ -91,7 +91,7 @@ def test_a_ctrl_c_waits_until_everything_is_restored() -> None:
 @pytest.mark.machine
 def test_a_run_under_nohup_survives_its_terminal() -> None:
     run = start("run", "smoke", "--mechanism", "readv", "--page", "base", "--budget", "2s",
-                "-o", "out", prefix=("nohup",))  # fmt: skip
+                *ONLY_SAMPLES, prefix=("nohup",))  # fmt: skip
     samples = Path("out/samples.jsonl.gz")
     wait_until(lambda: samples.exists() and b"calibration" in read_raw(samples))
     run.send_signal(signal.SIGHUP)
