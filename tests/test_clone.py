@@ -48,13 +48,13 @@ def test_a_run_on_a_kernel_that_has_the_call(result: Result) -> None:
     measured = result.of_kind("case")
     assert {record["outcome"] for record in measured} == {"ok"}
     assert {record["case"] for record in measured if record["case"].startswith("clone")} == {
-        f"clone/scenario:transfer/page:{BASE}/size:64K",
-        f"clone/scenario:deliver/page:{BASE}/size:64K/touch:read-100",
-        f"clone/scenario:deliver/page:{BASE}/size:64K/touch:write-100",
+        f"clone/scenario:transfer/page:{BASE}/size:64K/source:rewritten",
+        f"clone/scenario:deliver/page:{BASE}/size:64K/touch:read-100/source:rewritten",
+        f"clone/scenario:deliver/page:{BASE}/size:64K/touch:write-100/source:rewritten",
     }
     delivered = next(r for r in measured if "deliver" in r["case"] and "clone" in r["case"])
     assert set(delivered["values"][0]["time_ns"]) == {
-        "attach", "transfer", "touch", "release", "total",
+        "attach", "transfer", "touch", "release", "total", "source-rewrite", "system",
     }  # fmt: skip
 
 

@@ -69,7 +69,7 @@ def test_a_job_carries_the_delays_of_its_cases() -> None:
 
 
 def test_a_run_with_a_delay_is_marked_and_never_reported() -> None:
-    case = Case("readv", "transfer", BASE, base_page_bytes())
+    case = Case("readv", "transfer", BASE, base_page_bytes(), source="rewritten")
     options = ["--mechanism", "readv,memcpy", "--scenario", "transfer", "--page", "base"]
     options += ["--size", format_size(case.size_bytes), "--budget", "1s", "-o", "out"]
     run = vmabench("run", "smoke", *options, "--inject", f"{case}=300000ns")

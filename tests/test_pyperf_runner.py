@@ -33,7 +33,7 @@ def test_a_case_with_pyperfs_own_options() -> None:
     run = runner(*case, *FAST, "-o", "out.json")
     assert run.returncode == 0, run.stderr
     bench = pyperf.Benchmark.load("out.json")
-    assert bench.get_name() == f"readv/scenario:transfer/page:{BASE}/size:1M"
+    assert bench.get_name() == f"readv/scenario:transfer/page:{BASE}/size:1M/source:rewritten"
     assert bench.get_nrun() >= 2
     assert 1e-6 < bench.median() < 1
     assert bench.get_metadata()["case_size_bytes"] == 1 << 20
@@ -52,7 +52,8 @@ def test_a_phase_of_a_delivery_through_the_main_command() -> None:
     )  # fmt: skip
     assert run.returncode == 0, run.stderr
     name = pyperf.Benchmark.load("out.json").get_name()
-    assert name == f"memfd/scenario:deliver/page:{BASE}/size:64K/touch:write-100/phase:touch"
+    case = f"memfd/scenario:deliver/page:{BASE}/size:64K/touch:write-100/source:rewritten"
+    assert name == f"{case}/phase:touch"
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,11 @@ def operation_tables(result: Result) -> Iterator[str]:
     touch = summary["touch_mode"] + "-" + summary["touch_pct"].astype(str)
     summary = summary.assign(touch=touch.where(summary["touch_mode"] != "none", ""))
     mine = summary[summary["scenario"].isin(OPERATIONS) & (summary["touch_order"] != "random")]
-    for key, rows in mine.groupby(["scenario", "page", "touch"], sort=False):
+    mine = mine.assign(
+        scenario=pd.Categorical(mine["scenario"], OPERATIONS),
+        page=pd.Categorical(mine["page"], levels.page_order(mine["page"])),
+    )
+    for key, rows in mine.groupby(["scenario", "page", "touch"], observed=True):
         scenario, page, touched = cast(tuple[str, str, str], key)
         at_size = rows[rows["size_bytes"] == typical_size(rows["size_bytes"])]
         order = levels.with_strangers(levels.MECHANISMS, at_size["mechanism"])
