@@ -26,7 +26,8 @@ HEADER = (
     "swap_device,limit_bytes,swap_device_read_bytes,"
     "swap_device_written_bytes,call_swap_in_bytes,call_swap_out_bytes,use_swap_in_bytes,"
     "use_swap_out_bytes,rss_bytes,pss_bytes,anon_huge_bytes,peak_how,cycles,tlb_misses,boot,run,"
-    "source,buffer,placement,cpu_model,clocksource,source_threads,tlb_shootdowns,rewrite_faults,"
+    "source,buffer,placement,cpu_model,clocksource,congruent,source_threads,tlb_shootdowns,"
+    "rewrite_faults,"
     "child_read_bytes,child_written_bytes,child_private_bytes,source_huge_bytes,child_huge_bytes,"
     "op_p50_ns,op_p99_ns,op_max_ns"
 )

@@ -466,6 +466,7 @@ class Pair:
                 "rewritten": case.source == "rewritten",
                 "buffer": _BUFFERS[case.buffer],
                 "source_threads": case.source_threads,
+                "incongruent": case.congruent == "no",
                 "size_bytes": case.size_bytes,
                 "call_bytes": call_bytes,
             },

@@ -95,6 +95,7 @@ COLUMNS: dict[str, str] = {
     "placement": "category",  # ordered; of the CPUs of the two sides; unknown in older results
     "cpu_model": "category",
     "clocksource": "category",
+    "congruent": "category",  # whether a clone lies in its page tables as its source does
     "source_threads": "Int64",  # that run while the memory is handed over
     "tlb_shootdowns": "Float64",  # interrupts on all CPUs, of whatever process; x86 alone
     "rewrite_faults": "Float64",  # of the minor faults those of the source in source-rewrite

@@ -41,7 +41,7 @@ CHOSEN = "chosen"
 
 #: the axes that say who pays, also the names of their fields and columns: cases and results that
 #: differ in one of them answer different questions
-OF_SOURCE_AND_BUFFER = ("source", "source_threads", "buffer", "placement")
+OF_SOURCE_AND_BUFFER = ("source", "source_threads", "buffer", "placement", "congruent")
 
 #: what one call takes: IOV_MAX
 MOST_SEGMENTS = 1024
@@ -151,6 +151,12 @@ def _parse_source(text: str) -> Fields:
     if text not in SOURCES:
         raise UsageError(f"{text!r} is no source: write {' or '.join(SOURCES)}")
     return {"source": text}
+
+
+def _parse_congruent(text: str) -> Fields:
+    if text not in ("yes", "no"):
+        raise UsageError(f"{text!r} is no answer: write yes or no")
+    return {"congruent": text}
 
 
 def _parse_placement(text: str) -> Fields:
@@ -263,6 +269,13 @@ AXES: dict[str, Axis] = {
         CHOSEN,
         _parse_placement,
         lambda case: case.placement or CHOSEN,
+    ),
+    "congruent": Axis(
+        "whether a clone of huge pages lies in its page tables as its source does: yes; no, a base"
+        " page beside",
+        "yes",
+        _parse_congruent,
+        lambda case: case.congruent,
     ),
 }
 

@@ -44,6 +44,7 @@ class Case:
     ``source_threads`` is how many threads of it run meanwhile. ``buffer`` is the memory of the
     receiver: ``fresh`` for each delivery, ``reused``, or ``populated`` by it.
     ``placement`` is where the CPUs of the two sides lie; empty leaves what the run has chosen.
+    ``congruent`` is whether a clone lies at the same multiple of a huge page as its source.
     """
 
     mechanism: str
@@ -66,6 +67,7 @@ class Case:
     source_threads: int = 0
     buffer: str = "fresh"
     placement: str = ""
+    congruent: str = "yes"
 
     @property
     def page_bytes(self) -> int:

@@ -219,8 +219,11 @@ _OF_ONE_RANGE: dict[str, tuple[str, ...]] = {
     "placement": ("chosen",),
 }
 
+#: of those that hand it over in one piece
+_WHOLE = _OF_ONE_RANGE | {"congruent": ("yes",)}
+
 #: of those that deliver to memory of the receiver
-_DELIVERED = _OF_ONE_RANGE | {"buffer": ("fresh",)}
+_DELIVERED = _WHOLE | {"buffer": ("fresh",)}
 
 #: percentages of the pages that are touched, beside none at all; at random, for the ends of curves
 _IN_ORDER = tuple(f"{mode}-{pct}" for mode in ("read", "write") for pct in (1, 10, 50, 100))
@@ -233,7 +236,7 @@ _REUSED = ("transfer", "scatter")
 SCENARIOS = {
     "transfer": Scenario(
         "both sides populated, buffers reused: the bare operation",
-        axes=_OF_ONE_RANGE,
+        axes=_WHOLE,
         rule=_only_fresh,
     ),
     "scatter": Scenario(
@@ -333,6 +336,16 @@ def _why_not_threads(case: "Case", traits: Traits, cpus: int) -> str | None:
     return None
 
 
+def _why_not_incongruent(case: "Case", base_page: str) -> str | None:
+    if case.congruent == "yes":
+        return None
+    if case.mechanism != "clone":
+        return (
+            f"{case.mechanism} copies no entries to an address that a user chooses: congruent yes"
+        )
+    return "base pages are congruent at every address" if case.page == base_page else None
+
+
 def _why_not_buffer(case: "Case") -> str | None:
     row = TABLE.get(case.mechanism)
     reasons = {"reused": row.unkept, "populated": row.unpopulated} if row else {}
@@ -355,4 +368,5 @@ def why_no_part(case: "Case", traits: Traits, cpus: int, base_page: str) -> str 
         or _why_not_rewritten(case)
         or _why_not_threads(case, traits, cpus)
         or _why_not_buffer(case)
+        or _why_not_incongruent(case, base_page)
     )

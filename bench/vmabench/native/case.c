@@ -104,21 +104,30 @@ static int open_in_source(struct vmb_ctx *ctx)
 	return err;
 }
 
+/*
+ * How far the slot is from the multiple of 1G that the source lies at. By a base page, no
+ * entry of the source for a huge page can become one of the receiver.
+ */
+static size_t shift_of(const struct vmb_ctx *ctx)
+{
+	return ctx->params.incongruent ? ctx->base_page : 0;
+}
+
 /* Last of the preparations: what is mapped later could land in the slots. */
 static int prepare_slots(struct vmb_ctx *ctx)
 {
 	char *slots[2];
 	int err;
 
-	err = vmb_slots_find(ctx->size, 2, slots);
+	err = vmb_slots_find(ctx->size + shift_of(ctx), 2, slots);
 	if (err)
 		return err;
-	ctx->slot = slots[0];
+	ctx->slot = slots[0] + shift_of(ctx);
 	ctx->src_slot = slots[1];
 	if (!ctx->dst)
 		ctx->dst = ctx->slot;
 	ctx->view = ctx->dst;
-	return vmb_slots_settle(ctx->slot, &ctx->pads);
+	return vmb_slots_settle(slots[0], &ctx->pads);
 }
 
 /* The scenario's own, here and in the source. */
@@ -292,7 +301,7 @@ void vmb_case_close(struct vmb_ctx *ctx)
 	if (ctx->slot) {
 		munmap(ctx->slot, ctx->size);
 		munmap(ctx->src_slot, ctx->size);
-		vmb_slots_release(ctx->slot, ctx->pads);
+		vmb_slots_release(ctx->slot - shift_of(ctx), ctx->pads);
 	}
 	free(ctx);
 }

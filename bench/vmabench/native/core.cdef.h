@@ -124,6 +124,7 @@ struct vmb_params {
 	uint32_t rewritten;
 	uint32_t buffer;
 	uint32_t source_threads;
+	uint32_t incongruent;
 	uint64_t size_bytes;
 	uint64_t call_bytes;
 	...;

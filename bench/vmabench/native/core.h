@@ -236,6 +236,7 @@ struct vmb_params {
 	uint32_t rewritten;   /* the source writes each page between two operations */
 	uint32_t buffer;      /* deliver, touch: enum vmb_buffer */
 	uint32_t source_threads; /* that run while the memory is handed over */
+	uint32_t incongruent;	 /* the slot lies otherwise in its page tables than the source */
 	uint64_t size_bytes;	 /* of the case: of a message, or of what all receivers hold */
 	uint64_t call_bytes;	 /* the most that one call is asked to move; 0: VMB_CALL_BYTES */
 };

@@ -8,7 +8,7 @@
 
 const struct vmb_scene vmb_scene_transfer = {
 	.name = "transfer",
-	.axes = "thp source source_threads placement",
+	.axes = "thp source source_threads placement congruent",
 	.phases = VMB_TOTAL_ALONE,
 	.flags = VMB_REUSES,
 };
@@ -22,12 +22,12 @@ const struct vmb_scene vmb_scene_scatter = {
 
 const struct vmb_scene vmb_scene_deliver = {
 	.name = "deliver",
-	.axes = "touch thp source source_threads buffer placement",
+	.axes = "touch thp source source_threads buffer placement congruent",
 	.phases = VMB_DELIVERY,
 };
 
 const struct vmb_scene vmb_scene_touch = {
 	.name = "touch",
-	.axes = "touch thp source source_threads buffer placement",
+	.axes = "touch thp source source_threads buffer placement congruent",
 	.phases = VMB_DELIVERY,
 };

@@ -67,6 +67,7 @@ _WORDS: dict[str, tuple[Any, Callable[[Any], str]]] = {
     "rate": ("none", "writing {} pages/s".format),
     "limit_bytes": (0, lambda size: f"limit {format_size(int(size))}"),
     "source": ("idle", "source {}".format),
+    "congruent": ("yes", lambda _: "not congruent"),
     "source_threads": (0, "{} source threads".format),
     "buffer": ("fresh", "buffer {}".format),
 }
