@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from vmabench.analysis.costs import costs
     from vmabench.analysis.load import load
+    from vmabench.analysis.side_by_side import side_by_side
     from vmabench.analysis.stats import summarize
     from vmabench.api import plot
     from vmabench.api.diagnosis import doctor
@@ -37,7 +38,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Guest", "__version__", "breakevens", "claims", "compare", "costs", "crossovers",
     "distortion", "doctor", "load", "path_lengths", "plot", "ratios", "run", "run_against",
-    "summarize",
+    "side_by_side", "summarize",
 ]  # fmt: skip
 
 #: name -> the module that defines it
@@ -55,6 +56,7 @@ _HOMES = {
     "ratios": "vmabench.api.frames",
     "run": "vmabench.api.run",
     "run_against": "vmabench.api.run",
+    "side_by_side": "vmabench.analysis.side_by_side",
     "summarize": "vmabench.analysis.stats",
 }
 

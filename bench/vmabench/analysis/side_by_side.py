@@ -21,7 +21,14 @@ def side_by_side(compared: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     ``compared`` has frames of ``compare`` or ``compare_paths`` by name, all with one base. The
     columns are BASE, and EACH for every name, as in ``B_ratio``: the value of that run over the
     base with its interval, NaN where there is none. The verdict of a case that a comparison lacks
-    is empty. Each comparison allows for the number of its own cases only.
+    is empty. Each comparison allows for the number of its own cases only. Raises ValueError for no
+    comparison.
+
+    >>> import vmabench as vb
+    >>> a, b = (vb.load(f"results/published/{name}") for name in ("paths-base", "paths-series"))
+    >>> table = vb.side_by_side({"B": vb.compare(a, b), "C": vb.compare(a, a)})
+    >>> list(table.columns)[:5], set(table["C_verdict"])
+    (['case_id', 'phase', 'base', 'B_ratio', 'B_lo'], {'~'})
     """
     parts, bases = [], []
     for name, one in compared.items():
