@@ -23,7 +23,10 @@ def test_a_row_says_what_c_says(name: str) -> None:
     assert row.proxy == mechanism.proxy
     assert bool(row.unscattered) != mechanism.scatters
     assert row.in_object == (mechanism.memory in ("memfd", "shm"))
-    assert row.only == (("snapshot",) if mechanism.snapshots else ("scatter",) * mechanism.cut_only)
+    if mechanism.snapshots:
+        assert row.only == ("snapshot", "vmbranch")[: 1 + (row.name == "uffd-wp")]
+    else:
+        assert row.only == ("scatter",) * mechanism.cut_only
     if mechanism.memory in ("sysv", "sealed"):
         assert row.unrenewed
     if row.way == "share":

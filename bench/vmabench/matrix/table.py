@@ -69,7 +69,7 @@ ROWS = (
         unscattered="UFFDIO_COPY fills fresh memory alone, and scatter reuses its own",
     ),
     # beside source and destination, the source has room for the old pages
-    Row("uffd-wp", "copy", 3, only=("snapshot",), unscattered=_SNAPSHOTS),
+    Row("uffd-wp", "copy", 3, only=("snapshot", "vmbranch"), unscattered=_SNAPSHOTS),
     Row("pagemap-scan", "copy", 2, only=("snapshot",), unscattered=_SNAPSHOTS),
     Row("pipe", "copy", 2),
     Row("vmsplice", "copy", 2),

@@ -128,7 +128,7 @@ static size_t area_bytes(void)
 	return saver.size + saver.size / saver.unit;
 }
 
-/* Populated: a real saver uses the same buffers again. */
+/* Populated: a real saver uses the same buffers again. Children of the source do not inherit it. */
 static int map_area(struct vmb_ctx *ctx)
 {
 	saver.pages = mmap(NULL, area_bytes(), PROT_READ | PROT_WRITE,
@@ -137,6 +137,8 @@ static int map_area(struct vmb_ctx *ctx)
 		saver.pages = NULL;
 		return vmb_fail(-errno, "mmap of %zu bytes for old pages", area_bytes());
 	}
+	if (madvise(saver.pages, area_bytes(), MADV_DONTFORK))
+		return vmb_fail(-errno, "madvise(MADV_DONTFORK)");
 	saver.saved = (unsigned char *)saver.pages + saver.size;
 	ctx->token = (uintptr_t)saver.pages;
 	return 0;

@@ -575,9 +575,10 @@ static int branch_and_write(struct branch *branch, struct vmb_sample *ret)
 		write_page(branch, page);
 	branch->writer->faults += minor_faults() - faults;
 	err = wait_for_all(branch, STEP_READ);
-	if (!err)
-		add_times(branch, start_ns, paused_ns, ret);
-	return err;
+	if (err)
+		return err;
+	add_times(branch, start_ns, paused_ns, ret);
+	return branch->ctx->mech->disarm ? branch->ctx->mech->disarm(branch->ctx) : 0;
 }
 
 /* New memory that nobody shares, and children that are ready to receive it. */
@@ -596,6 +597,8 @@ static int make_ready(struct branch *branch)
 		err = pace(branch, STEP_PREPARE);
 	if (!err && source_moves(branch))
 		err = set_up_there(branch);
+	if (!err && ctx->mech->watch)
+		err = ctx->mech->watch(branch->ctx);
 	if (err || !branch->check || !has_data(branch))
 		return err;
 	use = weigh(branch);
@@ -691,7 +694,7 @@ static int vmbranch_open(struct vmb_ctx *ctx)
 	if (mech->isolation == VMB_MOVES_NOTHING)
 		return 0;
 	if (mech->isolation == VMB_SHARES || ctx->hugetlb ||
-	    mech->flags & (VMB_LOCAL | VMB_BOTH_ACT | VMB_FRESH_ONLY))
+	    mech->flags & (VMB_LOCAL | VMB_BOTH_ACT | VMB_FRESH_ONLY | VMB_STOPS))
 		return vmb_fail(-EOPNOTSUPP, "%s branches no process that goes on writing",
 				mech->name);
 	return 0;
