@@ -14,6 +14,8 @@ from tests.needs import needs
 from tests.undo import restored
 from vmabench.machine.ledger import Undoing
 from vmabench.machine.pages import Page, pool_file
+from vmabench.runner.process import Worker
+from vmabench.runner.protocol import Job
 from vmabench.signals import interruptible
 
 ENDING = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
@@ -118,3 +120,25 @@ def test_a_pool_is_restored(command: str, number: signal.Signals) -> None:
         assert process.returncode == 130, errors
         assert b"Traceback" not in errors
         assert POOL.read_text() == "0\n"
+
+
+class KilledLate(subprocess.Popen[bytes]):
+    """A process that is killed at the moment at which an interrupt comes."""
+
+    def kill(self) -> None:
+        signal.raise_signal(signal.SIGINT)
+        super().kill()
+
+
+def test_a_worker_is_reaped_also_where_its_end_is_interrupted() -> None:
+    """As the interrupt of a notebook's cell may, while a round's worker is ended."""
+    worker = Worker(Job(0, 0, 0, 0, 0, ()))
+    worker._process = KilledLate(["sleep", "60"])
+    worker._started = True
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            worker.__exit__(None, None, None)
+        assert worker._process.returncode == -signal.SIGKILL
+    finally:
+        subprocess.Popen.kill(worker._process)
+        worker._process.wait()

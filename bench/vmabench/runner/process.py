@@ -94,12 +94,15 @@ class Worker:
     def _end(self) -> None:
         if not self._started:
             return
-        # PR_SET_PDEATHSIG kills its source process with it.
-        self._process.kill()
-        self._process.wait()
-        for stream in (self._process.stdout, self._process.stderr):
-            if stream:
-                stream.close()
+        # An interrupt in here would leave the worker behind, or as a zombie of a process that lives
+        # on, such as the kernel of a notebook.
+        with uninterrupted():
+            # PR_SET_PDEATHSIG kills its source process with it.
+            self._process.kill()
+            self._process.wait()
+            for stream in (self._process.stdout, self._process.stderr):
+                if stream:
+                    stream.close()
 
     def messages(self, limit_s: Callable[[Message | None], float]) -> Iterator[Message]:
         """Yield each message as it comes.
