@@ -34,12 +34,12 @@ class Diagnosis:
 
     @property
     def works(self) -> bool:
-        """Whether a worker process starts here."""
+        """Return whether a worker process starts here."""
         return self.findings[0].state == "ok"
 
     @property
     def blocked(self) -> bool:
-        """Whether anything of what was wanted is blocked."""
+        """Return whether any finding is blocked."""
         return any(one.state == "blocked" for one in self.findings)
 
 

@@ -253,7 +253,7 @@ def _measure(request: Request, borrowed: Borrowed) -> Measured:
 
 
 def _judge_of(plan: Plan) -> Callable[[Sequence[float]], bool] | None:
-    """Whether the interval of a case is wider than the plan's target; None if it has none."""
+    """Return a judge of intervals wider than the plan's target; None if the plan has none."""
     if not plan.target_width:
         return None
 

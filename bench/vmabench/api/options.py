@@ -76,7 +76,7 @@ class Guest:
 
     @property
     def counted(self) -> bool:
-        """Whether instructions are counted in place of the time."""
+        """Return whether instructions are counted in place of the time."""
         return self.clock == "instructions"
 
     def machine(self) -> guest.Machine:

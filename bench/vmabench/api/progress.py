@@ -82,7 +82,7 @@ class NotebookProgress:
 
 
 class LiveProgress:
-    """What is measured, rounds done and time left, redrawn in place with rich."""
+    """Shows phase, cases done and time left, redrawn in place with rich."""
 
     def __init__(self, stream: TextIO, budget_s: float | None) -> None:
         from rich.console import Console
