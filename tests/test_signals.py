@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from vmabench.machine.ledger import Undoing
 from vmabench.machine.pages import Page, pool_file
 from vmabench.runner.process import Worker
 from vmabench.runner.protocol import Job
-from vmabench.signals import interruptible
+from vmabench.signals import interruptible, uninterrupted
 
 ENDING = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 POOL = pool_file(Page("hugetlb-2M"))
@@ -142,3 +143,26 @@ def test_a_worker_is_reaped_also_where_its_end_is_interrupted() -> None:
     finally:
         subprocess.Popen.kill(worker._process)
         worker._process.wait()
+
+
+def test_a_signal_that_another_thread_takes_is_held_back_too() -> None:
+    """As threads of numpy and of a notebook do: the mask is that of one thread."""
+    finished = threading.Event()
+    thread = threading.Thread(target=finished.wait)
+    thread.start()
+    readable, writable = os.pipe2(os.O_NONBLOCK)
+    os.set_blocking(readable, True)
+    before = signal.set_wakeup_fd(writable)
+    whole = False
+    try:
+        with pytest.raises(KeyboardInterrupt), uninterrupted():
+            os.kill(os.getpid(), signal.SIGINT)
+            assert os.read(readable, 1)  # the other thread has taken it
+            whole = True
+        assert whole
+    finally:
+        signal.set_wakeup_fd(before)
+        finished.set()
+        thread.join()
+        os.close(readable)
+        os.close(writable)
