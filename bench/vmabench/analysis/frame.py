@@ -178,14 +178,22 @@ def tidy(result: Result) -> pd.DataFrame:
 
 
 def _of_machine(result: Result) -> dict[str, Any]:
-    """The conditions of the machine that are a column of every row."""
+    """Return the conditions of the machine that are a column of every row."""
     conditions = result.machine.get("conditions")
-    conditions = conditions if isinstance(conditions, dict) else {}
-    return {
-        "placement": (conditions.get("cpus") or {}).get("placement") or levels.UNKNOWN,
-        "clocksource": (conditions.get("clocksource") or {}).get("now"),
-        "cpu_model": machine_facts(result).get("cpu_model"),
+    found = {
+        name: _known(_known(conditions, dict, {}).get(name), dict, {})
+        for name in ("cpus", "clocksource")
     }
+    return {
+        "placement": _known(found["cpus"].get("placement"), str, "") or levels.UNKNOWN,
+        "clocksource": _known(found["clocksource"].get("now"), str, None),
+        "cpu_model": _known(machine_facts(result).get("cpu_model"), str, None),
+    }
+
+
+def _known(value: Any, kind: type, otherwise: Any) -> Any:
+    """Return a value of machine.json, which anybody may have written, if it is of its kind."""
+    return value if isinstance(value, kind) else otherwise
 
 
 def write_csv(frame: pd.DataFrame, target: Path | str | IO[str]) -> None:

@@ -52,7 +52,8 @@ def differences(a: Result, b: Result) -> Iterator[str]:
 
 def _unlike_latencies(a: Result, b: Result) -> Iterator[str]:
     """Yield which result kept its CPUs out of idle states; older ones do not tell."""
-    conditions = [result.machine.get("conditions") or {} for result in (a, b)]
+    conditions = [result.machine.get("conditions") for result in (a, b)]
+    conditions = [found if isinstance(found, dict) else {} for found in conditions]
     if not all("cpu_dma_latency_us" in found for found in conditions):
         return
     held = [found["cpu_dma_latency_us"] is not None for found in conditions]
