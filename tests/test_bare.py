@@ -38,7 +38,12 @@ def output(*command: object) -> str:
     return run.stdout
 
 
-QUICK = {name for sweep in load_plan("quick").sweeps for name in sweep.mechanism}
+QUICK = {
+    name
+    for sweep in load_plan("quick").sweeps
+    if "transfer" in sweep.scenario
+    for name in sweep.mechanism
+}
 
 
 @pytest.mark.parametrize("mechanism", sorted(QUICK - NOT_BARE))

@@ -113,7 +113,7 @@ def test_each_mechanism_delivers_to_the_buffer_or_says_why_not(mechanism: str, b
     """Also from a source that writes meanwhile; what Python skips is refused by the core."""
     case = replace(READV, mechanism=mechanism, buffer=buffer, source="rewritten")
     if why_not(case, read_facts(), {}, {mechanism: MECHANISMS[mechanism].traits}):
-        with pytest.raises(NativeError, match="only fresh buffers"), opened(case):
+        with pytest.raises(NativeError, match=r"only fresh buffers|alone:"), opened(case):
             pass
     else:
         assert measured(case).time_ns["total"] > 0

@@ -59,6 +59,7 @@ def test_a_run_from_the_plan_to_the_export() -> None:
     facts = read_facts()
     assert directory.parent == Path("results").resolve() / facts.slug / facts.kernel
     names = {"plan.toml", "machine.json", "samples.jsonl.gz", "suite.json.gz", "report"}
+    names |= {"histograms"}
     assert {path.name for path in directory.iterdir()} == names
     assert f"results  {os.path.relpath(directory)}" in run.stdout
 

@@ -50,7 +50,7 @@ def test_each_child_has_the_memory_of_the_moment(pair: Pair, mechanism: str) -> 
     make_source(pair, case)
     if why_not(case, FACTS, {}, TRAITS):
         with (
-            pytest.raises(NativeError, match="branches no process|alone:"),
+            pytest.raises(NativeError, match=r"branches no process|alone:"),
             pair.open(case, seed=7),
         ):
             pass

@@ -50,6 +50,7 @@ _SNAPSHOTS = "it takes snapshots of a running writer, nothing else"
 _IS_MAPPING = "what it delivers is the mapping itself: it has no buffer of the receiver's own"
 _IS_MOVED = "what it delivers is the memory of the source, which moves: it has no buffer of its own"
 _IS_MISSING = "UFFDIO_COPY fills missing pages alone: a buffer has none"
+_IS_ENTERED = "UFFDIO_CONTINUE enters missing entries alone: a mapping that is kept has none"
 _IS_OLD = "new data is a new object, and a mapping that is kept shows the old one"
 _BY_FAULTS = "the module enters its pages by faults alone: MADV_POPULATE_READ does not take them"
 
@@ -85,7 +86,7 @@ ROWS = (
         unscattered="once the file is taken its mappings are those of memfd-inplace",
     ),
     Row(
-        "uffd-minor", "share", 1, in_object=True,
+        "uffd-minor", "share", 1, in_object=True, unkept=_IS_ENTERED, unpopulated=_IS_ENTERED,
         unscattered="its mappings are those of memfd-inplace",
     ),
     Row("shm", "copy", 2, in_object=True),

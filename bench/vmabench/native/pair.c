@@ -250,8 +250,8 @@ static int connect_source(struct vmb_pair *pair)
 	pair->control_fd = raise_fd(memfd_create("vmabench-control", MFD_CLOEXEC));
 	if (pair->control_fd < 0 || ftruncate(pair->control_fd, sizeof(*pair->control)))
 		return vmb_fail(-errno, "making the control page");
-	pair->control = mmap(NULL, sizeof(*pair->control), PROT_READ | PROT_WRITE, MAP_SHARED,
-			     pair->control_fd, 0);
+	pair->control = mmap(NULL, sizeof(*pair->control), PROT_READ | PROT_WRITE,
+			     MAP_SHARED | MAP_POPULATE, pair->control_fd, 0);
 	if (pair->control == MAP_FAILED) {
 		pair->control = NULL;
 		return vmb_fail(-errno, "mapping the control page");

@@ -55,6 +55,8 @@ class Writer:
             with path.open("ab", buffering=0) as file:
                 _append_whole(file, member)
         except OSError as error:
+            if path.is_file() and not path.stat().st_size:
+                path.unlink()  # its first record did not fit
             raise MachineError(
                 f"can't save to {self.directory}: {error.strerror}; what was saved before is whole"
             ) from error
