@@ -26,7 +26,9 @@ from vmabench.store.boots import boots_of
 from vmabench.store.reader import read
 
 SMOKE = [
-    Case(name, "transfer", "4K", size) for name in ("readv", "fork") for size in (65536, 1 << 20)
+    Case(name, "transfer", "4K", size, source="rewritten")
+    for name in ("readv", "fork")
+    for size in (65536, 1 << 20)
 ]
 CASES = [Case("readv", "transfer", "4K", 65536), Case("fork", "transfer", "4K", 65536)]
 RUN = ["run", "smoke", "--guest", "--against", "base", "-o", "out", "--seed", "7"]

@@ -117,11 +117,12 @@ def test_plans_are_a_table_of_what_they_find(monkeypatch: pytest.MonkeyPatch) ->
     dice = np.random.default_rng(1)
     logs = dice.normal(0, 0.02, (60, 400))
     found = power.Variation(pd.DataFrame({"case_id": range(60)}), logs, 1, 399)
-    name, rounds, cases, middle, *quantiles = check.reach_line(load_plan("quick"), found, 400)
-    assert (name, rounds, cases, len(quantiles)) == ("quick", "8", "60", 3)
+    plan = load_plan("quick")
+    name, rounds, cases, middle, *quantiles = check.reach_line(plan, found, 400)
+    assert (name, rounds, cases, len(quantiles)) == ("quick", str(plan.rounds), "60", 3)
     median, lo, hi = (float(number) for number in re.findall(r"\d+\.?\d*", middle))
     assert lo <= median <= hi
-    a, b = (dice.normal(0, 0.02, (4000, 8)) for _ in range(2))
+    a, b = (dice.normal(0, 0.02, (4000, plan.rounds)) for _ in range(2))
     p = shift_interval(a, b + np.log1p(median / 100))[3]
     assert np.mean(p <= FALSE_DISCOVERIES / 60) == pytest.approx(power.POWER, abs=0.1)
 

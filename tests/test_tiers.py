@@ -44,7 +44,8 @@ def test_a_process_that_is_left_behind_is_found_until_it_is_killed(
     program.symlink_to("/bin/sh")
     left = subprocess.Popen([program, "-c", "read -r _line", name], stdin=subprocess.PIPE)
     assert left.pid in processes() - before
-    assert is_left_behind(left.pid)
+    # exec closes descriptors, for which Popen waits, before it gives the task its new name
+    wait_until(lambda: is_left_behind(left.pid))
     left.kill()
     assert not is_left_behind(left.pid)
     left.communicate()

@@ -51,7 +51,7 @@ FAMILIES: dict[str, dict[str, Look]] = {
     },
     "shared, used in place": {
         "memfd-inplace": Look("#CC79A7", "v"),
-        "memfd-private": Look("#CC79A7", "p", "--"),
+        "memfd-private": Look("#44AA99", "p", "--"),
         "memfd-getfd": Look("#CC79A7", "8", ":"),
         "uffd-minor": Look("#CC79A7", "H", "-."),
         "xpmem": Look("#9955BB", "*", "-."),
@@ -74,7 +74,6 @@ STRANGERS = "others"
 _STRANGE_LOOKS = (
     Look("#6A5ACD", "H"),
     Look("#999933", "H"),
-    Look("#44AA99", "H"),
     Look("#CC6677", "H"),
     Look("#9955BB", "H"),
 )
