@@ -51,6 +51,12 @@ def test_a_process_that_is_left_behind_is_found_until_it_is_killed(
     left.communicate()
 
 
+def test_the_groups_reach_the_scheduler(request: pytest.FixtureRequest) -> None:
+    """Without them both workers run machine tests, which wait for each other."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        assert request.node.nodeid.endswith("@test_tiers")
+
+
 def test_what_is_left_out_is_named() -> None:
     assert tiers.left_out_line(Counter()) == ""
     counted = Counter(browser=4, guest=24)
