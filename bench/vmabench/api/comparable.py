@@ -52,13 +52,14 @@ def differences(a: Result, b: Result) -> Iterator[str]:
 
 def _unlike_latencies(a: Result, b: Result) -> Iterator[str]:
     """Yield which result kept its CPUs out of idle states; older ones do not tell."""
-    conditions = [result.machine.get("conditions") for result in (a, b)]
-    conditions = [found if isinstance(found, dict) else {} for found in conditions]
-    if not all("cpu_dma_latency_us" in found for found in conditions):
-        return
-    held = [found["cpu_dma_latency_us"] is not None for found in conditions]
-    if held[0] != held[1]:
-        yield f"/dev/cpu_dma_latency held at 0 in {'A' if held[0] else 'B'} alone"
+    asked = []
+    for result in (a, b):
+        conditions = result.machine.get("conditions")
+        if not isinstance(conditions, dict) or "cpu_dma_latency_us" not in conditions:
+            return
+        asked.append(conditions["cpu_dma_latency_us"] is not None)
+    if asked[0] != asked[1]:
+        yield f"/dev/cpu_dma_latency held at 0 in {'A' if asked[0] else 'B'} alone"
 
 
 def _unlike_axes(a: Result, b: Result) -> Iterator[str]:
