@@ -461,7 +461,8 @@ int vmb_region_renew(const struct vmb_region *region, size_t offset);
 int vmb_region_produce(struct vmb_region *region, uint32_t seed, uint64_t generation,
 		       uint64_t *ret_ns);
 int vmb_region_disown(struct vmb_region *region);
-int vmb_region_restore(const struct vmb_region *region, enum vmb_isolation isolation);
+int vmb_region_restore(const struct vmb_region *region, enum vmb_isolation isolation,
+		       uint64_t faults);
 void vmb_region_unmap(struct vmb_region *region);
 
 /* rewrite.c: the writes of the source between two operations */

@@ -572,15 +572,19 @@ int vmb_region_disown(struct vmb_region *region)
 /*
  * After the source has written to its pages: nothing to do, but for what a write
  * replaces. What is sealed got private copies, and is mapped anew. Folios of several
- * sizes that were shared became base pages before Linux 6.15, and are made anew.
+ * sizes that were shared became base pages before Linux 6.15, and are made anew. So are
+ * huge pages that the writes have split, by the number of faults that these took.
  */
-int vmb_region_restore(const struct vmb_region *region, enum vmb_isolation isolation)
+int vmb_region_restore(const struct vmb_region *region, enum vmb_isolation isolation,
+		       uint64_t faults)
 {
+	int split = region->page > vmb_base_page() && !region->hugetlb &&
+		    faults > region->size / region->page;
 	int err;
 
 	if (region->memory == VMB_SEALED)
 		return map_sealed(region, 0, region->size);
-	if (isolation != VMB_COW || region->memory != VMB_ANON || !is_multi_size(region))
+	if (isolation != VMB_COW || region->memory != VMB_ANON || !(is_multi_size(region) || split))
 		return 0;
 	if (munmap(region->addr, region->size))
 		return vmb_fail(-errno, "munmap of the source");

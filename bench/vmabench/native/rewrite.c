@@ -39,7 +39,7 @@ int vmb_rewrite_region(const struct vmb_ctx *ctx, const struct vmb_region *regio
 		ret->counts.count[VMB_REWRITE_FAULTS] += faults;
 		ret->counts.known |= 1ull << VMB_REWRITE_FAULTS;
 	}
-	return vmb_region_restore(region, ctx->mech->isolation);
+	return vmb_region_restore(region, ctx->mech->isolation, faults);
 }
 
 static int rewrite_there(struct vmb_ctx *ctx, struct vmb_sample *ret)
