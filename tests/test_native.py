@@ -156,14 +156,16 @@ def test_uffd_minor_maps_huge_shared_memory_by_base_pages(shmem_advise: None, pa
 
 def test_uffd_minor_installs_its_entries_before_they_are_used(pair: Pair) -> None:
     """Beside it, memfd-inplace takes the faults when it reads."""
+    loops = 16
     faults = {}
     for mechanism in ("uffd-minor", "memfd-inplace"):
         case = make_case(mechanism, "deliver", size_bytes=128 * BASE_BYTES)
         make_source(pair, case)
         with pair.open(case, seed=7) as opened:
             opened.verify(generation=1)
-            faults[mechanism] = opened.run(loops=16, expected_s=1).counts["minor_faults"]
-    assert faults["memfd-inplace"] - faults["uffd-minor"] >= 16 * 128 // 16  # 16 pages a fault
+            faults[mechanism] = opened.run(loops=loops, expected_s=1).counts["minor_faults"]
+    assert faults["memfd-inplace"] >= loops * 128 // 16  # a fault maps at most 16 pages
+    assert faults["uffd-minor"] < loops  # the harness itself may take one, no loop does
 
 
 @pytest.mark.parametrize("mechanism", STREAMS)
