@@ -27,7 +27,7 @@ NEXT_RUN = ("run", "smoke", "--mechanism", "null", "--page", "base", "--size", "
             "--budget", "500ms", "--samples-only", "-o", "next")  # fmt: skip
 
 #: what can run here, on one page size of each kind
-DOCTOR = ("doctor", str(Path(__file__).with_name("gates.toml")), "--no-noise", "--json")
+DOCTOR = ("doctor", str(Path(__file__).with_name("restrictions.toml")), "--no-noise", "--json")
 
 LIMIT_S, ENDING_LIMIT_S = 120, 30
 

@@ -80,7 +80,7 @@ def test_what_the_machine_does_not_count_is_unknown_and_the_doctor_says_why() ->
         assert "perf_event_open" in why_no_cpu_counters(CPUS[0])
         metric = cpu_counters(CPUS[0])
         assert metric.state == "blocked"
-        assert "perf_event_open" in metric.gate
+        assert "perf_event_open" in metric.blocked_by
         counts = measured(Case("readv", "transfer", FACTS.pages[0], SIZE_BYTES)).counts
     finally:
         lib.vmb_perf_replace(CYCLES, HARDWARE, CPU_CYCLES)

@@ -43,7 +43,7 @@ def test_every_mechanism_and_page_has_a_finding() -> None:
     assert set(found) == {(name, page) for name in MECHANISMS for page in pages} | own
     for finding in found.values():
         assert finding["state"] in ("ok", "blocked")
-        assert (finding["gate"] is None) == (finding["state"] == "ok")
+        assert (finding["blocked_by"] is None) == (finding["state"] == "ok")
     assert found["memcpy", BASE]["state"] == "ok"
 
 
@@ -52,7 +52,6 @@ def test_the_text_names_what_blocks_and_the_fix() -> None:
     if not Path("/dev/xpmem").exists():
         assert "blocked by: there is no /dev/xpmem" in text
         assert "fix: modprobe xpmem" in text
-    assert "mend" not in text
     assert "worker" in text
     assert "memcpy" in text
     assert read_facts().cpu_model in text
@@ -80,8 +79,8 @@ def test_the_process_of_another_user_is_named(foreign_source: str) -> None:
     run = vmabench(*DOCTOR, env={"VMABENCH_SOURCE": foreign_source}, prefix=WITHOUT_PTRACE)
     found = findings(run)
     assert found["readv", BASE]["state"] == "blocked"
-    assert "belongs to another user" in found["readv", BASE]["gate"]
-    assert "CAP_SYS_PTRACE" in found["readv", BASE]["mend"]
+    assert "belongs to another user" in found["readv", BASE]["blocked_by"]
+    assert "CAP_SYS_PTRACE" in found["readv", BASE]["fix"]
     # The set-user-id bit leaves the source its real user, which is what counts for a caller.
     for mechanism in ("writev", "memfd", "shm", "fork", "memcpy"):
         assert found[mechanism, BASE]["state"] == "ok"
@@ -105,8 +104,8 @@ def test_shared_memory_is_huge_without_a_setting_by_hand() -> None:
 @needs("root", "thp")
 def test_thp_never(thp_never: None) -> None:
     found = findings(vmabench(*DOCTOR))
-    assert "THP is set to never" in found["readv", HUGE]["gate"]
-    assert "echo madvise" in found["readv", HUGE]["mend"]
+    assert "THP is set to never" in found["readv", HUGE]["blocked_by"]
+    assert "echo madvise" in found["readv", HUGE]["fix"]
     assert found["readv", BASE]["state"] == "ok"
 
 
@@ -115,8 +114,8 @@ def test_a_filter_on_a_call_that_asks_no_permission_is_named(seccomp_filter: str
     prefix = (seccomp_filter, str(SYS_USERFAULTFD), str(errno.EPERM))
     found = findings(vmabench(*DOCTOR, prefix=prefix))
     for mechanism in ("uffd-copy", "uffd-move", "uffd-wp", "uffd-minor", "pagemap-scan"):
-        gate = found[mechanism, BASE]["gate"]
-        assert "a seccomp filter refuses userfaultfd (EPERM)" in gate
+        blocked_by = found[mechanism, BASE]["blocked_by"]
+        assert "a seccomp filter refuses userfaultfd (EPERM)" in blocked_by
     assert found["readv", BASE]["state"] == "ok"
 
 

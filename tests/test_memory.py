@@ -160,7 +160,7 @@ def test_a_group_that_holds_processes_is_named(
     assert f"{top} holds processes" in groups.why_not()
     (peak,) = [one for one in metrics(groups) if one.name == "peak memory"]
     assert peak.state == "degraded"
-    assert peak.gate == f"{groups.why_not()}: peaks are sampled"
+    assert peak.blocked_by == f"{groups.why_not()}: peaks are sampled"
 
 
 @needs("memory-cgroup")

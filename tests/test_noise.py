@@ -60,8 +60,8 @@ def test_each_setting_that_disturbs_is_named_with_what_mends_it(tmp_path: Path) 
     tuned = {advice.name for advice in ADVICE}
     assert set(found) == tuned | {"governor", "turbo", "smt", "damon", "virtualisation"}
     assert found["damon"].what.startswith("1 thread of DAMON")
-    assert {found[name].mend for name in tuned} == {"vmabench tune --apply"}
-    assert found["governor"].mend == found["turbo"].mend == "python -m pyperf system tune"
+    assert {found[name].fix for name in tuned} == {"vmabench tune --apply"}
+    assert found["governor"].fix == found["turbo"].fix == "python -m pyperf system tune"
     put(tmp_path, ADVICE[0].file, ADVICE[0].value)
     assert ADVICE[0].name not in {one.name for one in noise.from_settings(noisy, tmp_path)}
 
@@ -91,7 +91,7 @@ def test_a_slow_clocksource_is_loud(
         (one,) = found
         assert one.state == "noisy"
         assert one.what.startswith(now)
-        assert one.mend.startswith(fix)
+        assert one.fix.startswith(fix)
 
 
 def test_a_machine_without_anything_blocks_or_degrades_each_metric(tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_a_machine_without_anything_blocks_or_degrades_each_metric(tmp_path: Pat
         "peak memory": "degraded",
         "stolen time": "blocked",
     }
-    assert all(metric.gate for metric in found.values())
+    assert all(metric.blocked_by for metric in found.values())
     put(tmp_path, "proc/swaps", "Filename Type\n/dev/zram0 partition")
     put(tmp_path, "proc/stat", "cpu 1 2 3 4 5 6 7 8 9 10")
     states = {metric.name: metric.state for metric in metrics(none, tmp_path)}

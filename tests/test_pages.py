@@ -265,9 +265,9 @@ def _workers() -> list[str]:
 @needs("root", "thp", "setpriv")
 def test_who_may_not_switch_is_told_what_to_switch() -> None:
     found = findings(vmabench(*DOCTOR, prefix=ORDINARY))
-    assert "hugepages-64kB/enabled" in found["readv", "64K"]["gate"]
-    assert "root may" in found["readv", "64K"]["gate"]
-    assert "hugetlb-2M" in found["readv", "hugetlb-2M"]["gate"]
+    assert "hugepages-64kB/enabled" in found["readv", "64K"]["blocked_by"]
+    assert "root may" in found["readv", "64K"]["blocked_by"]
+    assert "hugetlb-2M" in found["readv", "hugetlb-2M"]["blocked_by"]
     assert found["readv", "4K"]["state"] == "ok"
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Every gate is provoked for real: it is named, nothing is a traceback, and all comes back."""
+"""Provoke each restriction for real: it is named, without a traceback, and all is restored."""
 
 from pathlib import Path
 
@@ -34,10 +34,10 @@ PIPES = ("pipe", "vmsplice", "vmsplice-gift")
 SYSCALLS = {"process_vm_readv": 310, "process_vm_writev": 311, "userfaultfd": 323,
             "pidfd_getfd": 438}  # fmt: skip
 
-#: root as well is held to limits that a capability lifts
+#: root without the capability that lifts limits
 WITHOUT_RESOURCE = ("setpriv", "--bounding-set=-sys_resource", "--inh-caps=-sys_resource")
 
-#: what this machine lacks, whoever asks
+#: mechanisms that this machine lacks for every user
 NOT_HERE = {"clone", "xpmem"}
 
 pytestmark = needs("root", "setpriv")
@@ -50,7 +50,7 @@ def blocked(found: dict[tuple[str, str], dict[str, str]], page: str = BASE) -> s
 def small_run(
     mechanism: str, sizes: str, prefix: tuple[str, ...] = (), page: str = BASE
 ) -> dict[int, str]:
-    """Size -> why it was skipped, of a run that went well otherwise."""
+    """Return size -> reason of the skipped cases of a run with status 0."""
     run = vmabench(
         "run", "smoke", "--mechanism", mechanism, "--page", page, "--size", sizes,
         "--scenario", "transfer", "--budget", "1s", *ONLY_SAMPLES, prefix=prefix,
@@ -68,8 +68,8 @@ def test_a_pipe_that_may_not_be_that_large(who: tuple[str, ...], user_state: Non
     with borrowed(FS / "pipe-max-size", "65536"):
         found = findings(vmabench(*DOCTOR, prefix=who))
     for mechanism in PIPES:
-        assert "fs.pipe-max-size" in found[mechanism, BASE]["gate"]
-        assert found[mechanism, BASE]["mend"] == "sysctl fs.pipe-max-size=1048576"
+        assert "fs.pipe-max-size" in found[mechanism, BASE]["blocked_by"]
+        assert found[mechanism, BASE]["fix"] == "sysctl fs.pipe-max-size=1048576"
     assert blocked(found) - NOT_HERE == set(PIPES)
 
 
@@ -79,8 +79,8 @@ def test_a_user_who_has_no_more_pages_for_pipes(limit: str, user_state: None) ->
     with borrowed(FS / f"pipe-user-pages-{limit}", "200"):
         found = findings(vmabench(*DOCTOR, prefix=ORDINARY))
     for mechanism in PIPES:
-        assert "fs.pipe-user-pages-soft or -hard" in found[mechanism, BASE]["gate"]
-        assert "fs.pipe-user-pages-soft" in found[mechanism, BASE]["mend"]
+        assert "fs.pipe-user-pages-soft or -hard" in found[mechanism, BASE]["blocked_by"]
+        assert "fs.pipe-user-pages-soft" in found[mechanism, BASE]["fix"]
     assert blocked(found) - NOT_HERE == set(PIPES)
 
 
@@ -119,13 +119,13 @@ def test_shared_memory_that_is_too_small(user: tuple[str, ...]) -> None:
 
 
 def test_nobody_locks_memory(user: tuple[str, ...]) -> None:
-    """RLIMIT_MEMLOCK gates nothing here: no mechanism locks or registers memory."""
+    """RLIMIT_MEMLOCK blocks nothing: no mechanism locks or registers memory."""
     found = findings(vmabench(*DOCTOR, prefix=(*user, "prlimit", "--memlock=0")))
     assert blocked(found) <= NOT_HERE
 
 
 def test_strict_overcommit(user: tuple[str, ...]) -> None:
-    """With room enough for everybody else on this machine."""
+    """The limit leaves 4 GiB for the other processes of this machine."""
     lines = Path("/proc/meminfo").read_text().splitlines()
     committed_kib = int(dict(line.split(":", 1) for line in lines)["Committed_AS"].split()[0])
     # the two limits exclude each other: the ratio counts again when it is written
@@ -141,7 +141,7 @@ def test_strict_overcommit(user: tuple[str, ...]) -> None:
 
 
 def test_userfaultfd_for_the_privileged_alone(user: tuple[str, ...]) -> None:
-    """It gates nothing here: faults in the kernel, which it is about, are not asked for."""
+    """The setting blocks nothing: no mechanism handles faults of the kernel."""
     with borrowed(VM / "unprivileged_userfaultfd", "0"):
         found = findings(vmabench(*DOCTOR, prefix=user))
     assert blocked(found) <= NOT_HERE
@@ -156,10 +156,10 @@ def test_a_container_has_its_reasons() -> None:
     found = findings(vmabench(*DOCTOR, prefix=CONTAINER))
     assert blocked(found) <= NOT_HERE
     for mechanism, page in (("readv", "64K"), ("memfd", HUGE)):
-        gate = found[mechanism, page]["gate"]
-        assert "Read-only file system" in gate
-        assert "container" in gate
-        assert "root may" not in gate
+        blocked_by = found[mechanism, page]["blocked_by"]
+        assert "Read-only file system" in blocked_by
+        assert "container" in blocked_by
+        assert "root may" not in blocked_by
     run = vmabench("run", "smoke", "--budget", "2s", *ONLY_SAMPLES, prefix=CONTAINER)
     assert run.returncode == 0, run.stderr
     measured = {Case.parse(r["case"]).page for r in read(Path("out")).of_kind("case")}
@@ -177,7 +177,7 @@ def test_a_container_with_a_filter_has_that_reason(seccomp_filter: str) -> None:
     filtered |= {"pagemap-scan"}
     found = findings(vmabench(*DOCTOR, prefix=(*CONTAINER, *filters)))
     for mechanism in filtered:
-        assert "a seccomp filter refuses" in found[mechanism, BASE]["gate"]
+        assert "a seccomp filter refuses" in found[mechanism, BASE]["blocked_by"]
     assert blocked(found) <= NOT_HERE | filtered
 
 
@@ -190,8 +190,8 @@ def test_a_filter_on_one_call_is_not_taken_for_another_user(
 ) -> None:
     prefix = (*user, seccomp_filter, str(SYSCALLS[call]), "1")
     found = findings(vmabench(*DOCTOR, prefix=prefix))
-    gate = found[mechanism, BASE]["gate"]
-    assert gate.startswith(f"{call} gives EPERM: a seccomp filter refuses it, or")
+    blocked_by = found[mechanism, BASE]["blocked_by"]
+    assert blocked_by.startswith(f"{call} gives EPERM: a seccomp filter refuses it, or")
     assert blocked(found) - NOT_HERE == {mechanism}
 
 
@@ -202,9 +202,9 @@ def test_a_pool_for_system_v_memory_takes_a_group(user_state: None) -> None:
     with restored(POOL):
         POOL.write_text(str(int(POOL.read_text()) + 16))
         found = findings(vmabench(*DOCTOR, prefix=ORDINARY))
-    gate = found["sysv", "hugetlb-2M"]
-    assert "vm.hugetlb_shm_group" in gate["gate"]
-    assert "vm.hugetlb_shm_group" in gate["mend"]
+    sysv = found["sysv", "hugetlb-2M"]
+    assert "vm.hugetlb_shm_group" in sysv["blocked_by"]
+    assert "vm.hugetlb_shm_group" in sysv["fix"]
     assert found["memfd", "hugetlb-2M"]["state"] == "ok"
 
 

@@ -220,7 +220,7 @@ def test_a_side_that_left_its_cpu_is_named(side: str) -> None:
 
 
 def test_every_call_of_a_mechanism_is_one_that_is_tried() -> None:
-    from vmabench.machine.gates import CALLS_OF
+    from vmabench.machine.restrictions import CALLS_OF
     from vmabench.mechanisms import CALLS
 
     names: Sequence[str] = [name for calls in CALLS_OF.values() for name in calls]

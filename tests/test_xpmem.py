@@ -62,5 +62,5 @@ def test_each_segment_is_an_attachment(with_xpmem: dict[str, str]) -> None:
 
 def test_without_the_module_the_gate_is_named() -> None:
     found = findings(vmabench(*DOCTOR))
-    assert "/dev/xpmem" in found["xpmem", BASE]["gate"]
-    assert found["xpmem", BASE]["mend"] == "modprobe xpmem"
+    assert "/dev/xpmem" in found["xpmem", BASE]["blocked_by"]
+    assert found["xpmem", BASE]["fix"] == "modprobe xpmem"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Find out what can run here, by trying it in a real pair of processes."""
+"""Try in a real pair of processes which cases can run here."""
 
 import errno
 import os
@@ -10,7 +10,6 @@ from functools import partial
 from vmabench.errors import MachineError
 from vmabench.machine.cgroup import MemoryGroups
 from vmabench.machine.facts import MachineFacts
-from vmabench.machine.gates import Gate, gate_of, killed_gate, page_gate
 from vmabench.machine.metrics import Metric
 from vmabench.machine.pages import (
     SHARED_WORDS,
@@ -19,6 +18,12 @@ from vmabench.machine.pages import (
     Pool,
     free_in_pool,
     why_not_under,
+)
+from vmabench.machine.restrictions import (
+    Restriction,
+    killed_restriction,
+    page_restriction,
+    restriction_of,
 )
 from vmabench.machine.swap import KINDS, SwapDevices
 from vmabench.matrix.case import Case
@@ -49,20 +54,20 @@ NO_MULTI_SIZE = {
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One mechanism on one page size: ``ok``, or ``blocked`` and by what.
+    """One mechanism on one page size, ``ok`` or ``blocked``.
 
-    ``thp`` is the setting of THP under which it was tried, empty for the machine's own.
+    ``thp`` is the THP setting of the attempt, empty for the machine's own.
     """
 
     mechanism: str
     page: str
     state: str
-    gate: Gate | None = None
+    blocked_by: Restriction | None = None
     thp: str = ""
 
     @property
     def reason(self) -> str:
-        return "" if self.gate is None else str(self.gate)
+        return "" if self.blocked_by is None else str(self.blocked_by)
 
 
 def examine(
@@ -86,7 +91,7 @@ def examine(
     ]
     pools = raise_pools(cases, borrowed)
     no_pool = {
-        str(case): Gate(why_not_in_pool(case, pools), "")
+        str(case): Restriction(why_not_in_pool(case, pools), "")
         for case in cases
         if why_not_in_pool(case, pools)
     }
@@ -127,7 +132,7 @@ def examine_memory(
             make()
             findings.append(Finding(name, "", "ok"))
         except MachineError as error:
-            findings.append(Finding(name, "", "blocked", Gate(str(error), "")))
+            findings.append(Finding(name, "", "blocked", Restriction(str(error), "")))
     swap.restore()
     groups.restore()
     return findings
@@ -225,48 +230,52 @@ def _judge(
 ) -> Finding:
     if message["outcome"] == "ok":
         return Finding(case.mechanism, case.page, "ok", thp=case.thp)
-    gate = _gate(case, message, _under(case.thp, facts), self_error)
-    return Finding(case.mechanism, case.page, "blocked", gate, case.thp)
+    found = _restriction(case, message, _under(case.thp, facts), self_error)
+    return Finding(case.mechanism, case.page, "blocked", found, case.thp)
 
 
 def _under(thp: str, facts: MachineFacts) -> MachineFacts:
     return replace(facts, thp=thp, thp_shmem=SHARED_WORDS[thp]) if thp else facts
 
 
-def _gate(case: Case, message: Mapping[str, object], facts: MachineFacts, self_error: int) -> Gate:
+def _restriction(
+    case: Case, message: Mapping[str, object], facts: MachineFacts, self_error: int
+) -> Restriction:
     detail, error = str(message["reason"]), message.get("errno", 0)
     assert isinstance(error, int)
-    if killed := killed_gate(case.mechanism, detail, killed_calls()):
+    if killed := killed_restriction(case.mechanism, detail, killed_calls()):
         return killed
     page = Page(case.page)
     if message.get("setting"):
-        return Gate(detail, "")
+        return Restriction(detail, "")
     if message.get("backing"):
-        return _backing_gate(case, message, facts)
+        return _backing_restriction(case, message, facts)
     if page.transparent(facts) and detail.startswith("madvise"):
-        return page_gate(facts, "anon", 0.0)
+        return page_restriction(facts, "anon", 0.0)
     if page.hugetlb and case.mechanism == "clone" and error == errno.EINVAL:
-        return Gate("process_vm_mmap: EINVAL, memory of a hugetlb pool can't be cloned", "")
-    return gate_of(error, detail, facts, self_error)
+        return Restriction("process_vm_mmap: EINVAL, memory of a hugetlb pool can't be cloned", "")
+    return restriction_of(error, detail, facts, self_error)
 
 
-def _backing_gate(case: Case, message: Mapping[str, object], facts: MachineFacts) -> Gate:
+def _backing_restriction(
+    case: Case, message: Mapping[str, object], facts: MachineFacts
+) -> Restriction:
     detail, proof = str(message["reason"]), message["proof"]
     assert isinstance(proof, dict)
     page = Page(case.page)
     if case.mechanism in BASE_PAGES_ONLY and "destination" in detail and not page.hugetlb:
-        return Gate(BASE_PAGES_ONLY[case.mechanism], "")
+        return Restriction(BASE_PAGES_ONLY[case.mechanism], "")
     if page.multi_size(facts) and case.mechanism in NO_MULTI_SIZE:
-        return Gate(NO_MULTI_SIZE[case.mechanism], "")
+        return Restriction(NO_MULTI_SIZE[case.mechanism], "")
     if page.multi_size(facts):
-        return Gate(detail, "echo 1 > /proc/sys/vm/compact_memory, if memory is fragmented")
+        return Restriction(detail, "echo 1 > /proc/sys/vm/compact_memory, if memory is fragmented")
     backed_pct = min(proof["src_backed_pct"], proof["dst_backed_pct"])
     # the destination of a copy is anonymous memory
     memory = "anon" if "destination" in detail else MECHANISMS[case.mechanism].memory
-    return page_gate(facts, memory, backed_pct)
+    return page_restriction(facts, memory, backed_pct)
 
 
 def explain(facts: MachineFacts) -> Callable[[int, str], str]:
     """Return a function that makes a reason of the error number and sentence of a case."""
     self_error = _self_error()
-    return lambda error, detail: str(gate_of(error, detail, facts, self_error))
+    return lambda error, detail: str(restriction_of(error, detail, facts, self_error))

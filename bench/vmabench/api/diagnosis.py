@@ -8,10 +8,10 @@ import pandas as pd
 
 from vmabench.machine.cgroup import MemoryGroups
 from vmabench.machine.facts import MachineFacts, read_facts
-from vmabench.machine.gates import Gate
 from vmabench.machine.metrics import Metric, metrics
 from vmabench.machine.noise import Noise, from_settings, measured
 from vmabench.machine.pages import BorrowedPages
+from vmabench.machine.restrictions import Restriction
 from vmabench.machine.swap import KINDS, SwapDevices
 from vmabench.matrix.plans import Vocabulary, expand, load_plan
 from vmabench.matrix.rules import GROUP, needs
@@ -70,7 +70,7 @@ def _examine(
     try:
         findings = examine(facts, mechanisms, pages, borrowed)
     except WorkerStartError as error:
-        return [Finding("worker", "", "blocked", Gate(str(error), ""))]
+        return [Finding("worker", "", "blocked", Restriction(str(error), ""))]
     return [Finding("worker", "", "ok"), *findings]
 
 
@@ -102,9 +102,9 @@ def doctor(plan: str | None = None, *, measure_noise: bool = True) -> pd.DataFra
     found = diagnose(plan, measure_noise=measure_noise)
     rows = [
         ("mechanism", one.mechanism, one.page, one.state)
-        + ((one.gate.name, one.gate.mend) if one.gate else ("", ""))
+        + ((one.blocked_by.name, one.blocked_by.fix) if one.blocked_by else ("", ""))
         for one in found.findings
     ]
-    rows += [("metric", one.name, "", one.state, one.gate, one.mend) for one in found.metrics]
-    rows += [("noise", one.name, "", one.state, one.what, one.mend) for one in found.noise]
+    rows += [("metric", one.name, "", one.state, one.blocked_by, one.fix) for one in found.metrics]
+    rows += [("noise", one.name, "", one.state, one.what, one.fix) for one in found.noise]
     return pd.DataFrame(rows, columns=["kind", "name", "page", "state", "what", "fix"])

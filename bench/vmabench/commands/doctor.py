@@ -30,8 +30,8 @@ def _as_data(diagnosis: Diagnosis) -> dict[str, object]:
                 "mechanism": finding.mechanism,
                 "page": finding.page,
                 "state": finding.state,
-                "gate": finding.gate and finding.gate.name,
-                "mend": finding.gate and finding.gate.mend,
+                "blocked_by": finding.blocked_by and finding.blocked_by.name,
+                "fix": finding.blocked_by and finding.blocked_by.fix,
             }
             for finding in diagnosis.findings
         ],
@@ -46,14 +46,15 @@ def _print(diagnosis: Diagnosis) -> None:
     pages = max(len(page) for page in diagnosis.facts.all_pages)
     for finding in diagnosis.findings:
         line = f"{finding.mechanism:{width}}  {finding.page:>{pages}}  {finding.state}"
-        gate, mend = (finding.gate.name, finding.gate.mend) if finding.gate else ("", "")
-        _say_line(line, gate, mend, width + pages + 4)
+        by = finding.blocked_by
+        _say_line(line, by.name if by else "", by.fix if by else "", width + pages + 4)
     say("\nmetrics")
     for metric in diagnosis.metrics:
-        _say_line(f"{metric.name:{width}}  {metric.state}", metric.gate, metric.mend, width + 2)
+        line = f"{metric.name:{width}}  {metric.state}"
+        _say_line(line, metric.blocked_by, metric.fix, width + 2)
     say("\nnoise")
     for one in diagnosis.noise:
-        _say_line(f"{one.name:{width}}  {one.state}", one.what, one.mend, width + 2)
+        _say_line(f"{one.name:{width}}  {one.state}", one.what, one.fix, width + 2)
 
 
 def _say_line(line: str, what: str, fix: str, indent: int) -> None:

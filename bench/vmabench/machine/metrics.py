@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Metrics beside the time: find out which can be measured here, by trying."""
+"""Try which metrics besides the time can be measured here."""
 
 import os
 import struct
@@ -14,12 +14,12 @@ _PRESENT, _FRAME = 1 << 63, (1 << 55) - 1
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A state, ``ok``, ``degraded`` or ``blocked``, with the cause (gate) and its fix (mend)."""
+    """The state of a metric, ``ok``, ``degraded`` or ``blocked``, with its cause and the fix."""
 
     name: str
     state: str
-    gate: str = ""
-    mend: str = ""
+    blocked_by: str = ""
+    fix: str = ""
 
 
 def metrics(groups: MemoryGroups, root: Path = Path("/")) -> list[Metric]:
@@ -28,21 +28,21 @@ def metrics(groups: MemoryGroups, root: Path = Path("/")) -> list[Metric]:
 
 
 def _page_frames(root: Path) -> Metric:
-    """Return whether folios can be proved one by one; for THP alone, smaps is enough."""
+    """Return whether page frames are visible, which prove the size of each folio."""
     name = "folio sizes"
-    mend = "run as root, or with CAP_SYS_ADMIN"
+    fix = "run as root, or with CAP_SYS_ADMIN"
     try:
         with (root / "proc/self/pagemap").open("rb", buffering=0) as file:
-            here = bytearray(1)  # any address that is populated will do
+            here = bytearray(1)  # any populated address
             file.seek(id(here) // os.sysconf("SC_PAGE_SIZE") * 8)
             (entry,) = struct.unpack("Q", file.read(8))
         with (root / "proc/kpageflags").open("rb"):
             pass
     except (OSError, struct.error) as error:
-        gate = f"page frames may not be seen ({getattr(error, 'strerror', None) or error})"
-        return Metric(name, "degraded", gate, mend)
+        cause = f"page frames may not be seen ({getattr(error, 'strerror', None) or error})"
+        return Metric(name, "degraded", cause, fix)
     if entry & _PRESENT and not entry & _FRAME:
-        return Metric(name, "degraded", "the kernel hides page frames from this user", mend)
+        return Metric(name, "degraded", "the kernel hides page frames from this user", fix)
     return Metric(name, "ok")
 
 
@@ -54,7 +54,7 @@ def _swap(root: Path) -> Metric:
 
 
 def _peak_memory(groups: MemoryGroups) -> Metric:
-    """Return whether the memory cgroup of a run can be made, which counts the peak of a pair."""
+    """Return whether a memory cgroup, which counts the peak of a pair, can be made."""
     why = groups.why_not()
     if not why:
         return Metric("peak memory", "ok")

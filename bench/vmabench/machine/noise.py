@@ -38,7 +38,7 @@ class Noise:
     state: str
     what: str
     weight_pct: float | None = None
-    mend: str = ""
+    fix: str = ""
 
 
 def measured(cpu: int, seconds: float = SECONDS) -> list[Noise]:
@@ -86,21 +86,22 @@ def from_settings(facts: MachineFacts, root: Path = Path("/")) -> Iterator[Noise
     for state in examine(root):
         if not state.fits:
             what = f"{state.now}; at {state.advice.value} it {state.advice.why}"
-            yield Noise(state.advice.name, "noisy", what, mend="vmabench tune --apply")
+            yield Noise(state.advice.name, "noisy", what, fix="vmabench tune --apply")
     yield from _clock(root)
     governor = _read(root / _CPU / "cpu0/cpufreq/scaling_governor")
     if governor and governor != "performance":
-        yield Noise("governor", "noisy", f"{governor}: the frequency follows the load", mend=_TUNE)
+        yield Noise("governor", "noisy", f"{governor}: the frequency follows the load", fix=_TUNE)
     if _turbo(root):
-        yield Noise("turbo", "noisy", "on: the frequency depends on who else runs", mend=_TUNE)
+        what = "on: the frequency depends on the load of the other CPUs"
+        yield Noise("turbo", "noisy", what, fix=_TUNE)
     if facts.smt == "on":
         what = "on: two of the CPUs may share a core"
-        yield Noise("smt", "noisy", what, mend=f"echo off > /{_CPU}/smt/control")
+        yield Noise("smt", "noisy", what, fix=f"echo off > /{_CPU}/smt/control")
     watchers = _watchers(root)
     if watchers:
         what = f"{watchers} of DAMON: it clears accessed bits, and may page out, on any memory"
-        mend = f"echo off > /{_DAMON}/NR/state, for each NR, if nobody needs it"
-        yield Noise("damon", "noisy", what, mend=mend)
+        fix = f"echo off > /{_DAMON}/NR/state, for each NR, if nobody needs it"
+        yield Noise("damon", "noisy", what, fix=fix)
     if facts.virt != "none":
         yield Noise("virtualisation", "noisy", f"{facts.virt}: the host does what it does")
 
@@ -113,7 +114,7 @@ def _clock(root: Path) -> Iterator[Noise]:
     fast = [name for name in known["available"] or () if name in FAST_CLOCKSOURCES]
     fix = f"echo {fast[0]} > /{_CLOCK}" if fast else "look for 'clocksource' in dmesg"
     what = f"{known['now']}: each reading of the clock is a system call and adds to every value"
-    yield Noise("clocksource", "noisy", what, mend=fix)
+    yield Noise("clocksource", "noisy", what, fix=fix)
 
 
 def _watchers(root: Path) -> str:

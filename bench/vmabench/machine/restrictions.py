@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The permission check, limit or setting behind an error, and the command that fixes it."""
+"""Name the permission check, limit or setting behind an error, and the command that lifts it."""
 
 import errno
 import os
@@ -11,18 +11,18 @@ from vmabench.machine.facts import THP, MachineFacts
 
 
 @dataclass(frozen=True, slots=True)
-class Gate:
-    """``name`` is the restriction that blocks a case, ``mend`` the command that lifts it."""
+class Restriction:
+    """A permission check, limit or setting that blocks a case, and its fix, if one is known."""
 
     name: str
-    mend: str
+    fix: str
 
     def __str__(self) -> str:
-        return f"{self.name} ({self.mend})" if self.mend else self.name
+        return f"{self.name} ({self.fix})" if self.fix else self.name
 
 
-#: calls that need no permission on another process
-_UNASKED = ("userfaultfd", "vmsplice", "pipe2", "socketpair", "memfd_create", "shmget", "shmat")
+#: calls without a permission check on another process
+_UNCHECKED = ("userfaultfd", "vmsplice", "pipe2", "socketpair", "memfd_create", "shmget", "shmat")
 
 #: the size of a pipe, as in mech_stream.c
 PIPE_BYTES = 1 << 20
@@ -127,131 +127,135 @@ _SPECIAL = (
 )
 
 
-def gate_of(error: int, detail: str, facts: MachineFacts, self_error: int) -> Gate:
-    """Return the restriction behind an error of the core: its number and its sentence.
+def restriction_of(error: int, detail: str, facts: MachineFacts, self_error: int) -> Restriction:
+    """Return the restriction behind an error of the core, a number and a sentence.
 
-    ``self_error`` is as in ``permission_gate``.
+    ``self_error`` is as in ``permission_restriction``.
     """
     what = detail.partition(":")[0]
-    special = _pipe_gate(error, what, facts) or _special_gate(error, what, facts)
+    special = _pipe_restriction(error, what, facts) or _special_restriction(error, what, facts)
     if special:
         return special
     if error in (errno.EPERM, errno.EACCES, errno.ENOSYS):
-        return permission_gate(error, facts, self_error, what)
-    return other_gate(error, detail)
+        return permission_restriction(error, facts, self_error, what)
+    return other_restriction(error, detail)
 
 
-def killed_gate(mechanism: str, reason: str, killed: Collection[str]) -> Gate | None:
-    """Return the restriction of a process that SIGSYS has killed, by the ``reason`` of its case.
+def killed_restriction(mechanism: str, reason: str, killed: Collection[str]) -> Restriction | None:
+    """Return the seccomp filter that killed a process with SIGSYS; None if nothing did.
 
-    ``killed`` are the calls that kill their caller; None if something else ended the process.
+    ``reason`` is that of the failed case, ``killed`` the calls that kill their caller.
     """
     if f"killed by signal {signal.SIGSYS.value} " not in reason:
         return None
     own = [name for name in CALLS_OF.get(mechanism, ()) if name in killed]
     names = " and ".join(own or sorted(killed)) or "a system call"
-    return Gate(f"a seccomp filter kills {names} (SIGSYS)", _UNFILTERED)
+    return Restriction(f"a seccomp filter kills {names} (SIGSYS)", _UNFILTERED)
 
 
-def _pipe_gate(error: int, what: str, facts: MachineFacts) -> Gate | None:
-    """Tell the two reasons for EPERM of F_SETPIPE_SZ apart."""
+def _pipe_restriction(error: int, what: str, facts: MachineFacts) -> Restriction | None:
+    """Tell the two causes of EPERM from F_SETPIPE_SZ apart."""
     if error != errno.EPERM or not what.startswith("fcntl(F_SETPIPE_SZ"):
         return None
     if facts.pipe_max_bytes is not None and facts.pipe_max_bytes < PIPE_BYTES:
-        return Gate(
+        return Restriction(
             "fs.pipe-max-size is below the 1M of the pipe and CAP_SYS_RESOURCE is missing",
             f"sysctl fs.pipe-max-size={PIPE_BYTES}",
         )
-    return Gate(
+    return Restriction(
         "fs.pipe-user-pages-soft or -hard leaves this user no pipe of 1M",
         "sysctl fs.pipe-user-pages-soft=16384 fs.pipe-user-pages-hard=0, or close pipes",
     )
 
 
-def _special_gate(error: int, what: str, facts: MachineFacts) -> Gate | None:
-    if what in _UNASKED and error in (errno.EPERM, errno.ENOSYS) and facts.seccomp == 2:
-        return Gate(
+def _special_restriction(error: int, what: str, facts: MachineFacts) -> Restriction | None:
+    if what in _UNCHECKED and error in (errno.EPERM, errno.ENOSYS) and facts.seccomp == 2:
+        return Restriction(
             f"a seccomp filter refuses {what} ({errno.errorcode[error]})",
             _UNFILTERED,
         )
     if error == errno.ENOMEM and facts.overcommit == 2:
-        return Gate(
+        return Restriction(
             f"vm.overcommit_memory is 2 and its limit is reached: {what}",
             "sysctl vm.overcommit_memory=0, or raise vm.overcommit_ratio",
         )
-    for call, errors, name, mend in _SPECIAL:
+    for call, errors, name, fix in _SPECIAL:
         if what.startswith(call) and error in errors:
-            return Gate(name.format(what=what), mend)
+            return Restriction(name.format(what=what), fix)
     return None
 
 
-def permission_gate(error: int, facts: MachineFacts, self_error: int, what: str) -> Gate:
-    """Return the restriction behind a call on another process that was refused or does not exist.
+def permission_restriction(
+    error: int, facts: MachineFacts, self_error: int, what: str
+) -> Restriction:
+    """Return the restriction behind a call on another process that failed with ``error``.
 
-    ``self_error`` is what process_vm_readv() of the caller itself gave: no permission rule
-    forbids that, so if it fails too, the call is missing or a filter takes it away.
+    ``self_error`` is the error number of process_vm_readv() on the calling process. No permission
+    check applies to that call: an error means that the kernel lacks it or a filter refuses it.
     """
     if self_error and facts.seccomp == 2:
-        gate = Gate(
+        found = Restriction(
             f"a seccomp filter refuses {what} ({errno.errorcode.get(self_error)})",
             _UNFILTERED,
         )
     elif self_error == errno.ENOSYS:
-        gate = Gate(f"{what}: ENOSYS, this kernel lacks it", "needs CONFIG_CROSS_MEMORY_ATTACH=y")
+        found = Restriction(
+            f"{what}: ENOSYS, this kernel lacks it", "needs CONFIG_CROSS_MEMORY_ATTACH=y"
+        )
     elif error == errno.ENOSYS:
-        gate = Gate(f"{what}: ENOSYS, this kernel does not have the call", "")
+        found = Restriction(f"{what}: ENOSYS, this kernel does not have the call", "")
     elif facts.yama == 3:
-        gate = Gate("yama: kernel.yama.ptrace_scope is 3", "reboot: 3 can't be lowered")
+        found = Restriction("yama: kernel.yama.ptrace_scope is 3", "reboot: 3 can't be lowered")
     elif facts.yama == 2 and not facts.ptrace_capable:
-        gate = Gate(
+        found = Restriction(
             "yama: kernel.yama.ptrace_scope is 2 and CAP_SYS_PTRACE is missing",
             "sysctl kernel.yama.ptrace_scope=1, or run with CAP_SYS_PTRACE",
         )
     elif facts.seccomp == 2 and what != "process_vm_readv":
-        gate = Gate(
+        found = Restriction(
             f"{what} gives {errno.errorcode.get(error, error)}: a seccomp filter refuses it, or the"
             " other process belongs to another user or is not dumpable",
             _UNFILTERED,
         )
     else:
-        gate = Gate(
+        found = Restriction(
             f"ptrace access: {what} gives {errno.errorcode.get(error, error)}; the other process "
             "belongs to another user or is not dumpable",
             "run as the user of the source process, or with CAP_SYS_PTRACE",
         )
-    return gate
+    return found
 
 
-def page_gate(facts: MachineFacts, memory: str, backed_pct: float) -> Gate:
-    """Return why memory of that kind, a name as in the core, is not backed by huge pages.
+def page_restriction(facts: MachineFacts, memory: str, backed_pct: float) -> Restriction:
+    """Return why huge pages do not back this kind of memory (a name as in the core).
 
-    The switches that a case borrows are not to blame: it failed with them set.
+    The switches that a case borrows are not the cause: they were set when it failed.
     """
     if facts.thp_bytes is None:
-        return Gate("the kernel has no THP", "needs CONFIG_TRANSPARENT_HUGEPAGE=y")
+        return Restriction("the kernel has no THP", "needs CONFIG_TRANSPARENT_HUGEPAGE=y")
     if memory == "shm" and facts.dev_shm_huge in ("never", "deny"):
-        return Gate(
+        return Restriction(
             f"/dev/shm is mounted with huge={facts.dev_shm_huge}",
             "mount -o remount,huge=advise /dev/shm",
         )
     if not facts.thp_process:
-        return Gate(
+        return Restriction(
             "THP is disabled for this process (PR_SET_THP_DISABLE)",
             "start it from a process that has THP: grep THP_enabled /proc/PID/status",
         )
     if memory == "anon" and facts.thp == "never":
-        return Gate("THP is set to never", f"echo madvise > /{THP}/enabled")
-    return Gate(
+        return Restriction("THP is set to never", f"echo madvise > /{THP}/enabled")
+    return Restriction(
         f"only {backed_pct:.1f} % of the memory is backed by huge pages: memory is fragmented",
         "echo 1 > /proc/sys/vm/compact_memory",
     )
 
 
-def other_gate(error: int, detail: str) -> Gate:
-    """Return the restriction of an error whose sentence says enough."""
-    mends = {
+def other_restriction(error: int, detail: str) -> Restriction:
+    """Return a restriction that is named by the sentence of its error."""
+    fixes = {
         errno.ENOMEM: "free memory, or raise the limits (ulimit -v, memory cgroup)",
         errno.EMFILE: "raise ulimit -n",
         errno.ENOSPC: "free space in /dev/shm",
     }
-    return Gate(detail or os.strerror(error), mends.get(error, ""))
+    return Restriction(detail or os.strerror(error), fixes.get(error, ""))

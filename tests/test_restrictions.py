@@ -6,9 +6,15 @@ from dataclasses import replace
 import pytest
 
 from vmabench.machine.facts import MachineFacts, read_facts
-from vmabench.machine.gates import gate_of, killed_gate, other_gate, page_gate, permission_gate
+from vmabench.machine.restrictions import (
+    killed_restriction,
+    other_restriction,
+    page_restriction,
+    permission_restriction,
+    restriction_of,
+)
 from vmabench.matrix.case import Case
-from vmabench.probe import _gate
+from vmabench.probe import _restriction
 
 FACTS = replace(
     read_facts(),
@@ -36,17 +42,17 @@ FACTS = replace(
         (FACTS, errno.ENOSYS, 0, "ENOSYS, this kernel does not have the call"),
     ],
 )
-def test_each_gate_is_told_from_the_others(
+def test_each_restriction_is_told_from_the_others(
     facts: MachineFacts, error: int, self_error: int, words: str
 ) -> None:
-    assert words in permission_gate(error, facts, self_error, "process_vm_readv").name
+    assert words in permission_restriction(error, facts, self_error, "process_vm_readv").name
 
 
-def test_a_gate_comes_with_the_command_that_opens_it() -> None:
-    gate = permission_gate(errno.EPERM, replace(FACTS, yama=2), 0, "process_vm_readv")
-    assert gate.mend.startswith("sysctl kernel.yama.ptrace_scope=1")
-    assert gate.name in str(gate)
-    assert gate.mend in str(gate)
+def test_a_restriction_comes_with_the_command_that_lifts_it() -> None:
+    found = permission_restriction(errno.EPERM, replace(FACTS, yama=2), 0, "process_vm_readv")
+    assert found.fix.startswith("sysctl kernel.yama.ptrace_scope=1")
+    assert found.name in str(found)
+    assert found.fix in str(found)
 
 
 @pytest.mark.parametrize(
@@ -66,12 +72,12 @@ def test_a_gate_comes_with_the_command_that_opens_it() -> None:
     ],
 )
 def test_why_memory_is_not_huge(facts: MachineFacts, memory: str, words: str) -> None:
-    assert words in page_gate(facts, memory, backed_pct=12.5).name
+    assert words in page_restriction(facts, memory, backed_pct=12.5).name
 
 
 def test_errors_that_name_themselves() -> None:
-    assert "ulimit" in other_gate(errno.ENOMEM, "mmap of 4096 bytes: no memory").mend
-    assert other_gate(errno.EIO, "").name == "Input/output error"
+    assert "ulimit" in other_restriction(errno.ENOMEM, "mmap of 4096 bytes: no memory").fix
+    assert other_restriction(errno.EIO, "").name == "Input/output error"
 
 
 @pytest.mark.parametrize(
@@ -116,8 +122,10 @@ def test_errors_that_name_themselves() -> None:
         ),
     ],
 )
-def test_the_gate_of_an_error(facts: MachineFacts, error: int, detail: str, words: str) -> None:
-    assert words in gate_of(error, detail, facts, 0).name
+def test_an_error_has_its_restriction(
+    facts: MachineFacts, error: int, detail: str, words: str
+) -> None:
+    assert words in restriction_of(error, detail, facts, 0).name
 
 
 SIGSYS = "the worker process was killed by signal 31 (SIGSYS)"
@@ -135,11 +143,11 @@ SIGSYS = "the worker process was killed by signal 31 (SIGSYS)"
 def test_the_call_that_a_filter_kills_is_named(
     mechanism: str, killed: Collection[str], words: str
 ) -> None:
-    gate = killed_gate(mechanism, SIGSYS, killed)
-    assert gate and gate.name == f"a seccomp filter {words}"
+    found = killed_restriction(mechanism, SIGSYS, killed)
+    assert found and found.name == f"a seccomp filter {words}"
     source = "the source process was killed by signal 31 (Bad system call)"
-    assert killed_gate(mechanism, source, killed) == gate
-    assert killed_gate(mechanism, SIGSYS.replace("31", "3"), killed) is None
+    assert killed_restriction(mechanism, source, killed) == found
+    assert killed_restriction(mechanism, SIGSYS.replace("31", "3"), killed) is None
 
 
 def test_the_memory_of_the_receiver_goes_by_its_own_switch() -> None:
@@ -151,5 +159,5 @@ def test_the_memory_of_the_receiver_goes_by_its_own_switch() -> None:
             "outcome": "failed", "backing": True, "proof": proof,
             "reason": f"the {side} is 0.0 % backed by huge pages, not 100 %",
         }  # fmt: skip
-        gate = _gate(case, message, replace(FACTS, thp="never"), 0)
-        assert gate.name.startswith(words)
+        found = _restriction(case, message, replace(FACTS, thp="never"), 0)
+        assert found.name.startswith(words)
