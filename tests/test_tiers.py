@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from tests import tiers
+from tests import machine, tiers
 from tests.command import wait_until
 from tests.leftover import is_left_behind, processes
 from tests.needs import needs
+from tests.users import state_in
 from vmabench.errors import NativeError
 from vmabench.mechanisms import Pair
 
@@ -83,12 +84,16 @@ def test_a_session_says_what_it_leaves_out(workers: tuple[str, ...]) -> None:
 
 
 def test_two_sessions_do_not_change_the_machine_at_once(tmp_path: Path) -> None:
-    """The other one waits, and says so, until this one releases the lock."""
+    """The other one waits, and says so, until this one releases the lock.
+
+    It restores no settings: a machine test that runs now may have changed them.
+    """
     lock = tmp_path / "lock"
-    lock.mkdir()
+    (lock / "runs").mkdir(parents=True)
     script = (
         "import sys, pytest; from functools import partial; from pathlib import Path;"
-        "from tests import machine; machine.alone = partial(machine.alone, lock=Path(sys.argv[1]));"
+        "from tests import machine; lock = Path(sys.argv[1]);"
+        "machine.alone = partial(machine.alone, lock=lock, runs=lock / 'runs', changed=[]);"
         "sys.exit(pytest.main(['-p', 'no:cacheprovider', '-q', *sys.argv[2:]]))"
     )
     one_test = "tests/test_tiers.py::test_a_need_of_the_machine_makes_a_machine_test"
@@ -107,21 +112,69 @@ def test_two_sessions_do_not_change_the_machine_at_once(tmp_path: Path) -> None:
     other.stderr.close()
 
 
+#: borrows a setting in a session of its own, starts a run that outlives it, and is killed
+KILLED = """
+import os, subprocess, sys
+from pathlib import Path
+from tests import machine
+lock, runs, setting, other = map(Path, sys.argv[1:])
+held = machine.alone(print, lock, runs, [setting, other])
+held.__enter__()
+setting.write_text("never")
+subprocess.Popen(["flock", runs, "sh", "-c", "read -r _line; echo 7 >$0", other])
+while subprocess.run(["flock", "-n", runs, "true"]).returncode == 0:
+    pass
+os.kill(os.getpid(), 9)
+"""
+
+
+def is_waited_for(path: Path) -> bool:
+    """Return whether a process waits for a lock, as ``1: -> FLOCK ADVISORY WRITE 8 fe:00:42 0``."""
+    lines = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
+    inode = f":{path.stat().st_ino}"
+    return any(words[1] == "->" and words[6].endswith(inode) for words in lines)
+
+
 def test_a_session_that_is_killed_leaves_the_settings_as_they_were(tmp_path: Path) -> None:
-    """Also those that a killed run of a test has borrowed, and noted in a temporary directory."""
-    setting, other = tmp_path / "enabled", tmp_path / "nr_hugepages"
+    """Also those that a run of it changes afterwards; the next session starts after that."""
+    setting, other, lock, runs = (tmp_path / name for name in ("set", "other", "lock", "runs"))
     setting.write_text("always [madvise] never\n")
     other.write_text("3\n")
+    lock.mkdir()
+    runs.mkdir()
+    command = [sys.executable, "-c", KILLED, *map(str, (lock, runs, setting, other))]
+    killed = subprocess.Popen(command, cwd=REPOSITORY, stdin=subprocess.PIPE)
+    assert killed.wait() == -9
+    wait_until(lambda: is_waited_for(runs))
+    said: list[str] = []
+
+    def end_run(line: str) -> None:
+        assert killed.stdin
+        killed.stdin.close()
+        said.append(line)
+
+    with machine.alone(end_run, lock, runs, []):
+        assert (setting.read_text(), other.read_text()) == ("madvise", "3")
+    assert said == [f"waiting: other tests on this machine hold the lock of {lock}"]
+
+
+@needs("root")
+def test_a_session_restores_first_what_a_killed_run_has_borrowed(tmp_path: Path) -> None:
+    """It would restore the borrowed values at its end otherwise."""
+    setting, runs = tmp_path / "setting", tmp_path / "runs"
+    setting.write_text("never")
+    runs.mkdir()
     script = (
-        "import os, sys; from pathlib import Path; from tests import machine;"
-        "setting, other = map(Path, sys.argv[1:]);"
-        "held = machine.alone(print, setting.parent, [setting, other]); held.__enter__();"
-        "setting.write_text('never'); os.kill(os.getpid(), 9)"
+        "import sys; from pathlib import Path; from tests import machine;"
+        "from vmabench.machine.ledger import STATE; from vmabench.machine.settings import Settings;"
+        "setting, runs = map(Path, sys.argv[1:]); machine.settings = lambda: [setting];"
+        "Settings(STATE / 'thp.json').borrow(setting, 'madvise');"
+        "held = machine.alone(print, runs.parent, runs); held.__enter__();"
+        "print(setting.read_text()); held.__exit__(None, None, None); print(setting.read_text())"
     )
-    command = [sys.executable, "-c", script, str(setting), str(other)]
-    assert subprocess.run(command, cwd=REPOSITORY, check=False).returncode == -9
-    wait_until(lambda: setting.read_text() == "madvise", limit_s=60)
-    assert other.read_text() == "3\n"
+    command = [*state_in(tmp_path), sys.executable, "-c", script, str(setting), str(runs)]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["never", "never"]
 
 
 def test_another_user_is_always_one_who_can_read_the_checkout() -> None:

@@ -2,7 +2,7 @@
 """Undo what a test changes of the machine, when it ends and also when it is killed."""
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,14 +21,18 @@ _LIMIT_S = 30
 
 
 @contextmanager
-def afterwards(*command: str) -> Iterator[None]:
-    """Run the command after the block, by a process that outlives this one."""
+def afterwards(*command: str, keep: Collection[int] = ()) -> Iterator[None]:
+    """Run the command after the block, by a process that outlives this one.
+
+    The process inherits the descriptors in ``keep``, so their locks end after the command.
+    """
     keeper = subprocess.Popen(
         ["sh", "-c", _KEEPER, "keeper", *command],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         start_new_session=True,
+        pass_fds=keep,
     )
     try:
         yield

@@ -28,7 +28,7 @@ _LOCKS = Path("/proc/locks")
 @contextmanager
 def only_run() -> Iterator[None]:
     """Hold the lock of the machine; raise MachineError while another run holds it."""
-    path = _path()
+    path = lock_path()
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
@@ -46,7 +46,7 @@ def holder() -> int | None:
     /proc/locks has lines such as ``1: FLOCK  ADVISORY  WRITE 815 00:04:4026531834 0 EOF``, none
     for a process outside the reader's PID namespace.
     """
-    status = _path().stat()
+    status = lock_path().stat()
     device = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}"
     try:
         lines = [line.split() for line in _LOCKS.read_text().splitlines()]
@@ -56,7 +56,8 @@ def holder() -> int | None:
     return next((int(words[4]) for words in lines if words[1::4] == ["FLOCK", name]), None)
 
 
-def _path() -> Path:
+def lock_path() -> Path:
+    """Return what the lock is taken on; MachineError where there is none."""
     for path in _SHARED:
         if path.exists():
             return path
