@@ -2,11 +2,13 @@
 """The sdist and the wheel: complete, and enough to measure with outside a checkout.
 
 The wheel is built from the sdist, by the build requirements of this environment, and installed
-into an environment of its own that finds the dependencies of this one. Building takes a compiler
-run of the whole core, twice; that is done once for all tests.
+into an environment of its own that finds the dependencies of this one. Building compiles the whole
+core, so all tests and all workers of xdist share one build.
 """
 
+import fcntl
 import json
+import os
 import runpy
 import shutil
 import subprocess
@@ -95,11 +97,25 @@ def copy_sources(target: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def artefacts(tmp_path_factory: pytest.TempPathFactory) -> Artefacts:
-    directory = tmp_path_factory.mktemp("artefacts")
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    directory, complete = shared / "artefacts", shared / "artefacts.complete"
+    with (shared / "artefacts.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not complete.exists():
+            shutil.rmtree(directory, ignore_errors=True)
+            directory.mkdir()
+            build_artefacts(directory)
+            complete.touch()
+    (sdist,), (wheel,) = (list((directory / "dist").glob(f"*{end}")) for end in (".gz", ".whl"))
+    return Artefacts(sdist, wheel, directory / "env/bin/python")
+
+
+def build_artefacts(directory: Path) -> None:
     sources = copy_sources(directory / "sources")
     build: list[str | Path] = [sys.executable, "-m", "build", "--no-isolation"]
     output([*build, "--outdir", directory / "dist", sources], directory)
-    (sdist,), (wheel,) = (list((directory / "dist").glob(f"*{end}")) for end in (".gz", ".whl"))
+    (wheel,) = (directory / "dist").glob("*.whl")
     output([sys.executable, "-m", "venv", "--without-pip", directory / "env"], directory)
     python = directory / "env/bin/python"
     packages = Path(sysconfig.get_path("purelib", vars={"base": str(directory / "env")}))
@@ -107,7 +123,6 @@ def artefacts(tmp_path_factory: pytest.TempPathFactory) -> Artefacts:
     (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
     pip: list[str | Path] = [sys.executable, "-m", "pip", "--python", python, "install"]
     output([*pip, "-q", "--no-deps", "--no-index", wheel], directory)
-    return Artefacts(sdist, wheel, python)
 
 
 def test_the_sdist_has_every_source_and_nothing_that_was_built(artefacts: Artefacts) -> None:
@@ -132,6 +147,7 @@ def test_the_wheel_has_one_package_with_all_that_it_reads(artefacts: Artefacts) 
     assert "abi3" in artefacts.wheel.name, "one wheel serves all versions of Python"
 
 
+@pytest.mark.machine
 def test_the_wheel_measures_outside_a_checkout(artefacts: Artefacts, tmp_path: Path) -> None:
     where = output([artefacts.python, "-c", "import vmabench; print(vmabench.__file__)"], tmp_path)
     assert Path(where).is_relative_to(artefacts.python.parents[1])
@@ -139,7 +155,7 @@ def test_the_wheel_measures_outside_a_checkout(artefacts: Artefacts, tmp_path: P
     (tmp_path / "one.toml").write_text(PLAN)
     found = json.loads(artefacts.vmabench(tmp_path, "doctor", "one.toml", "--no-noise", "--json"))
     assert {entry["state"] for entry in found["findings"]} == {"ok"}
-    few = ("--mechanism", "readv,memcpy", "--budget", "1s")
+    few = ("--mechanism", "readv,memcpy", "--page", "base", "--size", "4K", "--budget", "500ms")
     artefacts.vmabench(tmp_path, "run", "smoke", *few, "-o", "result")
     page = artefacts.vmabench(tmp_path, "report", "result", "--format", "html")
     assert page.startswith("<!DOCTYPE html>")

@@ -31,10 +31,10 @@ _MACHINE_FIXTURES = frozenset({"thp_never", "shmem_advise", "dev_shm_advise", "f
 _MACHINE_MODULES = frozenset(
     f"test_{name}"
     for name in (
-        "clone", "contention", "cpu_counters", "doctor", "guest_command", "injection", "large",
-        "lock", "memory", "memory_luck", "native", "noise", "packaging", "pages", "peak",
-        "pingpong", "provoked", "pyperf_runner", "run", "scatter", "scenarios", "settings",
-        "snapshot", "tracing", "vmbranch", "worker", "xpmem",
+        "clone", "contention", "cpu_counters", "doctor", "injection", "large", "lock", "memory",
+        "memory_luck", "native", "noise", "pages", "peak", "pingpong", "provoked", "pyperf_runner",
+        "run", "scatter", "scenarios", "settings", "snapshot", "tracing", "vmbranch", "worker",
+        "xpmem",
     )
 )  # fmt: skip
 
