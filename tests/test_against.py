@@ -22,6 +22,7 @@ from vmabench.guest import against, functions, kbuild
 from vmabench.guest.splats import Splat
 from vmabench.matrix.case import Case
 from vmabench.matrix.plans import load_plan
+from vmabench.report.build import Report
 from vmabench.store.boots import boots_of
 from vmabench.store.reader import read
 
@@ -99,6 +100,12 @@ def guests(monkeypatch: pytest.MonkeyPatch, own_lock: None) -> Guests:
     return made
 
 
+@pytest.fixture
+def no_reports(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For a test that reads none: a report takes longer than everything else here."""
+    monkeypatch.setattr(Report, "write", lambda *_: ())
+
+
 def test_boots_take_turns_and_each_result_has_its_own(
     guests: Guests, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -122,6 +129,7 @@ def test_boots_take_turns_and_each_result_has_its_own(
     assert not list(Path("out").glob(".boot*"))
 
 
+@pytest.mark.usefixtures("no_reports")
 def test_the_plan_is_divided_among_the_boots(guests: Guests) -> None:
     main([*RUN, "--boots", "2", "--budget", "80s", "--mechanism", "readv", "--size", "64K"])
     (plan, *others) = guests.plans
@@ -134,6 +142,7 @@ def test_the_plan_is_divided_among_the_boots(guests: Guests) -> None:
     assert all(share.name.startswith(".boot-") for share in shares)
 
 
+@pytest.mark.usefixtures("no_reports")
 def test_counts_repeat_themselves_so_each_boot_has_all_rounds(guests: Guests) -> None:
     guests.clock = "instructions"
     assert main([*RUN, "--clock", "instructions"]) == 0
@@ -141,6 +150,7 @@ def test_counts_repeat_themselves_so_each_boot_has_all_rounds(guests: Guests) ->
     assert {machine.clock for machine in guests.machines} == {"instructions"}
 
 
+@pytest.mark.usefixtures("no_reports")
 def test_boots_are_chosen_by_an_assumption_before_the_first_one(
     guests: Guests, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -152,6 +162,7 @@ def test_boots_are_chosen_by_an_assumption_before_the_first_one(
     assert said.index("boots of each") < said.index("boot 1 of")
 
 
+@pytest.mark.usefixtures("no_reports")
 def test_boots_are_chosen_by_a_stored_comparison(
     guests: Guests, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -177,6 +188,7 @@ def test_a_change_that_no_number_of_boots_shows_is_refused(
     assert not guests.kernels
 
 
+@pytest.mark.usefixtures("no_reports")
 def test_a_lost_boot_is_named_and_the_others_go_on(
     guests: Guests, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -203,6 +215,7 @@ def test_python_gets_both_results_and_the_comparison_of_their_frames(guests: Gue
     assert (b.path / "report/report.txt").exists()
 
 
+@pytest.mark.usefixtures("no_reports")
 def test_python_is_told_where_an_interrupted_contest_is(guests: Guests) -> None:
     guests.fate = {3: KeyboardInterrupt()}
     with pytest.raises(KeyboardInterrupt, match=r"what was measured is in .*out"):
@@ -210,12 +223,14 @@ def test_python_is_told_where_an_interrupted_contest_is(guests: Guests) -> None:
     assert read("out/B").of_kind("end")[0]["status"] == "interrupted"
 
 
+@pytest.mark.usefixtures("no_reports")
 def test_a_boot_whose_kernel_complained_is_lost_too(guests: Guests) -> None:
     guests.fate = {1: (Splat(7, "BUG: bad", "BUG: bad\nCall Trace:"),)}
     assert main([*RUN, "--boots", "2"]) == 2
     assert "its kernel complained: BUG: bad" in boots_of(read("out/A"))[0]["reason"]
 
 
+@pytest.mark.usefixtures("no_reports")
 def test_a_kernel_that_never_boots_is_an_error(
     guests: Guests, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -225,6 +240,7 @@ def test_a_kernel_that_never_boots_is_an_error(
     assert read("out/B").complete
 
 
+@pytest.mark.usefixtures("no_reports")
 def test_an_interruption_keeps_what_is_whole(guests: Guests) -> None:
     guests.fate = {3: KeyboardInterrupt()}
     assert main([*RUN, "--boots", "5"]) == 130
