@@ -240,8 +240,8 @@ def _failures(frame: pd.DataFrame) -> dict[str, dict[str, Any]]:
     # and raises OverflowError from 128 cases on.
     rounds = tried.groupby(tried["case_id"].astype(str))["process"].nunique()
     by_case = failed.groupby(failed["case_id"].astype(str))
-    counts = by_case["process"].nunique()
-    reasons = by_case["reason"].agg(lambda texts: texts.value_counts().index[0])
+    counts = by_case["process"].nunique().to_dict()
+    reasons = by_case["reason"].agg(lambda texts: texts.value_counts().index[0]).to_dict()
     return {
         str(case): {
             "failed": int(counts.get(case, 0)),

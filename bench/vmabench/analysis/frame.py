@@ -8,11 +8,12 @@ tables and of peak memory are states and not divided. What was not measured is e
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from pandas.api.types import pandas_dtype
 
@@ -139,42 +140,112 @@ def tidy(result: Result) -> pd.DataFrame:
     The columns are those of COLUMNS. Rows of a case without values have its axes, outcome and
     reason, and ``total`` as their phase. The values of a failed case are left out.
     """
-    # Most columns are the same in all rows of a record, and most others are in its rows of "total"
-    # only: filling each column row by row takes three times as long.
-    of_cases: dict[str, list[Any]] = defaultdict(list)
-    of_values: dict[str, tuple[list[int], list[Any]]] = defaultdict(lambda: ([], []))
-    rows: list[int] = []  # of each record
-    cases: dict[str, Case] = {}
     machine = {name: result.header.get(name) for name in ("kernel", "virt", "thp")}
     counted = result.header.get("clock") == "instructions"
     machine |= {"clock": result.header.get("clock", "raw"), "run": result.run}
     machine |= _of_machine(result)
     single = {} if counted else latency.of_cases(result)
-    place = 0
+    columns = _Columns()
     for record in result.records:
-        if record["kind"] not in ("skipped", "case"):
-            continue
-        case = cases.get(record["case"]) or Case.parse(record["case"])
-        cases[record["case"]] = case
-        of_case = _case_columns(case, record) | machine
-        of_case["thp"] = case.thp or machine["thp"]
-        of_case["placement"] = case.placement or machine["placement"]
-        for name, one in of_case.items():
-            of_cases[name].append(one)
-        operations = single.get((record["case"], record.get("round", 0)), {})
-        first = place
-        for row in _value_rows(case, record):
-            if row["phase"] == "total" and "time_ns" in row:
-                row.update(operations)
-            if counted and "time_ns" in row:
-                row["instructions"] = row.pop("time_ns")
-            for name, one in row.items():
-                places, column = of_values[name]
+        if record["kind"] in ("skipped", "case"):
+            operations = single.get((record["case"], record.get("round", 0)), {})
+            columns.add(record, machine, "instructions" if counted else "time_ns", operations)
+    return columns.frame()
+
+
+class _Columns:
+    """The columns of a frame, as long as what they tell apart: cases, records or rows.
+
+    A result of 2,000 cases in 30 rounds has 180,000 rows. Most columns are the same for all rows of
+    a case or a record, and most others exist on a record's rows of ``total`` only: filling each
+    column row by row takes four times as long.
+    """
+
+    def __init__(self) -> None:
+        self._cases: dict[str, tuple[int, Case]] = {}
+        self._of_cases: dict[str, list[Any]] = defaultdict(list)
+        self._of_records: dict[str, list[Any]] = defaultdict(list)
+        #: column -> the rows that have a value, and these values
+        self._of_rows: dict[str, tuple[list[int], list[Any]]] = defaultdict(lambda: ([], []))
+        self._case_of: list[int] = []  # of each record
+        self._rows_of: list[int] = []
+        self._phases: list[str] = []  # of each row
+
+    def add(
+        self, record: Record, machine: Mapping[str, Any], unit: str, operations: Mapping[str, float]
+    ) -> None:
+        """Add the rows of a record, whose times are in the column ``unit``."""
+        name = record["case"]
+        if name not in self._cases:
+            self._cases[name] = len(self._cases), Case.parse(name)
+            for column, one in _case_columns(name, self._cases[name][1], machine).items():
+                self._of_cases[column].append(one)
+        number, case = self._cases[name]
+        outcome, reason = _outcome(record)
+        for column, one in _record_columns(record, outcome, reason).items():
+            self._of_records[column].append(one)
+        before = len(self._phases)
+        if outcome == "ok":
+            self._add_values(record, case.phases, unit, operations)
+        else:
+            self._phases.append("total")
+        self._case_of.append(number)
+        self._rows_of.append(len(self._phases) - before)
+
+    def _add_values(
+        self, record: Record, phases: Sequence[str], unit: str, operations: Mapping[str, float]
+    ) -> None:
+        loops = record["loops"]
+        proof = record.get("proof") or {}
+        states = {name: one for name, one in proof.items() if name in _STATES and one is not None}
+        places, times = self._of_rows[unit]
+        marks, indices = self._of_rows["disturbed"], self._of_rows["value_index"]
+        for index, value in enumerate(record["values"]):
+            mark = disturbed(value)
+            for phase in phases:
+                time = value["time_ns"].get(phase)
+                if time is None:
+                    continue
+                place = len(self._phases)
+                self._phases.append(phase)
+                for (rows, column), one in ((marks, mark), (indices, index)):
+                    rows.append(place)
+                    column.append(one)
                 places.append(place)
-                column.append(one)
-            place += 1
-        rows.append(place - first)
-    return _typed(of_cases, of_values, rows)
+                times.append(time / loops)
+                if phase == "total":
+                    self._put(place, states | _counters(value, loops) | operations)
+
+    def _put(self, place: int, row: Mapping[str, Any]) -> None:
+        for name, one in row.items():
+            places, column = self._of_rows[name]
+            places.append(place)
+            column.append(one)
+
+    def frame(self) -> pd.DataFrame:
+        """Return the columns with their types, and the levels of ordered ones in their order."""
+        orders = _orders(self._of_cases)
+        record_of = np.repeat(np.arange(len(self._rows_of)), self._rows_of)
+        case_of = np.array(self._case_of, dtype=np.int64)[record_of]
+        rows = range(len(record_of))
+        columns: dict[str, Any] = {}
+        for name, dtype in COLUMNS.items():
+            kind = pd.CategoricalDtype(orders[name], ordered=True) if name in orders else dtype
+            if name in self._of_cases:
+                columns[name] = _spread(self._of_cases[name], kind, case_of)
+            elif name in self._of_records:
+                columns[name] = _spread(self._of_records[name], kind, record_of)
+            elif name == "phase":
+                columns[name] = pd.Series(self._phases, dtype=pandas_dtype(kind))
+            else:
+                places, values = self._of_rows.get(name, ([], []))
+                columns[name] = pd.Series(values, places, dtype=pandas_dtype(kind)).reindex(rows)
+        return pd.DataFrame(columns, columns=list(COLUMNS))
+
+
+def _spread(values: list[Any], kind: Any, places: npt.NDArray[np.int64]) -> pd.Series:
+    """Return the values at these places as a column."""
+    return pd.Series(values, dtype=pandas_dtype(kind)).take(places).reset_index(drop=True)
 
 
 def _of_machine(result: Result) -> dict[str, Any]:
@@ -205,17 +276,25 @@ def write_csv(frame: pd.DataFrame, target: Path | str | IO[str]) -> None:
         frame.to_csv(target, index=False, lineterminator="\n")
 
 
-def _case_columns(case: Case, record: Record) -> dict[str, Any]:
-    """Return the columns that are the same in all rows of a record."""
-    outcome, reason = _outcome(record)
-    proof = record.get("proof") or {}
+def _case_columns(name: str, case: Case, machine: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the columns that are the same in all rows of a case."""
     return {
-        "case_id": record["case"],
+        **machine,
+        "case_id": name,
         "mechanism": case.mechanism,
         "scenario": case.scenario,
         "page": case.page,
         "size_bytes": case.size_bytes,
-        **{name: getattr(case, name) for name in OPTIONAL_FIELDS},
+        **{field: getattr(case, field) for field in OPTIONAL_FIELDS},
+        "thp": case.thp or machine["thp"],
+        "placement": case.placement or machine["placement"],
+    }
+
+
+def _record_columns(record: Record, outcome: str, reason: str | None) -> dict[str, Any]:
+    """Return the columns that are the same in all rows of a record."""
+    proof = record.get("proof") or {}
+    return {
         "process": record.get("round"),
         "boot": record.get("boot"),
         "loops": record["loops"] if outcome == "ok" else None,
@@ -233,32 +312,17 @@ def _outcome(record: Record) -> tuple[str, str | None]:
     return outcome, record.get("reason", "no reason was given")
 
 
-def _value_rows(case: Case, record: Record) -> Iterator[dict[str, Any]]:
-    """Yield the other columns of each row; one row for a case without values."""
-    if _outcome(record)[0] != "ok":
-        yield {"phase": "total"}
-        return
-    loops = record["loops"]
-    proof = record.get("proof") or {}
-    states = {name: one for name, one in proof.items() if name in _STATES and one is not None}
-    for index, value in enumerate(record["values"]):
-        for phase in case.phases:
-            time_ns = value["time_ns"].get(phase)
-            if time_ns is None:
-                continue
-            row = {"phase": phase, "value_index": index, "time_ns": time_ns / loops}
-            row["disturbed"] = disturbed(value)
-            if phase == "total":
-                row |= states
-                for name, one in value.items():
-                    if one is None:
-                        continue
-                    if name in _PER_LOOP:
-                        row[name] = one / loops
-                    elif name in _STATES:
-                        row[name] = one
-                row |= _of_receivers(value, loops) | _of_writer(value, loops)
-            yield row
+def _counters(value: Record, loops: int) -> dict[str, Any]:
+    """Return the columns of a value that its row of ``total`` has alone."""
+    row: dict[str, Any] = {}
+    for name, one in value.items():
+        if one is None:
+            continue
+        if name in _PER_LOOP:
+            row[name] = one / loops
+        elif name in _STATES:
+            row[name] = one
+    return row | _of_receivers(value, loops) | _of_writer(value, loops)
 
 
 def _of_receivers(value: Record, loops: int) -> dict[str, float]:
@@ -287,30 +351,6 @@ def _of_writer(value: Record, loops: int) -> dict[str, float]:
     if value["checked_pages"]:
         found["torn_pct"] = 100 * value["torn_pages"] / value["checked_pages"]
     return found
-
-
-def _typed(
-    of_cases: Mapping[str, list[Any]],
-    of_values: Mapping[str, tuple[list[int], list[Any]]],
-    rows: list[int],
-) -> pd.DataFrame:
-    """Return the frame: ``of_cases`` has an element for each record, which has so many ``rows``.
-
-    ``of_values`` has the places of the rows that have a value, and their values.
-    """
-    orders = _orders(of_cases)
-    record_of = np.repeat(np.arange(len(rows)), rows)
-    columns: dict[str, Any] = {}
-    for name, dtype in COLUMNS.items():
-        kind = pd.CategoricalDtype(orders[name], ordered=True) if name in orders else dtype
-        if name in of_cases:
-            whole = pd.Series(of_cases[name], dtype=pandas_dtype(kind)).take(record_of)
-            columns[name] = whole.reset_index(drop=True)
-        else:
-            places, values = of_values.get(name, ([], []))
-            sparse = pd.Series(values, places, dtype=pandas_dtype(kind))
-            columns[name] = sparse.reindex(range(len(record_of)))
-    return pd.DataFrame(columns, columns=list(COLUMNS))
 
 
 def _orders(of_cases: Mapping[str, list[Any]]) -> dict[str, list[str]]:

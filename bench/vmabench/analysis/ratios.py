@@ -32,7 +32,25 @@ def paired_ratio(frame: pd.DataFrame, mechanism: str, baseline: str) -> pd.DataF
     within the process, ``lo`` and ``hi`` its interval, all NaN where no process has both; lo and
     hi are NaN where fewer than 5 have. The inverse comparison gives exactly the inverse numbers.
     """
-    logs = paired_logs(frame, mechanism, baseline)
+    return _ratio(paired_logs(frame, mechanism, baseline))
+
+
+def paired_ratios(frame: pd.DataFrame, mechanisms: Iterable[str], baseline: str) -> pd.DataFrame:
+    """Return the rows of ``paired_ratio`` that have a ratio, with ``mechanism`` in front.
+
+    The samples are taken once for all mechanisms.
+    """
+    logs, cells = _logs(frame)
+    parts = []
+    for name in mechanisms:
+        found = _ratio(_paired(logs, cells, name, baseline)).dropna(subset=["ratio"])
+        found.insert(0, "mechanism", name)
+        parts.append(found)
+    columns = ["mechanism", *CELL, "ratio", "lo", "hi", "processes"]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
+
+
+def _ratio(logs: pd.DataFrame) -> pd.DataFrame:
     median, lo, hi = median_interval(logs.to_numpy())
     ratios = {"ratio": np.exp(median), "lo": np.exp(lo), "hi": np.exp(hi)}
     counted = pd.DataFrame(ratios, logs.index).assign(processes=logs.notna().sum(axis=1))
@@ -45,9 +63,19 @@ def paired_logs(frame: pd.DataFrame, mechanism: str, baseline: str) -> pd.DataFr
     NaN where a process lacks one of the two, or one of them took no time. Logs, so that the
     inverse comparison is the exact inverse.
     """
+    return _paired(*_logs(frame), mechanism, baseline)
+
+
+def _logs(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.MultiIndex]:
+    """Return the logs of the samples, and all cells of the frame in their order."""
     times = cell_samples(frame)
-    logs: pd.DataFrame = times.where(times > 0).apply(np.log)
-    cells = pd.MultiIndex.from_frame(frame[list(CELL)].drop_duplicates().sort_values(list(CELL)))
+    cells = frame[list(CELL)].drop_duplicates().sort_values(list(CELL))
+    return times.where(times > 0).apply(np.log), pd.MultiIndex.from_frame(cells)
+
+
+def _paired(
+    logs: pd.DataFrame, cells: pd.MultiIndex, mechanism: str, baseline: str
+) -> pd.DataFrame:
     left, right = (
         _of_mechanism(logs, name).reindex(index=cells, columns=logs.columns)
         for name in (mechanism, baseline)
@@ -86,17 +114,9 @@ def speedups(frame: pd.DataFrame, mechanisms: Iterable[str], baseline: str) -> p
     is the faster one. ``lo`` and ``hi`` are its 95 % interval, NaN with fewer than 5 processes. The
     frame must be of one kernel.
     """
-    parts = []
-    for name in mechanisms:
-        ratios = paired_ratio(frame, name, baseline)
-        ratios = ratios[ratios["ratio"].notna()]
-        parts.append(
-            ratios.assign(
-                mechanism=name, times=1 / ratios["ratio"], lo=1 / ratios["hi"], hi=1 / ratios["lo"]
-            )
-        )
-    found = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(SPEEDUPS))
-    return found[list(SPEEDUPS)]
+    found = paired_ratios(frame, mechanisms, baseline)
+    inverse = {"times": 1 / found["ratio"], "lo": 1 / found["hi"], "hi": 1 / found["lo"]}
+    return found.assign(**inverse)[list(SPEEDUPS)]
 
 
 def distortion(real: pd.DataFrame, emulated: pd.DataFrame) -> pd.DataFrame:
@@ -133,13 +153,9 @@ def _ratios(frame: pd.DataFrame, mechanisms: list[str], kind: str) -> pd.DataFra
     of_machine = frame.loc[own == "", "thp"].dropna().astype(str)
     frame = frame.assign(thp=own, placement=placed)
     columns = ["mechanism", *CELL, kind, f"{kind}_lo", f"{kind}_hi"]
-    parts = [
-        paired_ratio(frame, name, BASELINE).dropna(subset=["ratio"]).assign(mechanism=name)
-        for name in mechanisms
-    ]
-    if not parts:
+    if not mechanisms:
         return pd.DataFrame(columns=[*columns, f"{kind}_thp", f"{kind}_kernel"])
-    found = pd.concat(parts, ignore_index=True).astype(dict.fromkeys(CELL, "object"))
+    found = paired_ratios(frame, mechanisms, BASELINE).astype(dict.fromkeys(CELL, "object"))
     found = found.rename(columns={"ratio": kind, "lo": f"{kind}_lo", "hi": f"{kind}_hi"})[columns]
     setting = of_machine.iloc[0] if len(of_machine) else ""
     found[f"{kind}_thp"] = found["thp"].replace("", setting)

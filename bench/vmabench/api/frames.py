@@ -5,7 +5,7 @@ A frame may hold several runs. Each run is analysed on its own, and ``run``, ``k
 are columns of every answer.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -16,8 +16,9 @@ from vmabench.analysis import crossover
 from vmabench.analysis.claims import judge_any
 from vmabench.analysis.frame import CONDITIONS
 from vmabench.analysis.instructions import path_lengths as lengths_of
+from vmabench.analysis.ratios import CELL, paired_ratios
 from vmabench.analysis.ratios import distortion as distortion_of
-from vmabench.analysis.ratios import paired_ratio
+from vmabench.analysis.samples import samples
 from vmabench.analysis.stats import TARGET_WIDTH
 from vmabench.matrix.claims import published_claims
 
@@ -45,19 +46,7 @@ def ratios(
     >>> bare[["ratio", "lo", "hi", "processes"]].round(2).to_dict("records")
     [{'ratio': 0.22, 'lo': 0.22, 'hi': 0.24, 'processes': 10}]
     """
-
-    def analyse(rows: pd.DataFrame) -> pd.DataFrame:
-        parts = [
-            paired_ratio(rows, name, to).assign(mechanism=name)
-            for name in _mechanisms(rows, mechanisms, to)
-        ]
-        if not parts:
-            return pd.DataFrame()
-        found = pd.concat(parts, ignore_index=True)
-        found.insert(0, "mechanism", found.pop("mechanism"))
-        return found[found["ratio"].notna()]
-
-    return _each_run(frame, analyse)
+    return _each_run(frame, lambda rows: paired_ratios(rows, _mechanisms(rows, mechanisms, to), to))
 
 
 def crossovers(
@@ -88,8 +77,8 @@ def crossovers(
             CONDITIONS,
             (
                 one
-                for name in _mechanisms(rows, mechanisms, to)
-                for one in crossover.crossovers(rows, name, to, phase=phase)
+                for name, both in _pairs(rows[rows["phase"] == phase], mechanisms, to)
+                for one in crossover.crossovers(both, name, to, phase=phase)
             ),
         ),
     )
@@ -118,8 +107,8 @@ def breakevens(
             shared,
             (
                 one
-                for name in _mechanisms(rows, mechanisms, to)
-                for one in crossover.break_evens(rows, name, to)
+                for name, both in _pairs(rows[rows["scenario"] == "touch"], mechanisms, to)
+                for one in crossover.break_evens(both, name, to)
             ),
         ),
     )
@@ -245,6 +234,20 @@ def _mechanisms(rows: pd.DataFrame, chosen: Iterable[str] | None, to: str) -> li
     names = rows["mechanism"].cat.categories if chosen is None else chosen
     present = set(rows["mechanism"].dropna())
     return [name for name in names if name != to and name in present]
+
+
+def _pairs(
+    rows: pd.DataFrame, chosen: Iterable[str] | None, to: str
+) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Yield each mechanism, and its samples and those of ``to``: a frame of few rows.
+
+    Every analysis of a pair takes samples of all of its rows, of which there are ten times as many.
+    """
+    keys = ["run", "kernel", "virt", "mechanism", *CELL]
+    table = samples(rows, keys).rename_axis(columns="process")
+    taken = table.stack().rename("time_ns").reset_index()
+    for name in _mechanisms(rows, chosen, to):
+        yield name, taken[taken["mechanism"].isin([name, to])]
 
 
 def _answers(
