@@ -7,9 +7,7 @@ or SIGHUP. A command returns other statuses itself.
 
 import os
 import sys
-import traceback
 from collections.abc import Callable
-from pathlib import Path
 
 from vmabench import streams
 from vmabench.errors import LostGuest, VmabenchError
@@ -43,6 +41,8 @@ def _status(command: Callable[[], int]) -> int:
         return end.code if isinstance(end.code, int) else ERROR if end.code else 0
     except Exception as error:
         if os.environ.get(DEBUG):
+            import traceback  # with pathlib, a fifth of the time of --help
+
             traceback.print_exc()
         _complain(sentence(error))
         if isinstance(error, LostGuest) and error.log_tail:
@@ -72,8 +72,10 @@ def _explained(error: Exception) -> str:
         case UnicodeError() | RuntimeError():
             text = str(error)
         case _:
+            import traceback
+
             place = traceback.extract_tb(error.__traceback__)[-1]
-            where = f"{Path(place.filename).name}, line {place.lineno}"
+            where = f"{place.filename.rpartition('/')[2]}, line {place.lineno}"
             text = (
                 f"a fault in vmabench, please report it: {type(error).__name__}: {error} ({where})"
             )

@@ -6,8 +6,7 @@ Each stands once here, and everything that reads or writes names, plans and opti
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from vmabench.errors import UsageError
 from vmabench.units import format_size, parse_size
@@ -58,8 +57,7 @@ _TOUCH = re.compile(r"(read|write)-(\d+)(-random)?")
 Fields = Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Axis:
+class Axis(NamedTuple):
     """``parse`` turns a text into fields of a case, or raises UsageError; ``write`` is its inverse.
 
     ``neutral`` is the text of a case that does not have the axis; names leave it out. ``spread``
