@@ -43,11 +43,9 @@ def throughput(summary: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """
     rows = summary[(summary["phase"] == "total") & summary["bytes_per_s"].notna()]
     _check_one_curve(rows)
-    with _axes(ax) as axes:
+    with _over_sizes(ax) as axes:
         curves.throughput(rows, axes)
-        axes.set_xlabel("size")
         axes.set_ylabel(measure("throughput in GB/s", "higher"))
-        axes.legend(fontsize="small", frameon=False)
     return axes
 
 
@@ -64,10 +62,8 @@ def durations(summary: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """
     rows = summary[(summary["phase"] == "total") & (summary["median_ns"] > 0)]
     _check_one_curve(rows)
-    with _axes(ax) as axes:
+    with _over_sizes(ax) as axes:
         curves.durations(rows, axes)
-        axes.set_xlabel("size")
-        axes.legend(fontsize="small", frameon=False)
     return axes
 
 
@@ -85,11 +81,9 @@ def ratios(ratios: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """
     _check_one_curve(ratios)
     times = ratios.assign(times=1 / ratios["ratio"], lo=1 / ratios["hi"], hi=1 / ratios["lo"])
-    with _axes(ax) as axes:
+    with _over_sizes(ax) as axes:
         curves.relative(times, axes)
-        axes.set_xlabel("size")
         axes.set_ylabel(measure("times as fast", "higher"))
-        axes.legend(fontsize="small", frameon=False)
     return axes
 
 
@@ -200,6 +194,15 @@ def _axes(ax: Axes | None, size: tuple[float, float] = (8.0, 5.0)) -> Iterator[A
 
     with mpl.rc_context(STYLE | {"font.size": 10.5}):
         yield pyplot.subplots(figsize=size, layout="constrained")[1]
+
+
+@contextmanager
+def _over_sizes(ax: Axes | None) -> Iterator[Axes]:
+    """Yield the Axes of curves over sizes, one for each mechanism, and add size and legend."""
+    with _axes(ax) as axes:
+        yield axes
+        axes.set_xlabel("size")
+        axes.legend(fontsize="small", frameon=False)
 
 
 def _check_one_curve(rows: pd.DataFrame) -> None:

@@ -4,6 +4,7 @@
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 from vmabench.api import against, in_guest
@@ -47,14 +48,7 @@ def run(  # noqa: PLR0913 - each is an option of the command
     >>> sorted(result.frame().query("outcome == 'ok'")["mechanism"].unique())
     ['memfd', 'readv']
     """
-    options = RunOptions(
-        plan=str(plan),
-        axes=_checked(axes),
-        budget=budget,
-        seed=seed,
-        output=None if output is None else str(output),
-        progress=progress,
-    )
+    options = replace(_options(plan, budget, seed, output, axes), progress=progress)
     with _interruptible():
         if guest is not None:
             return _run_in_guest(options, guest)
@@ -86,13 +80,7 @@ def run_against(  # noqa: PLR0913 - each is an option of the command
         a, b = vb.run_against("standard", a="base", boots=8)
         vb.compare(a.frame(), b.frame())
     """
-    options = RunOptions(
-        plan=str(plan),
-        axes=_checked(axes),
-        budget=budget,
-        seed=seed,
-        output=None if output is None else str(output),
-    )
+    options = _options(plan, budget, seed, output, axes)
     with _interruptible():
         contest = against.prepare(options, guest or Guest(), a, boots, detect)
         whole = against.measure_boots(contest)
@@ -105,6 +93,22 @@ def run_against(  # noqa: PLR0913 - each is an option of the command
             raise MachineError("no boot of one of the kernels left a result: see the messages")
         first, second = (RunResult(side.store.directory) for side in contest.sides)
         return first, second
+
+
+def _options(
+    plan: str | Path,
+    budget: str | None,
+    seed: int | None,
+    output: str | Path | None,
+    axes: Mapping[str, Values],
+) -> RunOptions:
+    return RunOptions(
+        plan=str(plan),
+        axes=_checked(axes),
+        budget=budget,
+        seed=seed,
+        output=None if output is None else str(output),
+    )
 
 
 def _run_in_guest(options: RunOptions, where: Guest) -> RunResult:
