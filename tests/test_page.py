@@ -175,7 +175,12 @@ def test_every_case_is_in_the_table(page: str) -> None:
 
 
 def test_it_is_the_same_each_time() -> None:
-    small = synthetic.result(synthetic.records(synthetic.cases(("fork", "readv")), rounds=2))
+    cases = [
+        case
+        for case in synthetic.cases(("fork", "readv"))
+        if case.size_bytes in (4096, 2 << 20, 16 << 20)
+    ]
+    small = synthetic.result(synthetic.records(cases, rounds=2))
     assert Report(small).html() == Report(small).html()
 
 
