@@ -29,10 +29,10 @@ _SETTINGS = (
     *(f"/{advice.file}" for advice in ADVICE),
 )
 
-#: Waits for a run that outlives its session, which would borrow settings again. A value that is
+#: Waits for a run that outlives a killed session: it would borrow settings again. A value that is
 #: still there is not written: a write of overcommit_ratio has side effects.
 _RESTORE = """
-flock "$1" true
+[ "$ended" ] || flock "$1" true
 shift
 while [ $# -gt 1 ]; do
 	case $(cat "$2") in "$1" | *"[$1]"*) ;; *) printf %s "$1" >"$2" ;; esac

@@ -158,6 +158,19 @@ def test_a_session_that_is_killed_leaves_the_settings_as_they_were(tmp_path: Pat
     assert said == [f"waiting: other tests on this machine hold the lock of {lock}"]
 
 
+def test_a_session_that_ends_waits_for_no_run(tmp_path: Path) -> None:
+    """Its own have ended; somebody else's may take minutes."""
+    setting, runs = tmp_path / "setting", tmp_path / "runs"
+    setting.write_text("always [madvise] never\n")
+    runs.mkdir()
+    held = os.open(runs, os.O_RDONLY)
+    with machine.alone(print, tmp_path, runs, [setting]):
+        fcntl.flock(held, fcntl.LOCK_EX)
+        setting.write_text("never")
+    assert setting.read_text() == "madvise"
+    os.close(held)
+
+
 @needs("root")
 def test_a_session_restores_first_what_a_killed_run_has_borrowed(tmp_path: Path) -> None:
     """It would restore the borrowed values at its end otherwise."""

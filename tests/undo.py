@@ -6,11 +6,13 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-#: Waits for the end of its standard input. Only the test has the other end, and the kernel closes
-#: it however the test ends. Signals for the test do not end the wait.
+#: Waits for a line that the block has ended, or for the end of its standard input. Only the test
+#: has the other end, and the kernel closes it when the test is killed: $ended is empty then.
+#: Signals for the test do not end the wait.
 _KEEPER = """
 trap "" HUP INT TERM
-while read -r _line; do :; done
+read -r ended
+export ended
 exec "$@"
 """
 
@@ -37,7 +39,7 @@ def afterwards(*command: str, keep: Collection[int] = ()) -> Iterator[None]:
     try:
         yield
     finally:
-        _, errors = keeper.communicate(timeout=_LIMIT_S)
+        _, errors = keeper.communicate(b"ended\n", timeout=_LIMIT_S)
         assert keeper.returncode == 0, f"{command} failed: {errors.decode()}"
 
 
