@@ -9,10 +9,21 @@ import pytest
 from tests import synthetic
 from vmabench.analysis.frame import tidy
 from vmabench.analysis.ratios import distortion
+from vmabench.report.build import Report
 from vmabench.report.joint import distortion_text, joint_parts, joint_report
 from vmabench.store.format import Result
 
-CASES = synthetic.cases(["readv", "memcpy", "fork", "null"], ["transfer"])
+CASES = [
+    case
+    for case in synthetic.cases(["readv", "memcpy", "fork", "null"], ["transfer"])
+    if case.size_bytes in (4096, 65536, 2 << 20, 16 << 20)
+]
+
+
+@pytest.fixture
+def no_reports(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For a test that reads the table alone, the last part of a joint report."""
+    monkeypatch.setattr(Report, "text", lambda *_, **__: "")
 
 
 def real() -> Result:
@@ -48,6 +59,7 @@ def test_a_mechanism_that_is_slower_than_the_rest_shows() -> None:
     assert "transfer, 4K pages: real | emulated (quotient)" in text
 
 
+@pytest.mark.usefixtures("no_reports")
 def test_the_thp_setting_of_the_machines_is_no_part_of_a_case() -> None:
     """Debian's kernel has ``always``, the guest ``madvise``: each case still has its partner."""
     found = distortion(tidy(real()), tidy(slowed({}, thp="always")))
@@ -80,6 +92,7 @@ def of_kernel(result: Result, kernel: str) -> Result:
     return replace(result, header=header, records=[header, *result.records[1:]])
 
 
+@pytest.mark.usefixtures("no_reports")
 def test_two_kernels_are_confounded_with_emulation() -> None:
     """Updates of one stable version are not; a third result of the guest's version is preferred."""
     guest = of_kernel(slowed({}), "6.12.117-vmabench")
@@ -107,4 +120,8 @@ def test_a_report_of_both_has_each_and_the_table() -> None:
     assert "EMULATED" not in parts[0]
     whole = joint_report([real(), slowed({})])
     assert all(part in whole for part in parts)
-    assert len(joint_parts([real(), real()])) == 2  # nothing emulated: nothing to distort
+
+
+@pytest.mark.usefixtures("no_reports")
+def test_two_results_of_machines_have_no_table() -> None:
+    assert len(joint_parts([real(), real()])) == 2

@@ -313,6 +313,13 @@ FEW = [
     for mechanism in ("clone", "fork", "readv", "memfd")
     for page in ("4K", "2M")
 ]
+
+
+@cache
+def plain_side() -> Side:
+    return side(synthetic.result(synthetic.records(FEW, rounds=2, values=1)))
+
+
 NAMES = st.text(st.characters(exclude_characters="/"), min_size=1, max_size=90)
 
 
@@ -342,10 +349,7 @@ def test_no_data_makes_a_line_too_long(
     records.insert(2, {"kind": "skipped", "case": name, "reason": reason})
     machine = {"facts": FACTS | facts, "conditions": CONDITIONS | conditions}
     result = replace(synthetic.result(records), machine=machine)
-    both = [
-        side(synthetic.result(synthetic.records(FEW, rounds=2, values=1))),
-        side(result, "0123"),
-    ]
+    both = [plain_side(), side(result, "0123")]
     letters = (cover_letter([both[1]]), commit_message([both[1]]), with_appendix(both))
     for text in letters:
         fit_for_mail(text)

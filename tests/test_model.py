@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,13 @@ PAGES = np.array([4096.0] * 9 + [2.0**21] * 4)
 ENTRIES = SIZES / PAGES
 
 Cost = Callable[[int], float]
+
+
+@cache
+def published(name: str) -> pd.DataFrame:
+    """Return the summary of a committed result, for tests that only read it."""
+    return judged(read(PUBLISHED / name)).summary
+
 
 costs = st.floats(0.01, 1e4)
 
@@ -99,7 +107,7 @@ def test_a_run_gives_the_constants_it_was_made_of() -> None:
 @pytest.mark.parametrize("name", ["host-standard", "guest"])
 def test_the_model_of_the_committed_results_is_a_table(name: str) -> None:
     """Each row names the sizes that its constants were fitted on, which were measured."""
-    summary = judged(read(PUBLISHED / name)).summary
+    summary = published(name)
     found = models(summary)
     text = model_text(found)
     assert max(map(len, text.splitlines())) <= 100
@@ -190,7 +198,7 @@ def test_a_readv_that_wins_at_some_sizes_only_has_no_threshold_there() -> None:
 
 @pytest.mark.parametrize("name", ["host-standard", "guest"])
 def test_the_thresholds_of_the_committed_results_follow_from_the_medians(name: str) -> None:
-    summary = judged(read(PUBLISHED / name)).summary
+    summary = published(name)
     bare = summary[(summary["scenario"] == "transfer") & (summary["page"] == "4K")]
     for found in thresholds(summary).values():
         one, two = (
@@ -258,8 +266,7 @@ def test_pages_of_pools_leave_the_model_of_the_others_alone() -> None:
 @pytest.mark.parametrize("name", ["host-standard", "guest"])
 def test_the_committed_results_have_constants(name: str) -> None:
     """Both hold readv and hugetlb pages beside it; the guest has no shm."""
-    result = read(PUBLISHED / name)
-    summary = judged(result).summary
+    summary = published(name)
     known = constants(models(summary))
     bare = summary[(summary["scenario"] == "transfer") & (summary["page"] == "4K")]
     for mechanism, what in (("readv", "cma"), ("shm", "shared")):
