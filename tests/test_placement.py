@@ -11,11 +11,14 @@ import pytest
 from tests import synthetic
 from tests.command import error_line, vmabench
 from vmabench.analysis.frame import tidy
+from vmabench.api.comparable import differences
 from vmabench.errors import UsageError
+from vmabench.machine.conditions import pinned_cpus
 from vmabench.machine.facts import read_facts
 from vmabench.machine.placement import (
     PLACEMENTS,
     choose_cpus,
+    node_of,
     pairs_of,
     parse_pin,
     placement_of,
@@ -24,8 +27,13 @@ from vmabench.machine.placement import (
 from vmabench.matrix import axes
 from vmabench.matrix.case import Case
 from vmabench.matrix.rules import why_not
+from vmabench.mechanisms import MECHANISMS, Pair, Proof
+from vmabench.report.text import header
+from vmabench.runner import worker
+from vmabench.runner.nodes import allowed_nodes
 from vmabench.runner.protocol import CaseJob, Job
 from vmabench.runner.rounds import blocks_of
+from vmabench.runner.worker import WrongMemoryError
 from vmabench.store.format import Result
 
 CASE = Case("readv", "transfer", "4K", 1 << 20)
@@ -77,6 +85,29 @@ def test_each_placement_has_a_pair_that_lies_so(tmp_path: Path) -> None:
     for name, pair in found.items():
         assert placement_of(*pair, tmp_path) == name
         assert 0 not in pair
+
+
+def with_nodes(root: Path, *lists: str) -> None:
+    """Link the CPUs of a made-up machine to its NUMA nodes, as sysfs does."""
+    for node, text in enumerate(lists):
+        made = root / f"sys/devices/system/node/node{node}"
+        made.mkdir(parents=True)
+        (made / "cpulist").write_text(f"{text}\n")
+        first, last = map(int, text.split("-"))
+        for cpu in range(first, last + 1):
+            (root / f"sys/devices/system/cpu/cpu{cpu}/node{node}").symlink_to(made)
+
+
+def test_cpus_of_two_nodes_are_far_in_one_socket(tmp_path: Path) -> None:
+    cpus = machine(tmp_path, 1, 2, 2, 1)
+    assert placement_of(0, 3, tmp_path) == "socket"
+    with_nodes(tmp_path, "0-1", "2-3")
+    assert [node_of(cpu, tmp_path) for cpu in cpus] == [0, 0, 1, 1]
+    assert placement_of(0, 3, tmp_path) == "far"
+    assert placement_of(2, 3, tmp_path) == "llc"
+    pinned = pinned_cpus(0, 3, tmp_path)
+    assert (pinned["source_node"], pinned["receiver_node"]) == (0, 1)
+    assert node_of(9, tmp_path) is None
 
 
 def test_a_cpuset_is_respected_and_what_it_lacks_is_named(tmp_path: Path) -> None:
@@ -153,9 +184,87 @@ def test_each_row_says_where_it_was_measured() -> None:
     assert set(tidy(placed(None))["placement"]) == {"unknown", "smt"}
 
 
-def test_results_of_other_placements_are_not_compared() -> None:
-    from vmabench.api.comparable import differences
+def on_nodes(source: int | None, receiver: int | None) -> Result:
+    made = placed("far")
+    cpus = made.machine["conditions"]["cpus"]
+    cpus |= {"source_node": source, "receiver_node": receiver}
+    return made
 
+
+@pytest.mark.parametrize(
+    ("nodes", "words"),
+    [
+        ((0, 1), "(far, nodes 0 and 1)"),
+        ((1, 1), "(far, node 1)"),
+        ((None, None), "(far)"),
+    ],
+)
+def test_the_head_of_a_report_names_the_nodes(nodes: tuple[int, int], words: str) -> None:
+    assert f"receiver on CPU 1 {words}" in " ".join(header(on_nodes(*nodes)).split())
+
+
+def test_results_of_other_nodes_are_not_compared() -> None:
+    found = list(differences(on_nodes(0, 0), on_nodes(0, 1)))
+    assert "NUMA nodes 0 and 0, and 0 and 1" in found
+    for other in (on_nodes(0, 0), on_nodes(None, None), placed("far")):
+        assert not [text for text in differences(on_nodes(0, 0), other) if "NUMA" in text]
+
+
+@pytest.mark.parametrize(
+    ("mechanism", "scenario", "source", "destination"),
+    [
+        ("readv", "deliver", {0}, {1}),
+        ("pipe", "deliver", {0}, {1}),
+        ("writev", "deliver", {0}, {0, 1}),
+        ("fork", "deliver", {0}, {0}),
+        ("memfd-inplace", "deliver", {0}, {0}),
+        ("memcpy", "deliver", {1}, {1}),
+        ("readv", "snapshot", {0, 1}, {0, 1}),
+    ],
+)
+def test_each_side_has_its_pages_on_its_own_node(
+    mechanism: str, scenario: str, source: set[int], destination: set[int]
+) -> None:
+    case = replace(CASE, mechanism=mechanism, scenario=scenario)
+    assert allowed_nodes(case, 0, 1) == (source, destination)
+
+
+def test_a_page_on_another_node_fails_the_proof(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "node_of", lambda cpu: cpu)
+    own, other = (
+        Proof(8192, 8192, 0, node_bytes=nodes) for nodes in ({1: 8192}, {1: 4096, 0: 4096})
+    )
+    unknown = Proof(8192, 8192, 0)
+    for src, dst in ((own, None), (unknown, unknown), (None, None)):
+        worker.check_nodes(CASE, (1, 0), src, dst)
+    with pytest.raises(
+        WrongMemoryError, match=r"source has 50.0 % of its pages on NUMA node 0, not"
+    ):
+        worker.check_nodes(CASE, (1, 0), other, None)
+    with pytest.raises(
+        WrongMemoryError, match=r"destination has 100.0 % of its pages on NUMA node 1"
+    ):
+        worker.check_nodes(CASE, (1, 0), own, own)
+    assert worker.describe_proof(other)["nodes_pct"] == {"1": 50.0, "0": 50.0}
+    assert "nodes_pct" not in worker.describe_proof(unknown)
+
+
+@pytest.mark.machine
+@pytest.mark.parametrize("mechanism", ["readv", "fork", "memfd", "sysv"])
+def test_the_kernel_tells_where_the_pages_lie(mechanism: str) -> None:
+    source, receiver = choose_cpus(read_facts().cpus)
+    case = Case(mechanism, "deliver", read_facts().pages[0], 1 << 20, "read", 100)
+    with Pair(source, receiver) as pair:
+        pair.make_source(MECHANISMS[mechanism].memory, case.page_bytes, case.size_bytes)
+        with pair.open(case, seed=1) as opened:
+            evidence = opened.verify(1)
+    assert evidence.src and evidence.dst
+    if node_of(source) == node_of(receiver):
+        assert evidence.src.node_bytes == evidence.dst.node_bytes == {node_of(source): 1 << 20}
+    worker.check_nodes(case, (source, receiver), evidence.src, evidence.dst)
+
+
+def test_results_of_other_placements_are_not_compared() -> None:
     for one, other in itertools.product(("llc", "far", None), repeat=2):
         found = [text for text in differences(placed(one), placed(other)) if "placed" in text]
         apart = one and other and one != other

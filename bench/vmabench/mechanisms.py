@@ -179,6 +179,7 @@ class Proof:
     ``folio_bytes``: size of a folio -> bytes in whole folios of it, by the definitions of the
     kernel's tools/mm/thpmaps; None without the right to see page frames. ``partial_bytes`` are in
     folios that are mapped in part, ``aligned_bytes`` in folios at multiples of their size.
+    ``node_bytes``: NUMA node -> bytes that lie there; None where move_pages(2) is refused.
     """
 
     size_bytes: int
@@ -188,6 +189,7 @@ class Proof:
     folio_bytes: dict[int, int] | None = None
     partial_bytes: int = 0
     aligned_bytes: int = 0
+    node_bytes: dict[int, int] | None = None
 
     @property
     def huge_pct(self) -> float:
@@ -299,6 +301,11 @@ def try_call(name: str) -> int:
     A seccomp filter may kill the process instead.
     """
     return -int(lib.vmb_call_try(name.encode()))
+
+
+def forbid_nodes() -> None:
+    """Bind no memory and ask for no nodes, here and in sources: a seccomp filter would kill."""
+    lib.vmb_nodes_forbid(1)
 
 
 def forbid_cpu_counters() -> None:
@@ -595,6 +602,7 @@ def _proof(proof: CData) -> Proof:
     if proof.folios_known:
         base = base_page_bytes()
         folios = {base << order: size for order, size in enumerate(proof.folio_bytes) if size}
+    nodes = {node: size for node, size in enumerate(proof.node_bytes) if size}
     return Proof(
         proof.size_bytes,
         proof.present_bytes,
@@ -603,4 +611,5 @@ def _proof(proof: CData) -> Proof:
         folios,
         proof.partial_bytes,
         proof.aligned_bytes,
+        nodes if proof.nodes_known else None,
     )

@@ -39,6 +39,7 @@ from vmabench.runner.rounds import FIRST_LIMIT_S, ONCE_LIMIT_S, blocks_of, choos
 from vmabench.runner.worker import (
     WrongMemoryError,
     check_backing,
+    check_nodes,
     enter_group,
     limit,
     make_pair,
@@ -282,7 +283,9 @@ class _Timer:
         try:
             limit(pair, job, case)
             self._opened = self._stack.enter_context(pair.open(case, job.seed))
-            check_backing(case, self._opened.verify(job.generation))
+            evidence = self._opened.verify(job.generation)
+            check_backing(case, evidence)
+            check_nodes(case, self._opened.cpus, evidence.src, evidence.dst)
         except NativeError as error:
             raise VmabenchError(f"{case}: {error.detail}") from error
         except WrongMemoryError as error:

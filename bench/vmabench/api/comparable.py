@@ -7,7 +7,7 @@ from vmabench.matrix.axes import AXES, OF_SOURCE_AND_BUFFER
 from vmabench.matrix.case import SCENARIOS, Case
 from vmabench.store.boots import boots_of
 from vmabench.store.format import Result
-from vmabench.store.reader import machine_facts, placement_of
+from vmabench.store.reader import machine_facts, nodes_of, placement_of
 
 #: facts that two machines must have in common -> the words for them
 _SAME_MACHINE = {
@@ -37,6 +37,10 @@ def differences(a: Result, b: Result) -> Iterator[str]:
     placements = [placement_of(result) for result in (a, b)]
     if all(placements) and placements[0] != placements[1]:
         yield f"CPUs placed {placements[0]} and {placements[1]}"
+    nodes = [nodes_of(result) for result in (a, b)]
+    if all(nodes) and nodes[0] != nodes[1]:
+        here, there = ("{} and {}".format(*pair) for pair in nodes)
+        yield f"NUMA nodes {here}, and {there}"
     yield from _unlike_latencies(a, b)
     debug = [fact.get("kernel_debug") or [] for fact in facts]
     if bool(debug[0]) != bool(debug[1]):

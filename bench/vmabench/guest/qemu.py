@@ -35,10 +35,14 @@ Clock = Literal["time", "instructions"]
 
 @dataclass(frozen=True)
 class Machine:
-    """The hardware of a guest. Sizes are in bytes; ``shares`` are host directories to write to."""
+    """The hardware of a guest. Sizes are in bytes; ``shares`` are host directories to write to.
+
+    CPUs and memory are spread evenly over the NUMA ``nodes``, each of which is a socket.
+    """
 
     memory: int = 2 << 30
     cpus: int = 2
+    nodes: int = 1
     cmdline: str = ""
     swap: str = ""  # "", "zram" or "file"
     swap_bytes: int = 1 << 30
@@ -95,7 +99,8 @@ def command(  # noqa: PLR0913 - all of it is one command line
     line = [
         program(),
         *("-no-user-config", "-nodefaults", "-display", "none", "-no-reboot"),
-        *("-machine", "q35", "-m", f"{machine.memory >> 20}M", "-smp", str(machine.cpus)),
+        *("-machine", "q35", "-m", f"{machine.memory >> 20}M"),
+        *_processors(machine),
         *_accelerator(accel, machine.clock),
         *(("-plugin", machine.plugin) if machine.plugin else ()),
         *("-device", "virtio-rng-pci"),
@@ -138,6 +143,18 @@ def disks(machine: Machine) -> dict[str, int]:
     swap = {"swap": machine.swap_bytes} if machine.swap == "file" else {}
     scratch = {"scratch": machine.scratch_bytes} if machine.scratch_bytes else {}
     return swap | scratch
+
+
+def _processors(machine: Machine) -> list[str]:
+    if machine.nodes == 1:
+        return ["-smp", str(machine.cpus)]
+    line = ["-smp", f"{machine.cpus},sockets={machine.nodes}"]
+    cpus, memory = machine.cpus // machine.nodes, (machine.memory >> 20) // machine.nodes
+    for node in range(machine.nodes):
+        line += ["-object", f"memory-backend-ram,id=node{node},size={memory}M"]
+        range_of_cpus = f"{node * cpus}-{(node + 1) * cpus - 1}"
+        line += ["-numa", f"node,nodeid={node},cpus={range_of_cpus},memdev=node{node}"]
+    return line
 
 
 def _accelerator(accel: Accel, clock: Clock) -> list[str]:

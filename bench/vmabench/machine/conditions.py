@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from vmabench.machine.facts import THP, read_text
-from vmabench.machine.placement import placement_of
+from vmabench.machine.placement import node_of, placement_of
 from vmabench.units import format_size
 
 #: clocksources that a process reads without a system call: x86, guests of KVM, arm64
@@ -60,14 +60,17 @@ def read_conditions(root: Path = Path("/")) -> dict[str, Any]:
 
 
 def pinned_cpus(source: int, receiver: int, root: Path = Path("/")) -> dict[str, Any]:
-    """Return the CPUs of the two sides and their ``placement``, None where it is unknown.
+    """Return the CPUs of the two sides, their NUMA nodes and their ``placement``.
 
-    ``one-cpu``, ``smt`` (one core), ``llc`` (one last-level cache), ``socket`` or ``far``.
+    ``one-cpu``, ``smt`` (one core), ``llc`` (one last-level cache), ``socket`` or ``far``. Nodes
+    and placement are None where sysfs does not tell.
     """
     return {
         "source": source,
         "receiver": receiver,
         "placement": placement_of(source, receiver, root),
+        "source_node": node_of(source, root),
+        "receiver_node": node_of(receiver, root),
     }
 
 

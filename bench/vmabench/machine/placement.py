@@ -9,7 +9,7 @@ from pathlib import Path
 from vmabench.errors import UsageError
 from vmabench.machine.facts import read_text
 
-#: one CPU for both; two of one core; of one last-level cache; of one socket; of two sockets
+#: one CPU for both; two of one core; of one last-level cache; of one socket and NUMA node; of two
 PLACEMENTS = ("one-cpu", "smt", "llc", "socket", "far")
 
 #: the order in which a pair is chosen for a run that asks for none
@@ -86,6 +86,12 @@ def parse_pin(text: str, cpus: Sequence[int], online: Collection[int] | None = N
     return source, receiver
 
 
+def node_of(cpu: int, root: Path = Path("/")) -> int | None:
+    """Return the NUMA node of a CPU; None where sysfs does not tell."""
+    found = (root / _CPUS / f"cpu{cpu}").glob("node[0-9]*")
+    return next((int(path.name.removeprefix("node")) for path in found), None)
+
+
 def online_cpus(root: Path = Path("/")) -> set[int]:
     return _cpu_list(_read(root / _CPUS / "online") or "")
 
@@ -123,7 +129,10 @@ def _shared_by(cpus: Path, cpu: int) -> list[tuple[str, set[int]]]:
         ("llc", last / "shared_cpu_list"),
         ("socket", topology / "core_siblings_list"),
     )
-    return [(name, _cpu_list(_read(path) or "")) for name, path in files]
+    shared = [(name, _cpu_list(_read(path) or "")) for name, path in files]
+    own = (cpus / f"cpu{cpu}").glob("node*/cpulist")
+    nodes = [_cpu_list(_read(path) or "") for path in own]
+    return [(name, members.intersection(*nodes)) for name, members in shared]
 
 
 def _cpu_list(text: str) -> set[int]:

@@ -33,6 +33,8 @@ static const struct call {
 	{ "perf_event_open", SYS_perf_event_open },
 	{ "sched_setaffinity", SYS_sched_setaffinity },
 	{ "fsopen", SYS_fsopen },
+	{ "set_mempolicy", SYS_set_mempolicy },
+	{ "move_pages", SYS_move_pages },
 };
 
 const char *vmb_call_name(int index)

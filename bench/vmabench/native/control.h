@@ -48,6 +48,7 @@ struct vmb_request {
 	uint32_t check; /* compare what arrives with generation, in place of using it */
 	uint32_t timed;
 	uint32_t relayed;
+	uint32_t nodes_forbidden;
 	int32_t cpu;
 	int32_t thread_cpu[VMB_MOST_THREADS]; /* of the threads of the source */
 	int32_t receiver_cpu;

@@ -51,7 +51,9 @@ struct vmb_proof {
 	uint64_t folio_bytes[...];
 	uint64_t partial_bytes;
 	uint64_t aligned_bytes;
+	uint64_t node_bytes[...];
 	uint32_t folios_known;
+	uint32_t nodes_known;
 	uint32_t vmas;
 	...;
 };
@@ -213,6 +215,7 @@ int vmb_fresh_unmap(char *slot, size_t size);
 void vmb_advice_defer(void);
 int vmb_advice_give(void);
 void vmb_perf_forbid(void);
+void vmb_nodes_forbid(int on);
 void vmb_perf_replace(int event, uint32_t type, uint64_t config);
 int vmb_page_out(char *addr, size_t size, uint32_t pct);
 const char *vmb_detail(void);

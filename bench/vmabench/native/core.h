@@ -122,12 +122,15 @@ enum vmb_isolation {
 /* Folios are counted by the power of two of base pages that they have: up to 1G of 4K. */
 #define VMB_NR_ORDERS 19
 
+#define VMB_MOST_NODES 64 /* NUMA nodes whose pages are counted */
+
 /*
  * How a range is backed: the bytes that are populated, those that the kernel
  * reports as huge, and those in folios of each size. The folios need CAP_SYS_ADMIN,
  * for page frames; folios_known says whether they are known. A folio that is mapped
  * in part counts in partial_bytes, whatever its size; aligned_bytes are those of
  * whole folios of more than one page whose address is a multiple of their size.
+ * node_bytes are those on each NUMA node, if nodes_known.
  */
 struct vmb_proof {
 	uint64_t size_bytes;
@@ -136,7 +139,9 @@ struct vmb_proof {
 	uint64_t folio_bytes[VMB_NR_ORDERS];
 	uint64_t partial_bytes;
 	uint64_t aligned_bytes;
+	uint64_t node_bytes[VMB_MOST_NODES];
 	uint32_t folios_known;
+	uint32_t nodes_known;
 	uint32_t vmas;
 };
 
@@ -490,6 +495,12 @@ int vmb_prove_folios(const char *addr, size_t size, struct vmb_proof *ret);
 int vmb_prove_by_scan(const char *addr, size_t size, struct vmb_proof *ret);
 int vmb_prove_by_smaps(const char *addr, size_t size, struct vmb_proof *ret);
 int vmb_page_table_bytes(pid_t pid, uint64_t *ret);
+
+/* nodes.c: the NUMA nodes that memory comes from */
+void vmb_nodes_forbid(int on);
+int vmb_nodes_forbidden(void);
+int vmb_nodes_bind(void);
+int vmb_prove_nodes(const char *addr, size_t size, struct vmb_proof *ret);
 
 /* counters.c */
 const char *vmb_counter_name(int counter);

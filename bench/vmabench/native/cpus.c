@@ -103,9 +103,12 @@ int vmb_pin_process(pid_t pid, int cpu)
 	return err;
 }
 
+/* Pins the caller, and binds its memory to the node of the CPU. */
 int vmb_pin(int cpu)
 {
-	return vmb_pin_process(0, cpu);
+	int err = vmb_pin_process(0, cpu);
+
+	return err ? err : vmb_nodes_bind();
 }
 
 /* Calls it on each CPU that the caller can be pinned to; it then runs where it ran before. */
@@ -117,7 +120,7 @@ int vmb_on_each_cpu(vmb_on_cpu call, char *addr, size_t size)
 	if (err)
 		return err;
 	for (int cpu = 0; cpu < count && !err; cpu++)
-		if (!vmb_pin(cpu)) /* else it is offline, or not ours */
+		if (!vmb_pin_process(0, cpu)) /* else it is offline, or not ours */
 			err = call(addr, size);
 	if (sched_setaffinity(0, own.bytes, own.set) && !err)
 		err = vmb_fail(-errno, "sched_setaffinity");

@@ -285,6 +285,7 @@ struct vmb_pair *vmb_pair_open(const char *program, int source_cpu, int receiver
 	prctl(PR_SET_PTRACER, pair->pid, 0, 0, 0);
 	pair->control->request.cpu = source_cpu;
 	pair->control->request.receiver_cpu = receiver_cpu;
+	pair->control->request.nodes_forbidden = (uint32_t)vmb_nodes_forbidden();
 	if (vmb_pair_call(pair, VMB_CMD_START))
 		goto fail;
 	return pair;

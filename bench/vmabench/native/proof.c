@@ -274,6 +274,9 @@ int vmb_prove(const char *addr, size_t size, struct vmb_proof *ret)
 		err = count_vmas(addr, size, &ret->vmas);
 	if (err)
 		return err;
+	err = vmb_prove_nodes(addr, size, ret);
+	if (err)
+		return err;
 	err = vmb_prove_folios(addr, size, ret);
 	return err == -EPERM ? 0 : err;
 }

@@ -28,6 +28,7 @@ static int do_start(const struct vmb_request *request, struct vmb_answer *answer
 	prctl(PR_SET_PTRACER, request->receiver, 0, 0, 0);
 	/* A source that was started with other credentials could not read its own /proc. */
 	prctl(PR_SET_DUMPABLE, 1);
+	vmb_nodes_forbid((int)request->nodes_forbidden);
 	return vmb_pin(request->cpu);
 }
 

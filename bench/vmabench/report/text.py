@@ -26,7 +26,7 @@ from vmabench.report.words import (
     wrapped,
 )
 from vmabench.store.format import Result
-from vmabench.store.reader import placement_of
+from vmabench.store.reader import nodes_of, placement_of
 from vmabench.units import format_duration, format_size, format_time
 
 _NOTES = """\
@@ -122,11 +122,21 @@ def _run_line(result: Result) -> str:
         parts.append(f"{share:.0f} % of the time inside timed sections")
     cpus = [result.header.get(name) for name in ("source_cpu", "receiver_cpu")]
     if None not in cpus:
-        placed = f" ({placement})" if (placement := placement_of(result)) else ""
-        parts.append("source on CPU {}, receiver on CPU {}{}".format(*cpus, placed))
+        parts.append("source on CPU {}, receiver on CPU {}{}".format(*cpus, _placed(result)))
     if "seed" in result.header:
         parts.append(f"seed {result.header['seed']}")
     return ", ".join(parts)
+
+
+def _placed(result: Result) -> str:
+    """Return how the CPUs of the pair lie, and their NUMA nodes: `` (far, nodes 0 and 1)``."""
+    nodes = nodes_of(result)
+    words = [placement_of(result)] if placement_of(result) else []
+    if nodes:
+        words.append(
+            f"node {nodes[0]}" if len(set(nodes)) == 1 else "nodes {} and {}".format(*nodes)
+        )
+    return f" ({', '.join(words)})" if words else ""
 
 
 def _disturbed_line(result: Result) -> str:

@@ -33,6 +33,7 @@ from vmabench.machine.pages import (
     thp_state,
     why_pool_is_small,
 )
+from vmabench.machine.placement import node_of
 from vmabench.machine.swap import SwapDevices
 from vmabench.matrix.case import SCENARIOS, Case
 from vmabench.mechanisms import (
@@ -44,6 +45,7 @@ from vmabench.mechanisms import (
     base_page_bytes,
     follow_parent,
     forbid_cpu_counters,
+    forbid_nodes,
     mark_value,
     now_ns,
     read_counters,
@@ -53,6 +55,7 @@ from vmabench.mechanisms import (
 )
 from vmabench.runner.limits import why_refused
 from vmabench.runner.lockwait import lock_wait
+from vmabench.runner.nodes import why_elsewhere
 from vmabench.runner.protocol import CALIBRATE, Block, CaseJob, Job, Message, identity
 from vmabench.units import format_size
 
@@ -67,9 +70,6 @@ SAMPLED = "sampled-pss"
 class WrongMemoryError(Exception):
     """The memory is not what the case's name says."""
 
-    def __init__(self, side: str, what: str) -> None:
-        super().__init__(f"{side} is {what}")
-
 
 def main() -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, ())  # inherited from the runner
@@ -79,6 +79,8 @@ def main() -> None:
     read_counters(job.counters)
     if "perf_event_open" in job.killed:
         forbid_cpu_counters()
+    if {"set_mempolicy", "move_pages"} & set(job.killed):
+        forbid_nodes()
     for name in job.tries:
         send({"kind": "begin", "case": name, "at_ns": now_ns()})
         send({"kind": "call", "case": name, "errno": try_call(name)})
@@ -252,6 +254,7 @@ def _run_opened(opened: OpenCase, case: Case, job: Job, case_job: CaseJob) -> Me
     proof = describe(evidence)
     try:
         check_backing(case, evidence)
+        check_nodes(case, opened.cpus, evidence.src, evidence.dst)
     except WrongMemoryError as error:
         return {"outcome": "failed", "reason": str(error), "proof": proof, "backing": True}
     if case_job.values and case_job.loops == CALIBRATE:
@@ -293,6 +296,7 @@ def why_moved(cpus: tuple[int, int], source_pid: int) -> str:
 def check_afterwards(opened: OpenCase, case: Case) -> None:
     """Raise WrongMemoryError if the memory was split, by the operation or by another process."""
     src, dst = opened.prove()
+    check_nodes(case, opened.cpus, src, dst)
     for side, proof in (("the source", src), ("the destination", dst)):
         if proof is not None:
             check_proof(case, side, proof)
@@ -307,6 +311,12 @@ def check_backing(case: Case, evidence: Evidence) -> None:
         check_proof(case, "the destination", evidence.dst)
 
 
+def check_nodes(case: Case, cpus: tuple[int, int], src: Proof | None, dst: Proof | None) -> None:
+    """Raise WrongMemoryError if a page lies on another NUMA node than that of its side's CPU."""
+    if why := why_elsewhere(case, *map(node_of, cpus), src, dst):
+        raise WrongMemoryError(why)
+
+
 def check_proof(case: Case, side: str, proof: Proof) -> None:
     """Raise WrongMemoryError unless the range is populated with pages of the case's size.
 
@@ -315,18 +325,19 @@ def check_proof(case: Case, side: str, proof: Proof) -> None:
     """
     if proof.present_bytes != proof.size_bytes:
         share = 100 * proof.present_bytes / proof.size_bytes
-        raise WrongMemoryError(side, f"{share:.1f} % populated")
+        raise WrongMemoryError(f"{side} is {share:.1f} % populated")
     page = Page(case.page)
     mapped_huge = page.hugetlb or page.size_bytes >= huge_entry_bytes()
     if proof.huge_pct != (100.0 if mapped_huge else 0.0):
         expected = "100 %" if mapped_huge else "0 %"
-        raise WrongMemoryError(side, f"{proof.huge_pct:.1f} % backed by huge pages, not {expected}")
+        backed = f"{proof.huge_pct:.1f} % backed by huge pages"
+        raise WrongMemoryError(f"{side} is {backed}, not {expected}")
     folio_pct = proof.folio_pct(case.page_bytes)
     if folio_pct is None and not mapped_huge and page.size_bytes > base_page_bytes():
-        raise WrongMemoryError(side, "of folios whose size may not be seen (CAP_SYS_ADMIN)")
+        raise WrongMemoryError(f"{side} is of folios whose size may not be seen (CAP_SYS_ADMIN)")
     if folio_pct is not None and folio_pct != 100.0:
         raise WrongMemoryError(
-            side, f"{folio_pct:.1f} % in folios of {format_size(case.page_bytes)}, not 100 %"
+            f"{side} is {folio_pct:.1f} % in folios of {format_size(case.page_bytes)}, not 100 %"
         )
 
 
@@ -357,10 +368,14 @@ def describe(evidence: Evidence) -> Message:
 
 
 def describe_proof(proof: Proof) -> Message:
-    """Return VMAs and, if known, the percentages in folios by size, partial and aligned."""
+    """Return VMAs and, if known, the percentages by NUMA node and in folios of each size."""
     described: Message = {"vmas": proof.vmas}
+    share = 100.0 / proof.size_bytes
+    if proof.node_bytes is not None:
+        described["nodes_pct"] = {
+            str(node): round(share * part, 2) for node, part in proof.node_bytes.items()
+        }
     if proof.folio_bytes is not None:
-        share = 100.0 / proof.size_bytes
         described["folios_pct"] = {
             format_size(size): round(share * part, 2) for size, part in proof.folio_bytes.items()
         }

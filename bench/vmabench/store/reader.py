@@ -92,10 +92,21 @@ def machine_facts(result: Result) -> dict[str, Any]:
 
 
 def placement_of(result: Result) -> str:
-    """Where the CPUs of the run lie, a name of machine.placement; empty where it is unknown."""
+    """Return how the CPUs of the run lie, by machine.placement; empty where it is unknown."""
+    return str(_pinned(result).get("placement") or "")
+
+
+def nodes_of(result: Result) -> tuple[int, ...]:
+    """Return the NUMA nodes of source and receiver; empty where they are unknown."""
+    pinned = _pinned(result)
+    nodes = (pinned.get("source_node"), pinned.get("receiver_node"))
+    return tuple(node for node in nodes if type(node) is int) if None not in nodes else ()
+
+
+def _pinned(result: Result) -> dict[str, Any]:
     conditions = result.machine.get("conditions")
     cpus = conditions.get("cpus") if isinstance(conditions, dict) else None
-    return str(cpus.get("placement") or "") if isinstance(cpus, dict) else ""
+    return cpus if isinstance(cpus, dict) else {}
 
 
 def refuse_injected(result: Result) -> None:
