@@ -2,6 +2,7 @@
 """Hooks and fixtures of all tests: tiers, needs, settings, and a check for leftover processes."""
 
 import os
+import signal
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
@@ -103,6 +104,19 @@ def own_processes(
 @pytest.fixture(scope="session", autouse=True)
 def mark_session() -> None:
     os.environ["VMABENCH_TEST_SESSION"] = str(os.getpid())
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_signal_ignored() -> None:
+    """Replace ignored signals by handlers: commands inherit the former, exec resets the latter.
+
+    A shell starts a job in the background with SIGINT ignored, and nohup with SIGHUP.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            is_interrupt = number == signal.SIGINT
+            handler = signal.default_int_handler if is_interrupt else lambda *_: None
+            signal.signal(number, handler)
 
 
 @pytest.fixture

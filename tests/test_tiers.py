@@ -4,9 +4,11 @@
 import fcntl
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -66,13 +68,29 @@ def test_what_is_left_out_is_named() -> None:
     )
 
 
-def session(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Another session of these tests, without what this one tells its tests."""
+def session(*arguments: str, prefix: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
+    """Run another session of these tests, without what this one tells its tests."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
     return subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments],
+        [*prefix, sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments],
         cwd=REPOSITORY, env=environ, capture_output=True, text=True, check=False,
     )  # fmt: skip
+
+
+def test_a_command_of_a_test_ignores_no_signal() -> None:
+    command = ["grep", "SigIgn:", "/proc/self/status"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    ignored = int(done.stdout.split()[1], 16)
+    ending = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    assert not [number for number in ending if ignored >> (number - 1) & 1]
+
+
+def test_nor_does_one_of_a_session_that_ignores_some() -> None:
+    """As a job of a shell in the background does, and what nohup starts."""
+    ignoring = ("env", "--ignore-signal=INT,TERM,HUP")
+    node = "tests/test_tiers.py::test_a_command_of_a_test_ignores_no_signal"
+    done = session(node, prefix=ignoring)
+    assert done.returncode == 0, done.stdout
 
 
 @pytest.mark.parametrize("workers", [(), ("-n", "1", "--dist", "loadgroup")], ids=["one", "xdist"])
