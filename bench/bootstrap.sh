@@ -3,11 +3,11 @@
 # Install what a target of the Makefile needs: system packages and the virtual environment.
 # Usage: [VENV=DIR] bootstrap.sh bench|test|notebooks|lint|crosscheck|kernel-check
 #
-# The next call continues an interrupted set-up: it remakes an environment that has .unfinished in
-# it or was made for another path, and stamps ($VENV/.bench, .test, .notebooks) are written last.
+# The next call continues an interrupted set-up: it remakes an environment that contains .unfinished
+# or was made for another path, and it writes the stamps ($VENV/.bench, .test, .notebooks) last.
 # guest/base.py lists the packages of the guest.
 set -eu
-umask 022 # tests run as another user, who reads the environment
+umask 022 # some tests run as another user and must read the environment
 
 usage="usage: bootstrap.sh bench|test|notebooks|lint|crosscheck|kernel-check"
 what=${1:?$usage}
@@ -21,7 +21,7 @@ die() {
 	exit 1
 }
 
-# --- what is missing ---
+# --- which packages are missing ---
 
 packages=
 # missing PACKAGE TEST...: add the package to the list unless the test succeeds
@@ -31,7 +31,7 @@ missing() {
 	"$@" >/dev/null 2>&1 || packages="$packages $package"
 }
 
-# The first Python that is new enough; python3 if none is.
+# Set $python to the first Python that is new enough; to python3 if none is.
 choose_python() {
 	for python in python3 python3.14 python3.13 python3.12 python3.11; do
 		if has_python; then return; fi
@@ -63,7 +63,7 @@ find_missing() {
 		missing mandoc command -v mandoc
 		missing shellcheck command -v shellcheck
 		case ${VMABENCH_REQUIRE:-} in
-		*all* | *chromium*) # looks at the HTML report
+		*all* | *chromium*) # for tests of the HTML report
 			missing chromium command -v chromium
 			missing chromium-driver command -v chromedriver
 			;;
@@ -94,11 +94,14 @@ find_missing() {
 
 # --- running apt-get and pip ---
 
+log=
+# Make exits with "Error 130" and no other word.
+trap 'rm -f "$log"; say "bootstrap.sh: interrupted; the same command continues"; exit 130' INT TERM HUP
+
 # attempt COMMAND...: run it with its output in $log
 attempt() {
 	log=$(mktemp 2>/dev/null) || die "cannot write to ${TMPDIR:-/tmp}: free space there, or set TMPDIR"
-	trap 'rm -f "$log"; exit 130' INT TERM HUP
-	"$@" >"$log" 2>&1 9<&- || return 1
+	"$@" >"$log" 2>&1 || return 1
 	rm -f "$log"
 }
 
@@ -107,14 +110,15 @@ has_said() { grep -qiE "$1" "$log"; }
 # Print the cause that $log shows, and what to do about it.
 cause() {
 	proxy=${https_proxy:-${http_proxy:-${HTTPS_PROXY:-${HTTP_PROXY:-}}}}
-	full=$(df -Pk . "${TMPDIR:-/tmp}" 2>/dev/null | awk 'NR > 1 && $4 < 20480 {print $6; exit}')
+	full=$(df -Pk . "$venv" "${TMPDIR:-/tmp}" 2>/dev/null | awk 'NR > 1 && $4 < 20480 {print $6; exit}')
 	network='temporary failure (in|resolving)|could not resolve|name or service not known|unreachable'
 	network="$network|connection refused|connection failed|connection timed out|could not connect"
 	network="$network|unable to connect|NewConnectionError|ConnectTimeout|connect timeout|read timed out"
 	if [ -n "$full" ] || has_said 'no space left on device|enough free space'; then
-		echo "the disk is full${full:+ ($full)}: free 2 GB and run the command again"
+		echo "the disk is full (${full:-$(grep -iE -m 1 'no space|enough free' "$log")}):" \
+			"free 2 GB and run the command again"
 	elif has_said 'certificate verify failed|NOSPLIT|network require authentication'; then
-		echo "a proxy or portal in the way answers instead of the server:" \
+		echo "a proxy or a portal answers instead of the server:" \
 			"log in to the network, or set PIP_CERT to the proxy's CA file"
 	elif has_said 'ProxyError|tunnel connection failed|407 proxy' || { [ -n "$proxy" ] && has_said "$network"; }; then
 		echo "the proxy ${proxy:-of the configuration} does not answer or refuses:" \
@@ -124,16 +128,24 @@ cause() {
 	elif has_said 'could not get lock'; then
 		echo "another apt-get is running: wait for its end and run the command again"
 	else
-		echo "$(grep -E '(^|[: ])error: |^E: |^ERROR: ' "$log" | grep -v subprocess-exited | head -n 1)" \
-			"(all of it: $log)"
+		echo "$(first_error) (all of it: $log)"
 	fi
 }
 
-apt() { $as_root env DEBIAN_FRONTEND=noninteractive LC_ALL=C apt-get -o DPkg::Lock::Timeout=300 "$@"; }
+first_error() {
+	grep -E '(^|[: ])error: |^E: |^ERROR: ' "$log" | grep -v subprocess-exited | grep -m 1 . ||
+		tail -n 1 "$log"
+}
+
+# sudo drops the proxies, and a service that a package starts must not keep the lock (9).
+apt() {
+	$as_root env ${http_proxy:+"http_proxy=$http_proxy"} ${https_proxy:+"https_proxy=$https_proxy"} \
+		DEBIAN_FRONTEND=noninteractive LC_ALL=C apt-get -o DPkg::Lock::Timeout=300 "$@" 9<&-
+}
 
 fetch_packages() {
-	$as_root dpkg --configure -a || return # after an interrupted installation
-	apt update -q || true                  # one broken source must not stop the others
+	$as_root dpkg --configure -a 9<&- || return # after an interrupted installation
+	apt update -q || true                       # one broken source must not stop the others
 	apt install -y --no-install-recommends "$@"
 }
 
@@ -150,12 +162,12 @@ install_packages() {
 	# shellcheck disable=SC2086  # a list of words on purpose
 	attempt fetch_packages $packages || die "apt-get cannot install$packages: $(cause); then, $fix"
 	find_missing
-	[ -z "$packages" ] || die "$what still misses$packages: it needs Python 3.11 or newer, and these"
+	[ -z "$packages" ] || die "$what still lacks$packages: it needs Python 3.11 or newer, and these"
 }
 
 # --- the virtual environment ---
 
-# Whether the environment is whole and was made for this path: its scripts name it.
+# Whether the environment is complete and was made for this path, which its scripts contain.
 is_whole() {
 	[ ! -e "$venv/.unfinished" ] && [ "$(cat "$venv/.path" 2>/dev/null)" = "$here" ] &&
 		"$venv/bin/python" -c 'import pip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
@@ -173,8 +185,17 @@ new_venv() {
 		say "making the virtual environment again: $1"
 		rm -rf "$venv"
 	fi
-	{ mkdir -p "$venv" && touch "$venv/.unfinished"; } || die "cannot write to $venv: make it writable, or set VENV"
+	write_venv mkdir -p "$venv"
+	write_venv touch "$venv/.unfinished"
 	attempt "$python" -m venv "$venv" || die "cannot make the virtual environment $venv: $(cause)"
+}
+
+write_venv() { attempt "$@" || die "cannot write to $venv (VENV names another directory): $(cause)"; }
+
+# finish STAMP...
+finish() {
+	printf '%s\n' "$here" >"$venv/.path" && rm "$venv/.unfinished" || return
+	for stamp; do touch "$venv/.$stamp" || return; done
 }
 
 # make_venv REQUIREMENT STAMP...
@@ -186,18 +207,16 @@ make_venv() {
 			die "the checkout $here is read-only, but set-up builds in it: copy it (cp -r) and run there"
 	done
 	is_whole || new_venv "interrupted, moved, or made for another Python"
-	touch "$venv/.unfinished" || die "cannot write to $venv: make it writable, or set VENV"
-	say "installing vmabench and what it needs into $venv"
+	write_venv touch "$venv/.unfinished"
+	say "installing vmabench and its requirements into $venv"
 	# The setuptools of a new environment is too old to build the C core.
 	attempt "$venv/bin/python" -m pip install -q --disable-pip-version-check 'setuptools>=77' -e "$requirement" ||
 		die "pip cannot install $(sed -n 's/.*No matching distribution found for //p' "$log" |
-			grep . || echo vmabench): $(cause)"
-	printf '%s\n' "$here" >"$venv/.path"
-	rm "$venv/.unfinished"
-	for stamp; do touch "$venv/.$stamp"; done
+			grep -m 1 . || echo vmabench): $(cause)"
+	write_venv finish "$@"
 }
 
-# The guest's packages: tests of the guest are skipped without them, or fail if they are required.
+# Install the packages of the guest. Without them its tests are skipped, or fail if required.
 guest_packages() {
 	"$venv/bin/python" - <<'PYTHON'
 import sys
@@ -209,15 +228,21 @@ try:
     base.prepare(install=base.apt_install)
 except VmabenchError as error:
     sys.exit(f"bootstrap.sh: {error}")
+except KeyboardInterrupt:
+    sys.exit(130)
 PYTHON
 }
 
-# Two set-ups at once: the second waits. This file is the lock, so that none is left behind.
+# A second set-up waits for the first. The lock is on this file, so that no lock file stays behind,
+# and pip inherits it: after kill -9 of this script, the next set-up waits for the end of that pip.
 exec 9<bench/bootstrap.sh
-flock -n 9 || {
+flock -n 9 2>/dev/null || case $? in
+1)
 	say "waiting for another set-up of this checkout"
 	flock 9
-}
+	;;
+*) say "cannot lock this checkout (a network file system?): run one set-up at a time" ;;
+esac
 find_missing
 install_packages
 case $what in

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Set-up: what bench/bootstrap.sh does when it is interrupted, moved, refused, or cut off.
+"""Set-up: bench/bootstrap.sh when it is interrupted, moved, refused, or without network.
 
-Each test runs the real script in a small checkout of its own; ``id``, ``apt-get``, ``sudo`` and
-Python are stand-ins that obey the environment and write down how they were called.
+Each test runs the real script in a small checkout of its own. ``id``, ``apt-get``, ``sudo`` and
+Python are stand-ins: the environment tells them how to fail, and they log their calls.
 """
 
 import os
@@ -19,12 +19,13 @@ from tests.users import ORDINARY
 
 ROOT = Path(__file__).resolve().parents[1]
 
-#: as python3: answers questions, and makes an environment whose python is this script again
+#: stands in for python3; the environment that it makes has a copy of it as its python
 PYTHON = """#!/bin/sh
 case "$*" in
 *ensurepip*) [ -z "${NO_VENV:-}" ] || [ -e "$CALLS-installed" ]; exit ;;
 "-c "*version_info*) [ "${0##*/}" != "${TOO_OLD:-}" ]; exit ;;
 "-m venv "*) echo "${0##*/} venv" >>"$CALLS"
+	[ -z "${VENV_SAYS:-}" ] || { echo "$VENV_SAYS"; exit 1; }
 	mkdir -p "$3/bin" && touch "$3/pyvenv.cfg" && cp "$0" "$3/bin/python" ;;
 "-m pip "*) echo pip >>"$CALLS"
 	[ -z "${PIP_WAITS:-}" ] || read -r _ <"$PIP_WAITS"
@@ -35,24 +36,44 @@ esac
 """
 APT = """#!/bin/sh
 echo "apt-get $*" >>"$CALLS"
+[ -z "${https_proxy:-}" ] || echo "by $https_proxy" >>"$CALLS"
 [ -z "${APT_SAYS:-}" ] || { echo "$APT_SAYS"; exit 100; }
 case "$*" in
 *update*) exit "${UPDATE_STATUS:-0}" ;;
 *install*) touch "$CALLS-installed" ;;
 esac
 """
+#: as sudo with its usual setting, env_reset
+SUDO = """#!/bin/sh
+[ -n "${MAY_SUDO:-}" ] || exit 1
+shift
+exec env -i PATH="$PATH" CALLS="$CALLS" "$@"
+"""
+#: no space for a file of the name $FULL
+TOUCH = """#!/bin/sh
+case "$*" in *"${FULL:-none}")
+	echo "touch: cannot touch '$*': No space left on device" >&2
+	exit 1 ;;
+esac
+exec /usr/bin/touch "$@"
+"""
+FLOCK = """#!/bin/sh
+[ -z "${NO_LOCKS:-}" ] || { echo "flock: 9: Bad file descriptor" >&2; exit 65; }
+exec /usr/bin/flock "$@"
+"""
 
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A checkout with what set-up looks at, and the stand-ins beside it."""
+    """Return a checkout with the files that set-up reads, and put the stand-ins beside it."""
     where = tmp_path / "a check out"
     (where / "bench/vmabench/native").mkdir(parents=True)
     for name in ("bench/bootstrap.sh", "Makefile", "pyproject.toml", "setup.py"):
         shutil.copy(ROOT / name, where / name)
     stubs = {"python3": PYTHON, "python3.13": PYTHON, "apt-get": APT, "dpkg": "#!/bin/sh\n"}
     stubs |= dict.fromkeys(("groff", "mandoc", "shellcheck"), "#!/bin/sh\n")
-    stubs |= {"id": '#!/bin/sh\necho "${USER_ID:-0}"\n', "sudo": "#!/bin/sh\nexit 1\n"}
+    stubs |= {"id": '#!/bin/sh\necho "${USER_ID:-0}"\n', "sudo": SUDO}
+    stubs |= {"touch": TOUCH, "flock": FLOCK}
     (tmp_path / "stubs").mkdir()
     for name, text in stubs.items():
         path = tmp_path / "stubs" / name
@@ -77,6 +98,7 @@ def begin(
         env=environment(checkout, **extra),
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,
     )
 
 
@@ -89,7 +111,7 @@ def set_up(
 
 
 def refusal(checkout: Path, *, prefix: tuple[str, ...] = (), **extra: str) -> str:
-    """The one line of a set-up that failed; other lines say what it was about to do."""
+    """Return the one line of a set-up that failed, without the lines that announce a step."""
     status, said = set_up(checkout, prefix=prefix, **extra)
     lines = [line for line in said.splitlines() if not line.startswith(("making", "installing"))]
     assert status == 1, said
@@ -110,6 +132,19 @@ def test_set_up_leaves_a_stamp_and_is_done_once(checkout: Path) -> None:
     assert (checkout / ".venv/.path").read_text() == f"{checkout}\n"
     assert set_up(checkout) == (0, "")
     assert calls(checkout) == ["python3 venv", "pip"]
+
+
+def test_an_interrupted_set_up_says_how_to_continue(checkout: Path, tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    process = begin(checkout, PIP_WAITS=str(fifo))
+    wait_until(lambda: "pip" in calls(checkout))
+    os.killpg(process.pid, signal.SIGTERM)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert said.endswith("bootstrap.sh: interrupted; the same command continues\n")
+    assert set_up(checkout)[0] == 0
+    assert not list(tmp_path.glob("tmp.*")), "no log stays behind"
 
 
 def test_a_killed_set_up_is_begun_again(checkout: Path) -> None:
@@ -187,6 +222,33 @@ def test_a_second_set_up_waits_and_uses_the_first_one(checkout: Path, tmp_path: 
         process.communicate()
 
 
+def test_a_set_up_waits_for_the_pip_of_a_killed_one(checkout: Path, tmp_path: Path) -> None:
+    """Both would write to one environment."""
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    first = begin(checkout, PIP_WAITS=str(fifo))
+    wait_until(lambda: "pip" in calls(checkout))
+    first.kill()
+    first.communicate()
+    second = begin(checkout)
+    assert second.stderr
+    try:
+        assert second.stderr.readline() == "waiting for another set-up of this checkout\n"
+    finally:
+        fifo.write_text("go on\n")
+        second.communicate(timeout=60)
+    assert second.returncode == 0
+    assert calls(checkout) == ["python3 venv", "pip"] * 2
+
+
+def test_a_file_system_without_locks(checkout: Path) -> None:
+    """NFS gives an exclusive lock only on a file that is open for writing."""
+    status, said = set_up(checkout, NO_LOCKS="1")
+    assert status == 0
+    assert "run one set-up at a time" in said
+    assert "waiting" not in said
+
+
 @pytest.mark.parametrize(
     ("said", "proxy", "expected"),
     [
@@ -203,7 +265,7 @@ def test_a_second_set_up_waits_and_uses_the_first_one(checkout: Path, tmp_path: 
     ],
 )
 def test_pip_fails_for_a_reason(checkout: Path, said: str, proxy: str, expected: str) -> None:
-    said += "\nERROR: No matching distribution found for numpy>=2.0"
+    said += 2 * "\nERROR: No matching distribution found for numpy>=2.0"
     line = refusal(checkout, PIP_SAYS=said, https_proxy=proxy)
     assert "pip cannot install numpy>=2.0: " in line
     assert expected in line
@@ -238,6 +300,12 @@ def test_only_root_installs_packages(checkout: Path) -> None:
     assert not calls(checkout)
 
 
+def test_sudo_keeps_the_proxy(checkout: Path) -> None:
+    proxy = "http://10.0.0.1:1"
+    assert set_up(checkout, NO_VENV="1", USER_ID="1000", MAY_SUDO="1", https_proxy=proxy)[0] == 0
+    assert f"by {proxy}" in calls(checkout)
+
+
 def test_a_newer_python_beside_an_old_one_is_taken(checkout: Path) -> None:
     assert set_up(checkout, TOO_OLD="python3")[0] == 0
     newer = {"python3.14 venv", "python3.13 venv"} & set(calls(checkout))
@@ -246,7 +314,7 @@ def test_a_newer_python_beside_an_old_one_is_taken(checkout: Path) -> None:
 
 @needs("git", "setpriv")
 def test_tests_are_set_up_without_the_guest_unless_it_is_required(checkout: Path) -> None:
-    """Without root, `make test` runs what needs no guest, and looks for its packages again."""
+    """Without root, `make test` runs the tests without a guest and tries to install again."""
     stamps = [checkout / ".venv" / name for name in (".bench", ".test")]
     assert set_up(checkout, "test", NO_GUEST="1")[0] == 0
     assert [stamp.exists() for stamp in stamps] == [True, False]
@@ -257,6 +325,26 @@ def test_tests_are_set_up_without_the_guest_unless_it_is_required(checkout: Path
 
 def test_a_full_temporary_directory(checkout: Path) -> None:
     assert "set TMPDIR" in refusal(checkout, TMPDIR="/nonexistent")
+
+
+@pytest.mark.parametrize("name", [".unfinished", ".bench"])
+def test_a_disk_that_is_full_for_the_environment(checkout: Path, name: str) -> None:
+    line = refusal(checkout, FULL=name)
+    assert "cannot write to .venv" in line
+    assert "the disk is full (touch: cannot touch" in line
+    assert set_up(checkout)[0] == 0
+
+
+def test_an_environment_that_cannot_be_written(checkout: Path) -> None:
+    line = refusal(checkout, VENV="/proc/environment")
+    assert "cannot write to /proc/environment" in line
+    assert "mkdir: cannot create directory" in line
+
+
+def test_venv_fails_for_a_reason(checkout: Path) -> None:
+    """Its sentence begins with "Error", not "ERROR"."""
+    line = refusal(checkout, VENV_SAYS="Error: [Errno 40] Too many levels of symbolic links")
+    assert "environment .venv: Error: [Errno 40] Too many levels" in line
 
 
 def test_a_directory_that_is_no_environment_is_left_alone(checkout: Path, tmp_path: Path) -> None:
@@ -279,7 +367,7 @@ def test_an_environment_elsewhere(checkout: Path, tmp_path: Path) -> None:
 
 
 def test_the_environment_is_readable_by_others(checkout: Path) -> None:
-    """Tests run as another user, also when a restrictive umask is set."""
+    """Some tests run as another user, also under a restrictive umask."""
     before = os.umask(0o077)
     try:
         set_up(checkout)
