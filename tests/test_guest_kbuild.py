@@ -199,12 +199,37 @@ def test_packages_that_can_not_be_fetched(
         apt_get = tmp_path / "apt-get"
         apt_get.write_text(f"#!/bin/sh\n{script}\n")
         apt_get.chmod(0o755)
-    for tool in ("gcc", "make", "sh"):
-        (tmp_path / tool).symlink_to(f"/usr/bin/{tool}")
+    for tool, program in (("gcc", "gcc"), ("make", "make"), ("env", "env"), ("dpkg", "true")):
+        (tmp_path / tool).symlink_to(f"/usr/bin/{program}")
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr("os.geteuid", lambda: 0)
     with pytest.raises(MachineError, match=rf"the guest needs packages .* flex .*\(.*{why}\)"):
         base.prepare(str(make_tree(tmp_path / "tree")), install=base.apt_install)
+
+
+#: sudo with its usual setting, env_reset
+SUDO = """#!/bin/sh
+shift
+exec /usr/bin/env -i PATH="$PATH" "$@"
+"""
+
+
+def test_an_installation_goes_on_after_an_interrupted_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """dpkg is configured first, and sudo does not drop the proxy."""
+    log = f'/usr/bin/printf "%s\\n" "${{0##*/}} $* $https_proxy $DEBIAN_FRONTEND" >>{tmp_path}/log'
+    for name, text in (("sudo", SUDO), ("dpkg", log), ("apt-get", log)):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setenv("https_proxy", "http://10.0.0.1:1")
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    assert base.apt_install(["flex"]) is None
+    calls = (tmp_path / "log").read_text().splitlines()
+    assert [call.split()[0] for call in calls] == ["dpkg", "apt-get", "apt-get"]
+    assert calls[0].startswith("dpkg --configure -a ")
+    assert all(call.endswith(" http://10.0.0.1:1 noninteractive") for call in calls)
 
 
 def test_only_root_installs(monkeypatch: pytest.MonkeyPatch) -> None:

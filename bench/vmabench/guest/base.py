@@ -147,16 +147,19 @@ def apt_install(packages: list[str]) -> str | None:
     as_root = [] if os.geteuid() == 0 else ["sudo", "-n"]
     if as_root and not shutil.which("sudo"):
         return "only root may"
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C"}
-    wanted = ["install", "-y", "-qq", "--no-install-recommends", *packages]
+    proxies = {name: os.environ.get(name, "") for name in ("http_proxy", "https_proxy")}
+    variables = {"DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C", **proxies}
+    # by env, because sudo drops the caller's variables
+    environment = ["env", *(f"{name}={value}" for name, value in variables.items() if value)]
+    apt_get = ["apt-get", "-o", "DPkg::Lock::Timeout=300"]
     output = ""
-    for command in (["update", "-qq"], wanted):
+    for command in (
+        ["dpkg", "--configure", "-a"],  # after an interrupted installation
+        [*apt_get, "update", "-qq"],
+        [*apt_get, "install", "-y", "-qq", "--no-install-recommends", *packages],
+    ):
         done = subprocess.run(
-            [*as_root, "apt-get", "-o", "DPkg::Lock::Timeout=300", *command],
-            env=environment,
-            check=False,
-            capture_output=True,
-            text=True,
+            [*as_root, *environment, *command], check=False, capture_output=True, text=True
         )
         output += done.stderr
     return None if done.returncode == 0 else f"apt-get failed: {apt_reason(output)}"
