@@ -1,26 +1,27 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
-# Run the README's two commands, or other ones, in a bare Debian: a minimal root with git, python3,
-# gcc and make, and a clone of HEAD in root's home directory. Needs root and debootstrap.
+# Run the two commands of the README, or other commands, in a bare Debian: a minimal root with git,
+# python3, gcc and make, and a clone of HEAD in root's home directory. Needs root and debootstrap.
 #
 # Usage: [VARIABLE=VALUE...] bare_check.sh [COMMAND...]
 #   SUITE=bookworm     Debian 12 (bookworm) or 13 (trixie)
 #   ORDER=bench-first  `make bench`, then `make test`; or test-first. COMMANDs replace both.
-#   CACHE=DIR          use DIR as ~/.cache/vmabench: kernels are not built again
+#   CACHE=DIR          use DIR as ~/.cache/vmabench, which keeps built kernels
 #   WHEELS=DIR         use DIR as ~/.cache/pip
-#   ROOTS=DIR          where roots are made, and kept as SUITE.tar for the next check
+#   ROOTS=DIR          make the root in DIR, and keep SUITE.tar there for the next check
 #                      (default: vmabench/roots below the XDG cache); needs 8 GB
 #   KEEP=1             keep the root, as ROOTS/kept-SUITE
 #
-# Packages come from this machine's own mirrors: apt's sources (for another suite, by its name),
-# proxies and settings are copied into the root, and so are pip's configuration and the
-# certificates. All mounts are in a namespace of the check, and end with it. Prints the time and
-# status of each command; status 1 if one fails, after which the rest are not run.
+# Packages come from the mirrors of this machine: the check copies apt's sources (under the name of
+# the suite), proxies and settings, pip's configuration and the certificates into the root. All
+# mounts are in a mount namespace and end with it. The check prints the time and status of each
+# command, and stops with status 1 at the first that fails. A command that measures fails while
+# another run measures on this machine: the lock of the machine holds across roots.
 set -eu
 
 suite=${SUITE:-bookworm}
 roots=$(realpath -m "${ROOTS:-${XDG_CACHE_HOME:-$HOME/.cache}/vmabench/roots}")
-packages=git,python3,gcc,make,ca-certificates # the last for pip, behind a proxy of https
+packages=git,python3,gcc,make,ca-certificates # pip needs the last behind an https proxy
 
 say() { printf 'bare-check: %s\n' "$*"; }
 die() {
@@ -35,7 +36,7 @@ sources() {
 		'Created-By: Packages' 'Origin: Debian' | sort -u
 }
 
-# The tarball of a root as debootstrap makes it; complete, or not there.
+# Write the tarball of a root from debootstrap. Its name appears when it is complete.
 make_tarball() {
 	mirror=$(sources | awk -v own="$own_suite" '$2 == own {print $1; exit}')
 	say "debootstrap $suite"
@@ -47,12 +48,12 @@ make_tarball() {
 	mv "$root.tar" "$roots/$suite.tar"
 }
 
-# What this machine needs to reach packages, no more.
+# Copy what this machine needs to reach packages, no more.
 copy_configuration() {
 	sources | sed "s/ $own_suite/ $suite/" | sed 's/^/deb /' >"$root/etc/apt/sources.list"
 	apt-config dump | grep -E '^Acquire::(Check-|https?|ForceIPv4|Retries)' \
 		>"$root/etc/apt/apt.conf.d/90machine" || true
-	# ca-certificates.crt may have a certificate of this machine's own proxy in it
+	# ca-certificates.crt may contain the certificate of this machine's proxy
 	for path in /etc/apt/trusted.gpg.d /etc/apt/keyrings /etc/pip.conf /etc/xdg/pip /etc/hosts \
 		/etc/resolv.conf /etc/ssl/certs/ca-certificates.crt; do
 		[ -e "$path" ] || continue
@@ -61,7 +62,7 @@ copy_configuration() {
 	done
 }
 
-# Roots of checks that were killed.
+# Remove the roots of killed checks.
 remove_stale() {
 	for old in "$roots"/check-*; do
 		pid=${old##*check-}
@@ -96,7 +97,7 @@ bind() {
 	mount --bind "$1" "$2"
 }
 
-# inside ROOT COMMAND...: mount what the root needs, and run the commands in it
+# inside ROOT COMMAND...: mount the file systems of the root, and run the commands in it
 inside() {
 	root=$1
 	shift
@@ -120,7 +121,8 @@ inside() {
 	done
 }
 
-# A login of its own, but for what names proxies, mirrors, certificates, and what is required.
+# Run a command as a login of root would, plus the variables of proxies, pip and certificates,
+# VMABENCH_REQUIRE and CI.
 in_root() {
 	kept=$(env | grep -E '^(PIP_[A-Z_]+|[a-z]+_proxy|[A-Z]+_PROXY|SSL_CERT_FILE|VMABENCH_REQUIRE|CI)=' |
 		sed "s/'/'\\\\''/g; s/=/='/; s/\$/'/")
@@ -150,7 +152,7 @@ root=$roots/check-$$
 prepare
 say "$suite, commit $(git -C "$top" rev-parse --short HEAD), in $root"
 status=0
-# A check that is killed takes all of its processes, and so its mounts, with it.
+# A killed check takes all of its processes, and so its mounts, with it.
 setpriv --pdeathsig KILL unshare --mount --pid --fork --kill-child \
 	sh "$0" --inside "$root" "$@" &
 child=$!
