@@ -97,13 +97,13 @@ def test_whom_the_limit_ends_has_no_wrong_page(kernel: guest.Kernel, tmp_path: P
 def test_the_stress_uses_madv_free_where_the_base_is_right(
     kernel: guest.Kernel, tmp_path: Path
 ) -> None:
-    """Without swap, with swap on a disk, or on a base that is said to be mended."""
+    """Without swap, with swap on a disk, or with --fixed-base."""
     stress = programs.compile_all(kbuild.project_kernel() / "audit", ["stress"], tmp_path)["stress"]
     command = f"{stress} --seconds 1 --workers 2"
     machine = guest.Machine(swap="file", swap_bytes=64 << 20)
     disk = guest.run(["sh", "-c", command], kernel, machine=machine, timeout=120)
     machine = guest.Machine(swap="zram", swap_bytes=64 << 20)
-    script = f"{command} --mended-base && swapoff -a && {command}"
+    script = f"{command} --fixed-base && swapoff -a && {command}"
     others = guest.run(["sh", "-c", script], kernel, machine=machine, timeout=120)
     for outcome in (disk, others):
         assert outcome.status == 0, outcome.stdout

@@ -109,7 +109,7 @@ def test_huge_pages_are_huge_on_both_sides_and_stay_so(
 ) -> None:
     case = Case(mechanism, scenario, HUGE, 3 * Case("", "", HUGE, 1).page_bytes, mode, pct)
     make_source(pair, case)
-    for generation in (1, 2):  # the isolation check of the first splits a page, and mends it
+    for generation in (1, 2):  # the isolation check of the first splits a page and restores it
         with pair.open(case, seed=7) as opened:
             evidence = opened.verify(generation)
             opened.run(loops=2, expected_s=1)

@@ -47,7 +47,7 @@ def test_a_measurement_gives_the_cpus_back() -> None:
         assert found[name].state == ("noisy" if weight > noise.QUIET_PCT else "ok")
 
 
-def test_each_setting_that_disturbs_is_named_with_what_mends_it(tmp_path: Path) -> None:
+def test_each_setting_that_disturbs_is_named_with_its_fix(tmp_path: Path) -> None:
     assert list(noise.from_settings(FACTS, tmp_path)) == []
     for advice in ADVICE:
         put(tmp_path, advice.file, f"not-{advice.value}")

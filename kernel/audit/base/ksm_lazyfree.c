@@ -9,7 +9,7 @@
  *  3. a third equal page, of which nobody has said that it may go, is merged with it;
  *  4. reclaim drops the page: the third one reads as zeros.
  *
- * Fails where the base has the mistake; madvise-free.patch mends it. The same without
+ * Fails where the base has the mistake; madvise-free.patch fixes it. The same without
  * step 2 must pass anywhere.
  */
 #include "audit.h"

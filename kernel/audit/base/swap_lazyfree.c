@@ -11,7 +11,7 @@
  *     or in the swap cache, and hands it to reclaim;
  *  4. reclaim drops it for both: the parent, who gave up nothing, reads zeros.
  *
- * Fails where the base has the mistake; madvise-free.patch mends it. The same without
+ * Fails where the base has the mistake; madvise-free.patch fixes it. The same without
  * step 3 must pass anywhere, and so must it with a swap device on which each page passes
  * through the swap cache.
  */

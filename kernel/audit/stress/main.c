@@ -228,8 +228,8 @@ static void stress(enum by by)
 	board->by = by;
 	board->seed = options.seed;
 	board->workers = options.workers;
-	board->mended_base = options.mended_base;
-	board->may_free = options.mended_base || !swap_is_direct();
+	board->fixed_base = options.fixed_base;
+	board->may_free = options.fixed_base || !swap_is_direct();
 	account_take(&before);
 	n = beside_start(board, &options);
 	printf("# stress by %s: seed %llu, %d beside%s\n", by_names[by],
@@ -249,7 +249,7 @@ static bool parse(int argc, char **argv)
 		{ "seed", 1, NULL, 's' }, { "seconds", 1, NULL, 't' },
 		{ "workers", 1, NULL, 'w' }, { "by", 1, NULL, 'b' },
 		{ "beside", 1, NULL, 'B' }, { "limit-mb", 1, NULL, 'l' },
-		{ "stuck", 1, NULL, 'u' }, { "mended-base", 0, NULL, 'm' },
+		{ "stuck", 1, NULL, 'u' }, { "fixed-base", 0, NULL, 'm' },
 		{ 0 },
 	};
 	int c;
@@ -263,7 +263,7 @@ static bool parse(int argc, char **argv)
 		case 'B': options.beside = optarg; break;
 		case 'l': options.limit = atol(optarg) * MB; break;
 		case 'u': options.stuck_s = atoi(optarg); break;
-		case 'm': options.mended_base = true; break;
+		case 'm': options.fixed_base = true; break;
 		case 'b':
 			options.by[BY_CLONE] = strstr(optarg, "clone");
 			options.by[BY_FORK] = strstr(optarg, "fork");
@@ -295,7 +295,7 @@ int main(int argc, char **argv)
 		return play_role(argv);
 	if (!parse(argc, argv)) {
 		fprintf(stderr, "usage: stress [--seed N] [--seconds N] [--workers N] [--by clone,fork]\n"
-			"              [--beside all|none|NAME,...] [--limit-mb N] [--stuck N] [--mended-base]\n");
+			"              [--beside all|none|NAME,...] [--limit-mb N] [--stuck N] [--fixed-base]\n");
 		return 2;
 	}
 	printf("TAP version 13\n");

@@ -292,7 +292,7 @@ int op_discard(struct worker *w)
 	int err;
 
 	if (lazy)
-		without |= ON_FILE | (w->board->mended_base ? 0 : MERGEABLE);
+		without |= ON_FILE | (w->board->fixed_base ? 0 : MERGEABLE);
 	if (!pick_run(w, &run, without))
 		return -ENOENT;
 	slot_begin(w, run.slot);

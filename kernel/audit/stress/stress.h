@@ -44,7 +44,7 @@
 #define LOCKED		0x40
 #define ON_FILE		0x80
 /*
- * KSM may have it, or have had it. No MADV_FREE there, unless the base is mended: 6.12
+ * KSM may have it, or have had it. No MADV_FREE there, unless the base is fixed: 6.12
  * forgets that a page of KSM is dirty then, and loses it for all who share it, clones or
  * not.
  */
@@ -105,7 +105,7 @@ struct board {
 	enum by by;
 	uint64_t seed;
 	unsigned int workers;
-	bool mended_base;		/* with base/madvise-free.patch */
+	bool fixed_base;		/* with base/madvise-free.patch */
 	bool may_free;			/* MADV_FREE */
 	_Atomic long killed;		/* workers, and children that were waited for */
 	struct seat seats[MAX_WORKERS];
@@ -138,7 +138,7 @@ struct options {
 	uint64_t seed;
 	unsigned int workers, seconds, stuck_s;
 	bool by[2];
-	bool mended_base;
+	bool fixed_base;
 	const char *beside;
 	unsigned long limit;
 };
