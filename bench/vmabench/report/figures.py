@@ -3,7 +3,6 @@
 
 import textwrap
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import matplotlib as mpl
@@ -16,11 +15,10 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from vmabench.analysis.crossover import Crossover
 from vmabench.analysis.frame import CONDITIONS
 from vmabench.analysis.ratios import paired_ratio
-from vmabench.report.canvas import DPI, STYLE, add_legend, measure, picture
-from vmabench.report.charts import ratio_map
+from vmabench.report.canvas import DPI, STYLE, add_legend, measure
 from vmabench.report.curves import mark_crossover, panels, throughput
 from vmabench.report.style import by_family
-from vmabench.report.words import condition_words, label
+from vmabench.report.words import condition_words
 
 _TITLE = "Throughput of transfer: the bare operation, before the receiver uses a page"
 
@@ -73,14 +71,6 @@ def throughput_figure(
             _mark(axes[0], columns, crossovers)
             add_legend(figure, sorted(names))
     return figure
-
-
-def ratio_figure(frame: pd.DataFrame, mechanism: str, baseline: str) -> Figure:
-    """How many times as fast as ``baseline`` in each cell: sizes across, conditions down."""
-    ratios = map_rows(frame, mechanism, baseline)
-    title = f"{label(mechanism)}: how many times as fast as {baseline}"
-    height = 1.2 + MAP_ROW_INCHES * ratios["row"].nunique()
-    return picture(partial(ratio_map, ratios), titles=[title], width=9.4, height=height)
 
 
 def map_rows(frame: pd.DataFrame, mechanism: str, baseline: str) -> pd.DataFrame:
