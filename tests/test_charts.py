@@ -153,6 +153,9 @@ def test_the_map_says_who_wins_and_where_it_is_not_known(frame: pd.DataFrame) ->
     sizes = [text.get_text() for text in axes.get_xticklabels()]
     assert sizes[0] == "4K"
     assert sizes[-1] == "256M"
+    shown = axes.xaxis.get_tick_params()
+    assert shown["labelbottom"]
+    assert shown["labeltop"]
     of_base_pages = len(synthetic.SIZES)
     first, last = axes.texts[0], axes.texts[of_base_pages - 1]
     assert first.get_text().startswith("1/")  # a small fork loses

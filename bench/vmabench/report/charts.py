@@ -75,7 +75,8 @@ def ratio_map(ratios: pd.DataFrame, axes: Axes) -> None:
     axes.imshow(table, cmap=_MAP, norm=norm, aspect="auto")
     axes.set_xticks(range(len(sizes)), [format_size(size) for size in sizes])
     axes.set_yticks(range(len(rows)), rows)
-    axes.tick_params(length=0, labelsize=9)
+    # A map of all conditions is longer than a screen.
+    axes.tick_params(length=0, labelsize=9, labeltop=True)
     axes.spines[:].set_visible(False)
     axes.set_xlabel("size")
 
