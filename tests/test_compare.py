@@ -123,6 +123,20 @@ def test_one_round_has_no_interval_and_no_verdict() -> None:
     assert (measured["q"] == 1).all()
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_time_of_zero_is_not_comparable_and_says_so() -> None:
+    made = records(1)
+    for record in made:
+        if record["kind"] == "case" and record["case"].startswith("fork/"):
+            record["values"] = [value | {"time_ns": {"total": 0}} for value in record["values"]]
+    for pair in ((made, records(2)), (records(2), made)):
+        rows = compare(*(frame(one) for one in pair), target_width=ROOM)
+        zero = rows[rows["case_id"].str.startswith("fork/")]
+        assert set(zero["verdict"]) == {"not comparable"}
+        assert zero["reason"].str.endswith("it has a value of 0").all()
+        assert set(rows["verdict"]) - {"not comparable"}
+
+
 def test_what_can_not_be_compared_says_why() -> None:
     a, b = records(1), records(2)
     first, second, third, fourth = (str(case) for case in CASES[:4])

@@ -206,3 +206,17 @@ def test_the_same_data_gives_the_same_numbers() -> None:
     alone = summarize(frame[frame["case_id"] == str(FORK)]).iloc[0]
     among = summarize(frame).set_index("case_id").loc[str(FORK)]
     assert (alone["lo_ns"], alone["hi_ns"]) == (among["lo_ns"], among["hi_ns"])
+
+
+@pytest.mark.parametrize("lost", [{1, 2, 3}, {2}])
+def test_a_time_that_is_no_number_is_a_failure_with_a_reason(lost: set[int]) -> None:
+    """The reader refuses such a sample; a frame may be edited."""
+    frame = frame_of(*(record(READV, n, [10.0 + n]) for n in range(1, 4)))
+    frame.loc[frame["process"].isin(lost), "time_ns"] = pd.NA
+    row = only(summarize(frame))
+    assert row["processes"] == 3 - len(lost)
+    if len(lost) == 3:
+        assert (row["outcome"], row["reason"]) == ("failed", "its time is no number")
+    else:
+        assert row["outcome"] == "ok"
+        assert row["note"] == "1 of 3 rounds failed: its time is no number"

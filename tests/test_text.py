@@ -351,6 +351,20 @@ def test_without_an_interval_no_copy_is_the_fastest(rounds: int, named: bool) ->
     assert ("shm" in line) is named
 
 
+def test_a_copy_in_no_time_is_not_the_fastest() -> None:
+    """Such a time comes of a coarse clock or of an edited file, and has no throughput."""
+    made = synthetic.records(synthetic.cases(["readv", "shm"]), rounds=8)
+    for record in made:
+        if record["kind"] == "case" and record["case"].startswith("shm/"):
+            for value in record["values"]:
+                value["time_ns"] = dict.fromkeys(value["time_ns"], 0)
+    lines = findings(*judged(synthetic.result(made)))
+    text = "\n".join(line for line in lines if line.startswith(("Fastest copy", "Delivering")))
+    assert "readv" in text
+    assert "nan" not in text
+    assert "shm" not in text
+
+
 def test_the_fastest_copy_stands_beside_the_best_baseline() -> None:
     """memcpy of libc is one baseline of several, and not always the best."""
     costs = {"memcpy": (15.0, 0.0, 0.10), "avx": (15.0, 0.0, 0.05), "null": (1.0, 0.0, 0.0)}

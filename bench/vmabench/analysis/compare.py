@@ -181,7 +181,7 @@ class _Side:
 
     @property
     def deviation(self) -> float:
-        if len(self.samples) < 2:
+        if len(self.samples) < 2 or not (self.samples > 0).all():
             return math.nan
         return float(np.std(self.samples, ddof=1) / np.mean(self.samples))
 

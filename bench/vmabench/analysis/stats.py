@@ -22,6 +22,9 @@ from vmabench.store.format import Result
 #: A plan that hunts for 2 % asks for less.
 TARGET_WIDTH = 0.30
 
+#: why a value has no time although its round is ok: a frame may have been edited
+_NO_NUMBER = "its time is no number"
+
 #: nothing is moved by it, so it has no throughput
 _MOVES_NOTHING = ("null",)
 
@@ -121,8 +124,9 @@ def _fates(numbered: pd.DataFrame) -> pd.DataFrame:
     """What became of each case: the worst outcome but ok, its reason and in how many rounds."""
     rows = []
     for case, tries in numbered[numbered["time_ns"].isna()].groupby("case"):
-        outcome = "failed" if (tries["outcome"] == "failed").any() else "skipped"
-        reasons = tries.loc[tries["outcome"] == outcome, "reason"].value_counts()
+        outcome = "skipped" if (tries["outcome"] == "skipped").all() else "failed"
+        lost = tries[tries["outcome"] == outcome]
+        reasons = (lost if len(lost) else tries)["reason"].fillna(_NO_NUMBER).value_counts()
         rows.append((case, outcome, reasons.index[0], int(reasons.sum())))
     fates = pd.DataFrame(rows, columns=["case", "bad_outcome", "bad_reason", "bad_rounds"])
     rounds = numbered.groupby("case")["process"].nunique().rename("rounds")

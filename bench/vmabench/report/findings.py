@@ -329,4 +329,4 @@ def touch_words(mode: str, pct: int) -> str:
 
 def _measured(summary: pd.DataFrame, scenario: str) -> pd.DataFrame:
     whole = (summary["scenario"] == scenario) & (summary["phase"] == "total")
-    return summary[whole & summary["median_ns"].notna()]
+    return summary[whole & (summary["median_ns"] > 0)]
