@@ -402,6 +402,8 @@ def write(name: str, made: list[Record], **facts: Any) -> str:
         ({}, {"kernel_config_sha256": "feedbeef00"}, "kernel configurations abcdef12 and feedbeef"),
         ({}, {"kernel_config_sha256": None}, "kernel configurations abcdef12 and unknown"),
         ({"injected": "readv:300ns"}, {}, "in B a delay was injected on purpose (readv:300ns)"),
+        ({"format": 4}, {}, "result format 5 and 4"),
+        ({"vmabench": "0.2.0"}, {}, "version of vmabench 0.1.0 and 0.2.0"),
         ({"clock": "instructions"}, {}, "never mixed"),
     ],
 )

@@ -17,7 +17,14 @@ _SAME_MACHINE = {
     "arch": "architecture",
     "base_page_bytes": "base page",
 }
-_SAME_HEADER = {"thp": "THP setting", "source_cpu": "source CPU", "receiver_cpu": "receiver CPU"}
+_SAME_HEADER = {
+    "thp": "THP setting",
+    "source_cpu": "source CPU",
+    "receiver_cpu": "receiver CPU",
+    # CHANGELOG.md says what each version times differently.
+    "format": "result format",
+    "vmabench": "version of vmabench",
+}
 
 
 def differences(a: Result, b: Result) -> Iterator[str]:
