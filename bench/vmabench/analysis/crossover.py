@@ -25,6 +25,9 @@ from vmabench.analysis.ratios import paired_logs
 
 Answer = Literal["crossover", "always", "never", "undecided", "unmeasured"]
 
+#: the receiver's time, and that of both sides
+TOTALS = ("total", "system")
+
 #: what the points of a curve over sizes have in common
 _OVER_SIZES = (*CONDITIONS, "phase")
 #: what the points of a curve over touches have in common, apart from mode and order of touching
@@ -202,17 +205,21 @@ class BreakEven:
     decided_pct: tuple[float, float] | None = None
     undecided: int = 0
     processes: int = 0
+    phase: str = "total"
 
 
-def break_evens(frame: pd.DataFrame, mechanism: str, baseline: str) -> list[BreakEven]:
+def break_evens(
+    frame: pd.DataFrame, mechanism: str, baseline: str, *, phase: str = "total"
+) -> list[BreakEven]:
     """Return the answers for each curve of the scenario ``touch``, in the order of the levels.
 
-    A mechanism without a receive buffer is set against each buffer of the baseline.
+    ``phase`` is ``total``, the receiver's time, or ``system``, that of both sides. A mechanism
+    without a receive buffer is set against each buffer of the baseline.
 
     ``pandas.DataFrame(break_evens(...))`` makes a table of them.
     """
     answers = []
-    for common, mode, order, curve in _curves(frame, mechanism, baseline):
+    for common, mode, order, curve in _curves(frame, mechanism, baseline, phase):
         size_bytes = int(common.pop("size_bytes"))
         logs = curve.drop(columns="touch_pct").to_numpy(dtype=np.float64)
         pcts = curve["touch_pct"].to_numpy(dtype=np.float64)
@@ -221,7 +228,7 @@ def break_evens(frame: pd.DataFrame, mechanism: str, baseline: str) -> list[Brea
             BreakEven(
                 mechanism, baseline, common, size_bytes, mode, order, found.answer,
                 found.faster_above, found.place, found.lo, found.hi, measured, found.decided,
-                found.undecided, found.processes,
+                found.undecided, found.processes, phase,
             )
             for found in crossings(pcts, logs)
         ]  # fmt: skip
@@ -229,10 +236,10 @@ def break_evens(frame: pd.DataFrame, mechanism: str, baseline: str) -> list[Brea
 
 
 def _curves(
-    frame: pd.DataFrame, mechanism: str, baseline: str
+    frame: pd.DataFrame, mechanism: str, baseline: str, phase: str
 ) -> Iterator[tuple[dict[str, Any], str, str, pd.DataFrame]]:
-    """What is common, mode, order, and the rows of the curve: touch_pct and a log a process."""
-    touch = across_buffers(frame[(frame["scenario"] == "touch") & (frame["phase"] == "total")])
+    """Yield what is common, mode, order, and the curve's rows: touch_pct and a log a process."""
+    touch = across_buffers(frame[(frame["scenario"] == "touch") & (frame["phase"] == phase)])
     logs = paired_logs(touch, mechanism, baseline)
     processes = list(logs.columns)
     rows = logs.reset_index().astype({"touch_mode": str, "touch_order": str})
@@ -243,3 +250,39 @@ def _curves(
         for (mode, order), curve in touched.groupby(["touch_mode", "touch_order"]):
             whole = pd.concat([untouched, curve]).sort_values("touch_pct", kind="stable")
             yield dict(common), str(mode), str(order), whole[["touch_pct", *processes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Disagreement:
+    """Cells in which the two totals name different winners, each of them decided.
+
+    The mechanism is the faster one for the receiver where ``for_receiver``, and else for both sides
+    together. ``conditions`` is as in ``Crossover``, without the fraction touched; ``cells`` are
+    pairs of size and percentage of touched pages.
+    """
+
+    mechanism: str
+    baseline: str
+    conditions: Mapping[str, Any]
+    for_receiver: bool
+    cells: tuple[tuple[int, int], ...]
+
+
+def disagreements(frame: pd.DataFrame, mechanism: str, baseline: str) -> list[Disagreement]:
+    """Return where the phases ``total`` and ``system`` disagree about the winner."""
+    logs = paired_logs(across_buffers(frame), mechanism, baseline)
+    winners = pd.Series(decided_winners(logs.to_numpy()), logs.index, name="winner").reset_index()
+    cell = [*CONDITIONS, "size_bytes"]
+    both = [winners[winners["phase"] == phase].drop(columns="phase") for phase in TOTALS]
+    cells = both[0].merge(both[1], on=cell, suffixes=("", "_of_both"))
+    unlike = cells[cells["winner"] * cells["winner_of_both"] < 0]
+    common = [name for name in CONDITIONS if name != "touch_pct"]
+    found = []
+    for key, rows in unlike.groupby([*common, "winner"], observed=True, sort=False):
+        *values, winner = cast(tuple[Any, ...], key)
+        conditions = dict(zip(common, values, strict=True))
+        sizes = zip(map(int, rows["size_bytes"]), map(int, rows["touch_pct"]), strict=True)
+        found.append(
+            Disagreement(mechanism, baseline, conditions, winner < 0, tuple(sorted(sizes)))
+        )
+    return found

@@ -35,9 +35,12 @@ _PLACE = [name for name in _CELL if not name.startswith("touch_")]
 
 
 def winners(
-    frame: pd.DataFrame, ways: Collection[str] = tuple(WAYS), scenario: str = "touch"
+    frame: pd.DataFrame,
+    ways: Collection[str] = tuple(WAYS),
+    scenario: str = "touch",
+    phase: str = "total",
 ) -> pd.DataFrame:
-    """Return one row for each cell (conditions and size) with two ways or more.
+    """Return one row for each cell (conditions and size) with two ways or more, of one phase.
 
     A mechanism without a receive buffer competes in the cells of each buffer.
 
@@ -47,7 +50,7 @@ def winners(
     as the shares that a bisection adds for one pair, are left out: their winner would be the best
     of a few.
     """
-    rows = across_buffers(frame[(frame["scenario"] == scenario) & (frame["phase"] == "total")])
+    rows = across_buffers(frame[(frame["scenario"] == scenario) & (frame["phase"] == phase)])
     table = cell_samples(rows).dropna(how="all")
     times = table.to_numpy(dtype=np.float64)
     cells = table.index.to_frame(index=False).drop(columns="phase")

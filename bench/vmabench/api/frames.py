@@ -85,7 +85,11 @@ def crossovers(
 
 
 def breakevens(
-    frame: pd.DataFrame, to: str = "readv", mechanisms: Iterable[str] | None = None
+    frame: pd.DataFrame,
+    to: str = "readv",
+    mechanisms: Iterable[str] | None = None,
+    *,
+    phase: str = "total",
 ) -> pd.DataFrame:
     """Return the fraction touched up to which a mechanism is faster than ``to``.
 
@@ -108,7 +112,7 @@ def breakevens(
             (
                 one
                 for name, both in _pairs(rows[rows["scenario"] == "touch"], mechanisms, to)
-                for one in crossover.break_evens(both, name, to)
+                for one in crossover.break_evens(both, name, to, phase=phase)
             ),
         ),
     )

@@ -2,6 +2,7 @@
 """The crossover map as a figure: who wins at which size and share of touched pages."""
 
 from collections.abc import Sequence
+from itertools import product
 from typing import Any
 
 import matplotlib as mpl
@@ -11,11 +12,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
-from vmabench.analysis.crossover import BreakEven, break_evens
+from vmabench.analysis.crossover import TOTALS, BreakEven, break_evens
 from vmabench.analysis.winners import winners
 from vmabench.report.canvas import DPI, STYLE
 from vmabench.report.touch import CONTESTS, PAIRS, maps
-from vmabench.report.words import label, three_digits
+from vmabench.report.words import label, three_digits, whose_time
 from vmabench.units import format_size
 
 #: by Okabe and Ito (2008), light enough for black letters; the letters say the same
@@ -26,25 +27,33 @@ _CELL_INCHES = (1.15, 0.62)
 
 
 def map_figure(frame: pd.DataFrame) -> Figure | None:
-    """A panel for each page and way of touching, a row of them for each contest.
+    """Return a figure: a panel for each page and way of touching, a row for each contest and total.
 
     None where the scenario ``touch`` was not measured by two ways.
     """
-    found = [(contest, list(maps(winners(frame, ways)))) for contest, ways in CONTESTS.items()]
-    columns = max(len(panels) for _, panels in found)
+    found = [
+        (contest, phase, list(maps(winners(frame, ways, phase=phase))))
+        for (contest, ways), phase in product(CONTESTS.items(), TOTALS)
+    ]
+    found = [row for row in found if row[2] or row[1] == "total"]
+    columns = max(len(panels) for *_, panels in found)
     if not columns:
         return None
-    answers = [one for pair in PAIRS for one in break_evens(frame, *pair)]
+    answers = [
+        one
+        for pair, phase in product(PAIRS, TOTALS)
+        for one in break_evens(frame, *pair, phase=phase)
+    ]
     answers = [one for one in answers if one.answer != "unmeasured"]
     with mpl.rc_context(STYLE):
         figure = _empty(found, columns)
         grid = figure.subplots(len(found), columns, squeeze=False)
-        for row, (contest, panels) in zip(grid, found, strict=True):
+        for row, (contest, phase, panels) in zip(grid, found, strict=True):
             for axes, (conditions, cells) in zip(row, panels, strict=False):
                 both_copy = "sharing" not in CONTESTS[contest]
-                crossover_map(cells, _of(answers, conditions) if both_copy else (), axes)
+                crossover_map(cells, _of(answers, conditions, phase) if both_copy else (), axes)
                 axes.label_outer()
-                axes.set_title(_title(contest, conditions), loc="left", fontsize="medium")
+                axes.set_title(_title(contest, conditions, phase), loc="left", fontsize="medium")
             for axes in row[len(panels) :]:
                 axes.set_axis_off()
         handles = [Patch(facecolor=colour, label=way) for way, colour in WAY_COLOURS.items()]
@@ -114,24 +123,25 @@ def _mark(axes: Axes, x: int, shares: Sequence[int], one: BreakEven) -> None:
         )
 
 
-def _of(answers: Sequence[BreakEven], conditions: dict[str, Any]) -> list[BreakEven]:
+def _of(answers: Sequence[BreakEven], conditions: dict[str, Any], phase: str) -> list[BreakEven]:
     way = conditions["touch_mode"], conditions["touch_order"]
     return [
         one
         for one in answers
-        if (one.touch_mode, one.touch_order) == way
+        if (one.touch_mode, one.touch_order, one.phase) == (*way, phase)
         and all(conditions[name] == value for name, value in one.conditions.items())
     ]
 
 
-def _title(contest: str, conditions: dict[str, Any]) -> str:
+def _title(contest: str, conditions: dict[str, Any], phase: str) -> str:
     order = ", at random" if conditions["touch_order"] == "random" else ""
-    return f"{conditions['page']} pages, then {conditions['touch_mode']}{order}:\n{contest}"
+    total = whose_time(phase, conditions)
+    return f"{conditions['page']} pages, then {conditions['touch_mode']}{order}{total}:\n{contest}"
 
 
-def _empty(found: Sequence[tuple[str, list[Any]]], columns: int) -> Figure:
+def _empty(found: Sequence[tuple[str, str, list[Any]]], columns: int) -> Figure:
     """As large as the cells of the largest panel need."""
-    panels = [cells for _, row in found for _, cells in row]
+    panels = [cells for *_, row in found for _, cells in row]
     across = max(cells["size_bytes"].nunique() for cells in panels)
     up = max(cells["touch_pct"].nunique() for cells in panels)
     width = columns * (across * _CELL_INCHES[0] + 1.1)

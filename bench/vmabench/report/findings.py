@@ -8,14 +8,15 @@ from typing import Any, cast
 import pandas as pd
 
 from vmabench.analysis import levels
-from vmabench.analysis.crossover import Crossover, crossovers
+from vmabench.analysis.crossover import Crossover, Disagreement, crossovers, disagreements
 from vmabench.analysis.frame import CONDITIONS
 from vmabench.analysis.ratios import ratio_of_cases
 from vmabench.analysis.rivals import CHOSEN, FASTEST_COPY, fastest_copies, with_fastest_copy
 from vmabench.report.memory import memory_findings
 from vmabench.report.pageserver import pageserver_findings
-from vmabench.report.touch import touch_findings
+from vmabench.report.touch import PAIRS, touch_findings
 from vmabench.report.words import (
+    WHOSE_TIME,
     approximate_size,
     bracketed,
     condition_words,
@@ -31,9 +32,6 @@ from vmabench.units import format_rate, format_size, format_time, parse_size
 #: what shares pages instead of copying bytes, and what it is set against
 SHARING = ("clone", "fork")
 RIVAL = "readv"
-
-#: phase -> whose time it is
-WHOSE_TIME = {"total": "receiver's time", "system": "time of both sides"}
 
 #: in what the answers of one headline may differ
 _OF_HEADLINE = ("page", "thp", "touch_mode")
@@ -70,6 +68,7 @@ def in_words(frame: pd.DataFrame, summary: pd.DataFrame) -> list[str]:
 
 def _findings(frame: pd.DataFrame, summary: pd.DataFrame) -> list[str]:
     found = crossover_findings(frame)
+    found += disagreement_findings(frame)
     found += [text for name in SHARING if (text := _effect_of_pages(frame, summary, name))]
     found += _fastest_copies(summary)
     found += _fastest_deliveries(summary)
@@ -115,6 +114,37 @@ def crossover_findings(frame: pd.DataFrame) -> list[str]:
         + "."
         for contest, answers in found.items()
     ]
+
+
+def disagreement_findings(frame: pd.DataFrame) -> list[str]:
+    """Return a sentence for each contest in which the receiver's time and that of both differ.
+
+    ``deliver`` against the fastest copy, and ``touch`` against the rival of its break-evens.
+    """
+    used = with_fastest_copy(_used(frame))
+    found = [one for name in SHARING for one in disagreements(used, name, FASTEST_COPY)]
+    touched = frame[frame["scenario"] == "touch"]
+    found += [one for pair in PAIRS for one in disagreements(touched, *pair)]
+    return [_disagreement(one) for one in found]
+
+
+def _disagreement(found: Disagreement) -> str:
+    who, rival = subject(found.mechanism), subject(found.baseline)
+    rival = f"the {rival}" if rival == FASTEST_COPY else rival
+    verbs = ("loses", "wins") if found.for_receiver else ("wins", "loses")
+    shares: dict[int, list[str]] = {}
+    for size_bytes, pct in found.cells:
+        shares.setdefault(size_bytes, []).append(f"{pct} %")
+    mode = found.conditions["touch_mode"]
+    order = " at random" if found.conditions["touch_order"] == "random" else ""
+    then = f", then {mode}{order}" if mode != "none" else ""
+    words = condition_words(dict(found.conditions) | {"touch_mode": "none"})
+    places = "; ".join(f"{format_size(size)} ({', '.join(of)})" for size, of in shares.items())
+    return (
+        f"Counting the source's time as well, {who} {verbs[0]} against {rival},"
+        f" and {verbs[1]} by the receiver's time alone: {found.conditions['page']} pages"
+        f"{then}{words}, at {places}."
+    )
 
 
 def _contest(found: Crossover) -> str:

@@ -3,11 +3,12 @@
 
 import math
 from collections.abc import Iterator
+from itertools import product
 from typing import Any, cast
 
 import pandas as pd
 
-from vmabench.analysis.crossover import BreakEven, break_evens
+from vmabench.analysis.crossover import TOTALS, BreakEven, break_evens
 from vmabench.analysis.frame import CONDITIONS
 from vmabench.analysis.winners import WAYS, winners
 from vmabench.report.layout import layout
@@ -19,6 +20,7 @@ from vmabench.report.words import (
     subject,
     three_digits,
     undecided,
+    whose_time,
 )
 from vmabench.units import format_size
 
@@ -40,20 +42,23 @@ _DOING = {"read": "read", "write": "written"}
 
 
 def touch_findings(frame: pd.DataFrame) -> list[str]:
-    """A sentence for each pair, page, size and way of touching that was measured."""
-    found = []
-    for mechanism, baseline in PAIRS:
-        answers = break_evens(frame, mechanism, baseline)
-        found += [sentence(one) for one in answers if one.answer != "unmeasured"]
-    return found
+    """Return a sentence for each pair, total, page, size and way of touching that was measured."""
+    return [
+        sentence(one)
+        for pair in PAIRS
+        for phase in TOTALS
+        for one in break_evens(frame, *pair, phase=phase)
+        if one.answer != "unmeasured"
+    ]
 
 
 def sentence(found: BreakEven) -> str:
-    """What one answer says, with its interval, or that there is no break-even in range."""
+    """Return what one answer says, with its interval, or that no break-even is in range."""
     who, rival = subject(found.mechanism), subject(found.baseline)
     order = " at random" if found.touch_order == "random" else ""
     doing = f"pages {_DOING[found.touch_mode]}{order} afterwards"
     words = condition_words(dict(found.conditions) | {"touch_mode": "none"})
+    words += whose_time(found.phase, found.conditions)
     start = f"With {format_size(found.size_bytes)} of {found.conditions['page']} pages{words}, "
     if found.answer == "crossover":
         side = "above" if found.faster_above else "below"
@@ -81,11 +86,11 @@ def share(found: BreakEven) -> str:
 
 
 def map_tables(frame: pd.DataFrame) -> Iterator[str]:
-    """The crossover map: sizes down, shares of touched pages across; one for each contest."""
-    for contest, ways in CONTESTS.items():
-        for key, rows in maps(winners(frame, ways)):
-            head = f"touch, {key['page']} pages{_way_of_touching(key)}: who wins where {contest}"
-            yield f"{head}\n{_map(rows)}"
+    """Yield the crossover map of each contest and total: sizes down, fractions touched across."""
+    for (contest, ways), phase in product(CONTESTS.items(), TOTALS):
+        for key, rows in maps(winners(frame, ways, phase=phase)):
+            touching = _way_of_touching(key) + whose_time(phase, key)
+            yield f"touch, {key['page']} pages{touching}: who wins where {contest}\n{_map(rows)}"
 
 
 def maps(cells: pd.DataFrame) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:

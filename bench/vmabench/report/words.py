@@ -73,6 +73,18 @@ _WORDS: dict[str, tuple[Any, Callable[[Any], str]]] = {
 }
 
 
+#: phase -> whose time it is
+WHOSE_TIME = {"total": "receiver's time", "system": "time of both sides"}
+
+
+def whose_time(phase: str, conditions: Mapping[str, Any]) -> str:
+    """Return `` (receiver's time)`` or `` (time of both sides)``; empty with an idle source.
+
+    A source that does not write has no part in the time of both sides.
+    """
+    return f" ({WHOSE_TIME[phase]})" if conditions.get("source", "idle") != "idle" else ""
+
+
 def condition_words(conditions: Mapping[str, Any], varying: Collection[str] = ()) -> str:
     """Return what sets a case apart from a plain one, to go on with after its scenario and page.
 
