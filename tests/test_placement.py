@@ -139,6 +139,13 @@ def test_a_wrong_pin_is_refused_with_the_nearest_right_one(text: str, words: str
         parse_pin(text, (1, 2, 3), {0, 1, 2, 3, 7})
 
 
+@pytest.mark.parametrize("text", ["0,1", "1,1", "4,4", "x"])
+def test_with_one_cpu_there_is_no_pair_to_pin(text: str) -> None:
+    """The nearest right pair would be 4,4, which is refused."""
+    with pytest.raises(UsageError, match="this process may use CPU 4 alone: leave --pin out"):
+        parse_pin(text, (4,), {0, 1, 4})
+
+
 def test_a_right_pin_keeps_its_order() -> None:
     assert parse_pin("3,1", (1, 2, 3), {1, 2, 3}) == (3, 1)
 

@@ -65,6 +65,8 @@ def parse_pin(text: str, cpus: Sequence[int], online: Collection[int] | None = N
     ``cpus`` are those that this process may use, ``online`` those of the machine.
     """
     match = re.fullmatch(r"(\d{1,5}),(\d{1,5})", text)
+    if len(cpus) == 1:
+        raise UsageError(f"--pin {text}: this process may use CPU {cpus[0]} alone: leave --pin out")
     near = ",".join(map(str, choose_cpus(cpus)))
     if not match:
         raise UsageError(f"--pin {text!r}: write it as SRC,DST, for example {near}")
