@@ -4,8 +4,8 @@
 tests/test_guest_functions.py has real ones.
 """
 
-import struct
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,8 @@ from tests.command import call, error_line, plan_of
 from vmabench import guest
 from vmabench.api.detection import MOST_UNASKED
 from vmabench.cli import main
-from vmabench.errors import KernelBuildError, LostGuest, UsageError
-from vmabench.guest import against, functions, kbuild
+from vmabench.errors import LostGuest, UsageError
+from vmabench.guest import against, functions
 from vmabench.guest.splats import Splat
 from vmabench.matrix.case import Case
 from vmabench.matrix.plans import load_plan
@@ -64,6 +64,11 @@ class Guests:
         self.fate: dict[int, BaseException | tuple[Splat, ...]] = {}
         self.slower: dict[str, float] = {}
         self.clock = "raw"
+        self.built: list[guest.Spec] = []
+
+    def build(self, _: str, *, kernel: guest.Spec, **__: Any) -> guest.Kernel:
+        self.built.append(kernel)
+        return self.other if len(self.built) % 2 else self.own
 
     def run(
         self, command: Sequence[str], kernel: guest.Kernel, *, machine: guest.Machine, **_: Any
@@ -92,10 +97,9 @@ class Guests:
 @pytest.fixture
 def guests(monkeypatch: pytest.MonkeyPatch, own_lock: None) -> Guests:
     made = Guests()
-    monkeypatch.setattr(guest, "build", lambda *_, **__: made.own)
+    monkeypatch.setattr(guest, "build", made.build)
     monkeypatch.setattr(guest, "choose", lambda *_: "tcg")
     monkeypatch.setattr(guest, "run", made.run)
-    monkeypatch.setattr(against, "obtain", lambda *_, **__: made.other)
     monkeypatch.setattr(functions, "why_not", lambda: "QEMU 99")
     return made
 
@@ -303,46 +307,52 @@ def test_bad_input_is_one_line(arguments: list[str], words: str) -> None:
     assert words in error_line(call(*arguments))
 
 
-def image(directory: Path, release: str = "6.12.9-mine") -> Path:
-    directory.mkdir(parents=True)
-    head = bytearray(0x4000)
-    head[0x202:0x206] = b"HdrS"
-    head[0x20E:0x210] = struct.pack("<H", 0x3000)
-    head[0x3200 : 0x3200 + 40] = f"{release} (me@here) #1\0".encode().ljust(40, b"\0")
-    (directory / "bzImage").write_bytes(head)
-    return directory / "bzImage"
-
-
-def test_an_image_is_taken_with_its_configuration(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("name", "own", "wanted"),
+    [
+        ("base", guest.Spec(), guest.Spec(None, "none")),
+        ("base", guest.Spec("7.3", "v2"), guest.Spec("7.3", "none")),
+        ("base", guest.Spec("linux", "A..B"), guest.Spec("linux@A", "none")),
+        ("7.3", guest.Spec(), guest.Spec("7.3", "none", "--against")),
+        ("linux@v7.3", guest.Spec(), guest.Spec("linux@v7.3", "none", "--against")),
+        ("tree", guest.Spec("7.3"), guest.Spec("tree", "none", "--against")),
+        ("v1", guest.Spec("7.3"), guest.Spec("7.3", "v1")),
+        ("v2", guest.Spec(), guest.Spec(None, "v2")),
+        ("v3", guest.Spec("linux", "A..B"), guest.Spec("linux@A", "v3")),
+    ],
+)
+def test_names_of_the_other_kernel(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    own: guest.Spec,
+    wanted: guest.Spec,
 ) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    path = image(tmp_path / "objects/arch/x86/boot")
-    with pytest.raises(UsageError, match="its configuration must lie beside it"):
-        against.obtain(str(path))
-    (tmp_path / "objects/.config").write_text(CONFIG)
-    kernel = against.obtain(str(path))
-    assert (kernel.release, kernel.compiler, kernel.flavour) == ("6.12.9-mine", "gcc 12", "image")
-    assert kernel.image.read_bytes() == path.read_bytes()
-    assert against.obtain(str(path)) == kernel
-    path.write_bytes(b"ELF")
-    with pytest.raises(KernelBuildError, match="is no bzImage"):
-        against.obtain(str(path))
+    monkeypatch.chdir(tmp_path)
+    for directory in ("v1", "v2/patches", "v3/kernel/patches", "tree"):
+        (tmp_path / directory).mkdir(parents=True)
+        if directory != "tree":
+            (tmp_path / directory / "0001-a.patch").write_text("")
+    assert against.spec_of(name, own) == wanted
 
 
-def test_names_of_kernels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[dict[str, Any]] = []
-    monkeypatch.setattr(kbuild, "build", lambda **named: asked.append(named))
-    for name in ("v1", "v2/patches", "v3/kernel/patches", "tree"):
-        (tmp_path / name).mkdir(parents=True)
-        if name != "tree":
-            (tmp_path / name / "0001-a.patch").write_text("")
-    (tmp_path / "tree/Makefile").write_text("VERSION = 6\n")
-    for name in ("base", *(str(tmp_path / name) for name in ("v1", "v2", "v3", "tree"))):
-        against.obtain(name)
-    instead = [[path.parent for path in call["instead"]] for call in asked]
-    patches = [tmp_path / name for name in ("v1", "v2/patches", "v3/kernel/patches")]
-    assert instead == [[], *([path] for path in patches), []]
-    assert asked[-1]["ksrc"] == str(tmp_path / "tree")
-    with pytest.raises(UsageError, match="write base, a directory of patches or of kernel sources"):
-        against.obtain(str(tmp_path / "v2/patches/none"))
+def test_both_kernels_are_built_as_they_are_named(guests: Guests) -> None:
+    line = ["run", "smoke", "--guest", "--kernel", "7.3", "--series", "none", "-o", "out"]
+    main([*line, "--against", "6.1", "--boots", "1"])
+    assert guests.built == [guest.Spec("6.1", "none", "--against"), guest.Spec("7.3", "none")]
+
+
+def test_python_names_both_kernels(guests: Guests) -> None:
+    vb.run_against("smoke", a="6.1", b="7.3", boots=2, output="out")
+    assert guests.built == [guest.Spec("6.1", "none", "--against"), guest.Spec("7.3")]
+    with pytest.raises(UsageError, match="are both kernel B"):
+        vb.run_against("smoke", b="7.3", guest=vb.Guest(kernel="6.1"))
+
+
+def test_two_versions_differ_in_what_was_asked_for_alone() -> None:
+    config = CONFIG + "CONFIG_KSM=y\nCONFIG_LRU_GEN_STATS=y\n"
+    old, new = made_kernel("old", config), made_kernel("new", config.replace("=y", "=n"))
+    old, new = replace(old, release="6.12.1"), replace(new, release="7.3.4")
+    assert against.differences(old, new) == ["CONFIG_KSM is y and n", "CONFIG_SMP is y and n"]
+    made_kernel("new", CONFIG + "CONFIG_LRU_GEN_STATS=n\n")
+    assert against.differences(old, new) == [], "KSM: an option that one version does not have"

@@ -1,68 +1,23 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Finding the sources, and a cache in which nothing half-written counts."""
+"""The packages of a build, and a cache in which an unfinished kernel is no kernel."""
 
 import multiprocessing
 import os
-import tarfile
+import re
 from pathlib import Path
 
 import pytest
 
-from vmabench.errors import KernelBuildError, MachineError
-from vmabench.guest import base, cache, kbuild
-
-
-def make_tree(directory: Path, version: str = "6.12.5") -> Path:
-    major, minor, patch = version.split(".")
-    directory.mkdir(parents=True)
-    (directory / "Makefile").write_text(
-        f"# SPDX\nVERSION = {major}\nPATCHLEVEL = {minor}\nSUBLEVEL = {patch}\n"
-    )
-    return directory
-
-
-def make_tarball(path: Path, version: str = "6.12.5") -> Path:
-    tree = make_tree(path.parent / f"linux-{version}", version)
-    with tarfile.open(path, "w:xz") as archive:
-        archive.add(tree, arcname=tree.name)
-    return path
-
-
-def test_a_tree_and_a_tarball(tmp_path: Path) -> None:
-    tree = make_tree(tmp_path / "tree")
-    assert base.find(str(tree)).path == tree
-    tarball = make_tarball(tmp_path / "l.tar.xz")
-    found = base.find(str(tarball))
-    base.unpack(found, tmp_path / "out")
-    assert (tmp_path / "out/Makefile").exists()
-    assert not list(tmp_path.glob("*.partial"))
-
-
-@pytest.mark.parametrize("make", [make_tree, make_tarball])
-def test_the_wrong_version_is_named(tmp_path: Path, make: object) -> None:
-    path = make(tmp_path / "x.tar.xz", "6.6.1")  # type: ignore[operator]
-    with pytest.raises(KernelBuildError, match=r"is 6\.6: the series is for Linux 6\.12"):
-        base.find(str(path))
-
-
-def test_no_kernel_at_all(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("nothing")
-    with pytest.raises(KernelBuildError, match="no tarball"):
-        base.find(str(tmp_path / "file"))
-    with pytest.raises(KernelBuildError, match="no kernel"):
-        base.find(str(tmp_path))
-    with pytest.raises(KernelBuildError, match="does not exist"):
-        base.find(str(tmp_path / "gone"))
+from vmabench.errors import MachineError, UsageError
+from vmabench.guest import base, cache, kbuild, spec
 
 
 def no_network(packages: list[str]) -> str:
     return "apt-get failed: E: Unable to fetch some archives"
 
 
-def test_missing_sources_are_a_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.delenv("KSRC", raising=False)
-    monkeypatch.setattr(base, "PACKAGED", tmp_path / "none")
-    monkeypatch.setattr(base, "TOOLS", {"no-such-tool": "flex"})
+def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(base, "TOOLS", {"no-such-tool": "flex", "no-such-either": "bc"})
     asked: list[list[str]] = []
 
     def refuse(packages: list[str]) -> str:
@@ -70,22 +25,30 @@ def test_missing_sources_are_a_package(monkeypatch: pytest.MonkeyPatch, tmp_path
         return no_network(packages)
 
     with pytest.raises(
-        MachineError,
-        match=r"apt-get install flex linux-source-6\.12' \(apt-get failed: E: Unable to fetch",
+        MachineError, match=r"apt-get install bc flex' \(apt-get failed: E: Unable to fetch"
     ):
         base.prepare(install=refuse)
-    assert asked == [["flex", "linux-source-6.12"]], "all packages come in one call"
-    with pytest.raises(MachineError, match=r"apt-get install linux-source-6\.12', or set KSRC="):
-        base.find()
+    assert asked == [["bc", "flex"]], "all packages come in one call"
 
 
-def test_a_wrong_tree_is_an_error_before_anything_is_installed(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.mark.parametrize(
+    ("named", "words"),
+    [
+        (spec.Spec("6.12.117"), "did you mean 6.12"),
+        (spec.Spec("6.6", "default"), "there is no series for Linux 6.6"),
+        (spec.Spec("6.12", "gone"), "--series gone: write default, none"),
+        (spec.Spec("gone@v6.6"), "gone is no directory"),
+    ],
+)
+def test_a_wrong_name_is_an_error_before_anything_is_installed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, named: spec.Spec, words: str
 ) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(base, "TOOLS", {"no-such-tool": "flex"})
     asked: list[list[str]] = []
-    with pytest.raises(KernelBuildError, match=r"is 6\.6: the series is for Linux 6\.12"):
-        base.prepare(str(make_tree(tmp_path / "tree", "6.6.1")), install=asked.append)
+    monkeypatch.setattr(base, "apt_install", asked.append)
+    with pytest.raises(UsageError, match=re.escape(words)):
+        kbuild.build(kernel=named)
     assert not asked
 
 
@@ -130,30 +93,20 @@ def test_a_kernel_in_the_cache_still_needs_a_guest(
     assert asked == [["qemu-system-x86"]]
 
 
-def test_a_cut_off_unpacking_leaves_no_tree(tmp_path: Path) -> None:
-    tarball = make_tarball(tmp_path / "l.tar.xz")
-    found = base.find(str(tarball))
-    data = tarball.read_bytes()
-    tarball.write_bytes(data[: len(data) // 2])
-    with pytest.raises(KernelBuildError, match="cannot unpack"):
-        base.unpack(found, tmp_path / "out")
-    assert not (tmp_path / "out").exists()
-
-
-def test_missing_tools_come_in_one_command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_missing_tools_come_in_one_command(monkeypatch: pytest.MonkeyPatch) -> None:
     def which(tool: str, path: str | None = None) -> str | None:
         return None if tool in {"flex", "bc", "mkfs.ext4"} else tool
 
     monkeypatch.setattr("shutil.which", which)
     with pytest.raises(MachineError, match=r"apt-get install bc e2fsprogs flex'$"):
-        base.prepare(str(make_tree(tmp_path / "tree")))
+        base.prepare()
 
 
-def test_a_missing_header_is_a_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_missing_header_is_a_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(base, "HEADERS", {"no-such-header.h": "libelf-dev"})
     monkeypatch.setattr(base, "TOOLS", {"gcc": "gcc"})
     with pytest.raises(MachineError, match="apt-get install libelf-dev"):
-        base.prepare(str(make_tree(tmp_path / "tree")))
+        base.prepare()
 
 
 def test_tools_of_root_are_found_without_its_path(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -204,7 +157,7 @@ def test_packages_that_can_not_be_fetched(
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr("os.geteuid", lambda: 0)
     with pytest.raises(MachineError, match=rf"the guest needs packages .* flex .*\(.*{why}\)"):
-        base.prepare(str(make_tree(tmp_path / "tree")), install=base.apt_install)
+        base.prepare(install=base.apt_install)
 
 
 #: sudo with its usual setting, env_reset

@@ -56,11 +56,49 @@ def test_fragments_say_nothing_twice(flavour: str) -> None:
     assert len(seen) == len(set(seen))
 
 
-def test_what_a_kernel_can_not_have_is_not_lost() -> None:
-    wanted = "CONFIG_SMP=y\nCONFIG_PROCESS_VM_MMAP=y\n"
-    assert kconfig.missing(wanted, FINAL) == ["CONFIG_PROCESS_VM_MMAP=y"]
-    assert kconfig.missing(wanted, FINAL, {"CONFIG_PROCESS_VM_MMAP"}) == []
-    assert kbuild.own_options() == {"CONFIG_PROCESS_VM_MMAP"}
+def test_an_option_that_a_version_does_not_have_is_left_out_and_named(tmp_path: Path) -> None:
+    (tmp_path / "mm").mkdir()
+    (tmp_path / "Kconfig").write_text("config SMP\n\tbool\n\nmenuconfig KSM\n\tbool\n")
+    (tmp_path / "mm/Kconfig.debug").write_text("if X\n  config HZ\n    int\nendif\n")
+    symbols = kconfig.symbols(tmp_path)
+    assert symbols == {"CONFIG_SMP", "CONFIG_KSM", "CONFIG_HZ"}
+    wanted = "# why\nCONFIG_SMP=y\nCONFIG_MEMCG_V1=y\n# CONFIG_SLUB_TINY is not set\n"
+    assert kconfig.known(wanted, symbols) == ("# why\nCONFIG_SMP=y\n", ["CONFIG_MEMCG_V1"])
+    kconfig.check_required("CONFIG_SMP=y\n", ["CONFIG_MEMCG_V1"], "6.1")
+    with pytest.raises(KernelBuildError, match=r"Linux 6\.1 cannot run as a guest: .*_MEMCG_V1"):
+        kconfig.check_required("CONFIG_MEMCG_V1=y\n", ["CONFIG_MEMCG_V1"], "6.1")
+
+
+def test_an_option_that_exists_and_is_not_honoured_is_an_error() -> None:
+    wanted, unknown = kconfig.known("CONFIG_KSM=y\n", {"CONFIG_KSM"})
+    assert not unknown
+    with pytest.raises(KernelBuildError, match="CONFIG_KSM=y"):
+        kconfig.check(wanted, FINAL)
+
+
+def test_later_versions_have_fragments_of_their_own() -> None:
+    directory = kbuild.project_kernel() / "config"
+    names = {
+        version: [path.name for path in kconfig.fragments(directory, "bench", version)]
+        for version in ("6.1", "6.12", "7.0", "7.3", "10.1")
+    }
+    common = ["base.config", "bench.config"]
+    assert names["6.1"] == names["6.12"] == common
+    assert names["7.0"] == names["7.3"] == names["10.1"] == [*common, "from-7.0.config"]
+
+
+def test_what_every_guest_requires_is_in_the_fragments() -> None:
+    directory = kbuild.project_kernel() / "config"
+    asked = kconfig.parse((directory / "base.config").read_text())
+    required = kconfig.parse(kconfig.required(directory))
+    assert required
+    assert required.items() <= asked.items()
+
+
+def test_the_fragments_of_versions_are_no_flavours() -> None:
+    for name in ("required", "base", "from-7.0"):
+        with pytest.raises(KernelBuildError, match=r"there are bench, debug$"):
+            kconfig.fragments(kbuild.project_kernel() / "config", name)
 
 
 def test_two_configurations_name_what_differs() -> None:

@@ -35,10 +35,10 @@ UNUSED = {"kernel/README.md", "kernel/AUDIT.md", "kernel/check", "kernel/selftes
 #: prints what the guest commands read of kernel/, and the key of each flavour's kernel
 SOURCES = """
 import json
-from vmabench.guest import base, kbuild, mutants, plan
+from vmabench.guest import kbuild, mutants, plan, spec
 kernel = kbuild.project_kernel()
 keys = {
-    flavour: kbuild._facts(base.find(), kernel, flavour, kbuild.all_patches(kernel, flavour))["key"]
+    flavour: kbuild._facts(spec.resolve(spec.Spec(), flavour, kernel), kernel, flavour)["key"]
     for flavour in ("bench", "debug")
 }
 programs = [program.name for program in plan.load(kernel / "audit/audit.toml").programs]

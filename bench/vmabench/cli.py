@@ -79,14 +79,15 @@ def build_parser() -> argparse.ArgumentParser:
     for axis, text in helps.items():
         run.add_argument(option_of(axis), type=_names, default=[], metavar="NAME,..", help=text)
     run.add_argument(
-        "--guest", action="store_true", help="in the patched kernel, built and booted for it"
+        "--guest", action="store_true", help="in a guest, by default with the patched kernel"
     )
+    _add_kernel(run)
     _add_machine(run)
     run.add_argument(
         "--against",
         metavar="KERNEL",
-        help="in turns with another kernel: base (without the series), a directory of patches or"
-        " of kernel sources, or an image",
+        help="in turns with another kernel: base (the same without its series), a directory of"
+        " patches (the same with these), or a SPEC as of --kernel, without a series",
     )
     run.add_argument(
         "--boots",
@@ -156,7 +157,7 @@ def build_parser() -> argparse.ArgumentParser:
     either.add_argument("--apply", action="store_true", help="set them; save the old values first")
     either.add_argument("--restore", action="store_true", help="restore what was changed")
 
-    _add_guest(commands.add_parser("guest", help="the patched kernel: build it, run in it"))
+    _add_guest(commands.add_parser("guest", help="a kernel in a guest: build it, run in it"))
 
     pyperf = commands.add_parser(
         "pyperf", help="one case under pyperf.Runner: vmabench pyperf -- OPTIONS", add_help=False
@@ -243,7 +244,7 @@ def _add_results(commands: "argparse._SubParsersAction[_Parser]") -> None:
 
 def _add_guest(guest: argparse.ArgumentParser) -> None:
     actions = guest.add_subparsers(dest="action", metavar="ACTION", required=True)
-    build = actions.add_parser("build", help="build the patched kernel, or find it in the cache")
+    build = actions.add_parser("build", help="build a kernel, or find it in the cache")
     run = actions.add_parser("run", help="run a command in it: vmabench guest run -- COMMAND")
     test = actions.add_parser("test", help="run the selftests of the call, and judge the log")
     shell = actions.add_parser("shell", help="a shell in it, on this terminal")
@@ -260,6 +261,7 @@ def _add_guest(guest: argparse.ArgumentParser) -> None:
             default="bench",
             help="bench (to measure, the default) or debug (to check)",
         )
+        _add_kernel(action)
     for action in (run, shell):
         _add_machine(action)
         action.add_argument(
@@ -282,7 +284,7 @@ def _add_guest(guest: argparse.ArgumentParser) -> None:
 def _add_audit(audit: argparse.ArgumentParser) -> None:
     audit.add_argument("names", metavar="PROGRAM", nargs="*", help="only these of audit.toml")
     audit.add_argument("--flavour", default="debug", help="default: debug")
-    audit.add_argument("--minutes", type=float, default=6.0, help="of soaking (default: 6)")
+    audit.add_argument("--minutes", type=float, default=6.0, help="of stress runs (default: 6)")
     audit.add_argument("--short", action="store_true", help="what fits into a CI run")
     audit.add_argument("--seed", type=int, help="of the programs that go by chance")
     audit.add_argument("--accel", choices=_ACCELS, default="auto", help=_ACCEL_HELP)
@@ -315,6 +317,22 @@ _ACCELS = ("auto", "tcg", "kvm")
 _ACCEL_HELP = "auto tries KVM for a moment and else emulates (default: auto)"
 
 
+def _add_kernel(parser: argparse.ArgumentParser) -> None:
+    """Add the options that name a kernel."""
+    parser.add_argument(
+        "--kernel",
+        metavar="SPEC",
+        help="a version that Debian packages (6.1, 6.12, 7.3), a directory or tarball of sources,"
+        " GITDIR@REF, or a bzImage (default: $KSRC, or 6.12)",
+    )
+    parser.add_argument(
+        "--series",
+        metavar="PATCHES",
+        help="default, none, a directory of patches, or commits A..B of --kernel GITDIR (default:"
+        " the series for that version, if there is one)",
+    )
+
+
 def _add_machine(parser: argparse.ArgumentParser) -> None:
     """Add the options of a guest, for the commands that start one."""
     parser.add_argument("--memory", metavar="SIZE", help="of the guest (default: 2G)")
@@ -344,8 +362,11 @@ def _run(args: argparse.Namespace) -> int:
 def _check_run(args: argparse.Namespace) -> None:
     """Raise UsageError for an option of ``run`` that goes with another one only."""
     given = args.memory or args.cpus or args.append or args.accel != "auto" or args.clock != "time"
-    if given and not args.guest:
-        raise UsageError("--memory, --cpus, --append, --accel and --clock go with --guest only")
+    if (given or args.kernel or args.series) and not args.guest:
+        raise UsageError(
+            "--kernel, --series, --memory, --cpus, --append, --accel and --clock go with --guest"
+            " only"
+        )
     if args.pin and args.guest:
         raise UsageError("--pin goes without --guest: CPUs of a guest are no CPUs of this machine")
     if args.against and not args.guest:
@@ -378,6 +399,8 @@ def _guest_of(args: argparse.Namespace) -> "Guest":
         accel=args.accel,
         clock=args.clock,
         append=args.append,
+        kernel=args.kernel,
+        series=args.series,
     )
 
 
@@ -456,24 +479,29 @@ def _tune(args: argparse.Namespace) -> int:
 
 def _guest(args: argparse.Namespace) -> int:
     from vmabench.commands import guest
+    from vmabench.guest import Spec
     from vmabench.units import parse_duration
 
     match args.action:
         case "audit" | "mutants":
             return _audit(args)
         case "build":
-            return guest.build(args.flavour)
+            return guest.build(args.flavour, Spec(args.kernel, args.series))
         case "test":
-            return guest.test(args.flavour, args.accel, parse_duration(args.timeout))
+            spec = Spec(args.kernel, args.series)
+            return guest.test(args.flavour, spec, args.accel, parse_duration(args.timeout))
         case "bench":
             return guest.bench(args.directory, args.accel)
+    where = _guest_of(args)
+    spec = where.kernel_spec()
     machine = guest.with_devices(
-        _guest_of(args).machine(), swap=args.swap, swap_size=args.swap_size, shares=args.share
+        where.machine(), swap=args.swap, swap_size=args.swap_size, shares=args.share
     )
     if args.action == "shell":
-        return guest.shell(args.flavour, machine, args.accel)
+        return guest.shell(args.flavour, spec, machine, args.accel)
     words = args.words[1:] if args.words[:1] == ["--"] else args.words
-    return guest.run(words, args.flavour, machine, args.accel, parse_duration(args.timeout))
+    limit_s = parse_duration(args.timeout)
+    return guest.run(words, args.flavour, spec, machine, args.accel, limit_s)
 
 
 def _audit(args: argparse.Namespace) -> int:

@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Measure two kernels in turns, boot by boot.
 
-B is the kernel of this checkout, A the other one. They are booted in the order A B B A A B ..., so
+B is the kernel of the guest, A the other one. They are booted in the order A B B A A B ..., so
 that drift affects both alike. Each boot measures the plan with its share of the budget. A boot
 decides where the kernel lies in memory, so the boot is the sample of a comparison.
 """
 
 import math
 import random
-import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -21,7 +20,6 @@ from vmabench.api.detection import choose_boots
 from vmabench.api.in_guest import PLAN_LIMIT_S, obtain, result_directory, scratch_bytes
 from vmabench.api.options import Guest, RunOptions
 from vmabench.api.output import say, warn
-from vmabench.api.progress import make_build_progress
 from vmabench.atomic import make_directories
 from vmabench.errors import LostGuest, MachineError, UsageError
 from vmabench.guest import against, functions
@@ -96,7 +94,8 @@ def prepare(
     _check_boots(boots, detect, where)
     machine = replace(where.machine(), scratch_bytes=scratch_bytes(options))
     load_plan(options.plan)  # its mistakes are found before a kernel is built
-    kernels = (_obtain_other(other), obtain("bench"))
+    own = where.kernel_spec()
+    kernels = (obtain("bench", kernel=against.spec_of(other, own)), obtain("bench", kernel=own))
     found = against.differences(*kernels)
     if found:
         more = f" and {len(found) - 3} more" if len(found) > 3 else ""
@@ -139,14 +138,6 @@ def _boots(boots: int | None, detect: float | None, plan: Plan, accel: str, wher
     chosen, why = choose_boots(plan, f"guest-{accel}", detect)
     say(why)
     return chosen
-
-
-def _obtain_other(name: str) -> guest.Kernel:
-    progress = make_build_progress(sys.stderr)
-    try:
-        return against.obtain(name, say=warn, progress=progress.made)
-    finally:
-        progress.close()
 
 
 def _can_watch() -> bool:

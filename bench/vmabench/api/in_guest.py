@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Measure a plan in the patched kernel: the guest takes the samples, the host has the directory."""
+"""Measure a plan in a guest: the guest takes the samples, the host has the directory."""
 
 import sys
 from collections.abc import Sequence
@@ -12,6 +12,7 @@ from vmabench.api.output import new_directory, short, warn
 from vmabench.api.progress import make_build_progress
 from vmabench.atomic import make_directories, replacing
 from vmabench.errors import LostGuest
+from vmabench.guest.spec import DEFAULT
 from vmabench.machine.facts import read_facts
 from vmabench.matrix.axes import option_of
 from vmabench.matrix.plans import Vocabulary, expand, load_plan
@@ -52,8 +53,8 @@ def prepare(options: RunOptions, where: Guest) -> GuestRun:
 
     Raises UsageError, MachineError and KernelBuildError.
     """
-    kernel = obtain("bench")
     machine = where.machine()
+    kernel = obtain("bench", kernel=where.kernel_spec())
     accel = guest.choose(where.accel, kernel, machine, warn)
     directory = result_directory(options.output, f"guest-{accel}", kernel.release)
     machine = replace(machine, shares=(directory.parent,), scratch_bytes=scratch_bytes(options))
@@ -92,11 +93,13 @@ def status_of(outcome: guest.Outcome) -> int:
     return outcome.status or COMPLAINED
 
 
-def obtain(flavour: str, extra: Sequence[Path] = ()) -> guest.Kernel:
-    """Return the kernel of this checkout; a build shows its progress."""
+def obtain(
+    flavour: str, *, kernel: guest.Spec = DEFAULT, extra: Sequence[Path] = ()
+) -> guest.Kernel:
+    """Return a kernel, by default that of this checkout; a build shows its progress."""
     progress = make_build_progress(sys.stderr)
     try:
-        return guest.build(flavour, extra=extra, say=warn, progress=progress.made)
+        return guest.build(flavour, kernel=kernel, extra=extra, say=warn, progress=progress.made)
     finally:
         progress.close()
 

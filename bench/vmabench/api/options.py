@@ -55,13 +55,17 @@ class RunOptions:
 
 @dataclass(frozen=True, slots=True)
 class Guest:
-    """Describe the virtual machine that runs the patched kernel of this checkout.
+    """Describe a virtual machine and its kernel, by default the patched kernel of this checkout.
 
     memory: its size, as in ``4G``; 2G by default.
     cpus: 1 to 16; 2 by default, and 1 by the instruction clock.
     accel: ``kvm``, ``tcg`` (emulation), or ``auto``, which tries KVM and else emulates.
     clock: ``time``, or ``instructions``: the guest's clock counts them, one to the nanosecond.
     append: arguments for its kernel.
+    kernel: a version that Debian packages, as in ``7.3``; a directory or tarball of sources;
+        ``GITDIR@REF``; or a bzImage.
+    series: ``default``, ``none``, a directory of patches, or a range of commits ``A..B`` of the
+        git repository ``kernel``. By default a version that has a series of its own gets it.
 
     >>> import vmabench as vb
     >>> vb.Guest(memory="4G", clock="instructions").clock
@@ -73,11 +77,17 @@ class Guest:
     accel: str = "auto"
     clock: Literal["time", "instructions"] = "time"
     append: str = ""
+    kernel: str | None = None
+    series: str | None = None
 
     @property
     def counted(self) -> bool:
         """Return whether instructions are counted in place of the time."""
         return self.clock == "instructions"
+
+    def kernel_spec(self) -> guest.Spec:
+        """Return the kernel for ``vmabench.guest``."""
+        return guest.Spec(self.kernel, self.series)
 
     def machine(self) -> guest.Machine:
         """Return the machine for ``vmabench.guest``; raises UsageError."""

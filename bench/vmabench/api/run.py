@@ -60,6 +60,7 @@ def run_against(  # noqa: PLR0913 - each is an option of the command
     plan: str | Path = "quick",
     *,
     a: str = "base",
+    b: str | None = None,
     boots: int | None = None,
     detect: float | None = None,
     guest: Guest | None = None,
@@ -68,21 +69,22 @@ def run_against(  # noqa: PLR0913 - each is an option of the command
     output: str | Path | None = None,
     **axes: Values,
 ) -> tuple[RunResult, RunResult]:
-    """Measure kernel ``a`` and the patched kernel (B) in turns, and return both results.
+    """Measure the kernels ``a`` and ``b`` in turns, and return both results.
 
-    ``a`` is ``base`` (the sources without the series), a directory of patches or of kernel
-    sources, or an image. ``boots`` is the number of each kernel; by default it is 2 by the
-    instruction clock, and else as many as find a relative change of ``detect`` (0.05, with at most
-    10 boots, unless it is given). ``budget`` and ``plan`` are those of all boots of one kernel. The
-    other arguments, interrupts and errors are those of ``run``; also raises MachineError where no
-    boot of a kernel left a result::
+    ``b`` is a kernel as ``Guest.kernel`` describes it, by default that of ``guest``. ``a`` is
+    ``base`` (``b`` without its series), a directory of patches (``b`` with these instead), or a
+    kernel like ``b``, without a series. ``boots`` is the number of each kernel; by default it is 2
+    by the instruction clock, and else as many as find a relative change of ``detect`` (0.05, with
+    at most 10 boots, unless it is given). ``budget`` and ``plan`` are those of all boots of one
+    kernel. The other arguments, interrupts and errors are those of ``run``; also raises
+    MachineError where no boot of a kernel left a result::
 
         a, b = vb.run_against("standard", a="base", boots=8)
         vb.compare(a.frame(), b.frame())
     """
     options = _options(plan, budget, seed, output, axes)
     with _interruptible():
-        contest = against.prepare(options, guest or Guest(), a, boots, detect)
+        contest = against.prepare(options, _with_kernel(guest or Guest(), b), a, boots, detect)
         whole = against.measure_boots(contest)
         kept = [side for side in contest.sides if not side.store.empty]
         for side in kept:
@@ -109,6 +111,15 @@ def _options(
         seed=seed,
         output=None if output is None else str(output),
     )
+
+
+def _with_kernel(guest: Guest, kernel: str | None) -> Guest:
+    """Return the guest with another kernel; raises UsageError where it has one."""
+    if kernel is None:
+        return guest
+    if guest.kernel is not None:
+        raise UsageError(f"b={kernel!r} and Guest(kernel={guest.kernel!r}) are both kernel B")
+    return replace(guest, kernel=kernel)
 
 
 def _run_in_guest(options: RunOptions, where: Guest) -> RunResult:

@@ -12,7 +12,11 @@ from vmabench.guest import kbuild
 from vmabench.guest import mutants as faults
 from vmabench.guest.audit import Verdict
 from vmabench.guest.plan import load
+from vmabench.guest.spec import OWN, Spec
 from vmabench.units import format_duration
+
+#: the audit asks about the series: a kernel without it has no answers
+_PATCHED = Spec(series=OWN)
 
 
 def audit(
@@ -21,7 +25,7 @@ def audit(
     """Run the audit; status 1 if anything failed, was lost, or the kernel complained."""
     plan = load(kbuild.project_kernel() / "audit" / "audit.toml")
     plan.chosen(options.names, short=short)
-    kernel = obtain(flavour)
+    kernel = obtain(flavour, kernel=_PATCHED)
     verdicts = audits.run(kernel, plan, options, lambda v: show(v, verbose))
     if output:
         _keep(output, table(verdicts))
@@ -56,7 +60,7 @@ def mutants(names: Sequence[str], *, flavour: str, accel: str, output: str | Non
     directory = kbuild.project_kernel() / "audit"
     plan, catches = load(directory / "audit.toml"), []
     for mutant in faults.find(directory / "mutants", names):
-        kernel = obtain(flavour, extra=(mutant.patch,))
+        kernel = obtain(flavour, kernel=_PATCHED, extra=(mutant.patch,))
         catches.append(faults.hunt(mutant, kernel, plan, accel))
         _show_catch(catches[-1])
         if output and output != STDOUT:  # each time: it takes hours

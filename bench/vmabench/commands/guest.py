@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``vmabench guest``: build the patched kernel, and run commands and tests in it."""
+"""``vmabench guest``: build a kernel, and run commands and tests in it."""
 
 import sys
 from collections.abc import Sequence
@@ -20,23 +20,28 @@ from vmabench.store.suite import mechanisms_with_values
 from vmabench.units import format_duration, parse_size
 
 
-def build(flavour: str) -> int:
+def build(flavour: str, spec: guest.Spec) -> int:
     """Build the kernel, or find it in the cache, and print its path."""
-    kernel = obtain(flavour)
+    kernel = obtain(flavour, kernel=spec)
     say(f"{kernel.flavour} kernel {kernel.release}, {kernel.compiler}")
     say(str(kernel.image))
     return 0
 
 
-def run(
-    words: Sequence[str], flavour: str, machine: guest.Machine, accel: str, timeout_s: float
+def run(  # noqa: PLR0913, PLR0917 - each is an option of the command
+    words: Sequence[str],
+    flavour: str,
+    spec: guest.Spec,
+    machine: guest.Machine,
+    accel: str,
+    timeout_s: float,
 ) -> int:
     """Run a command in the guest and return its status."""
     if not words:
         raise UsageError("no command: write it as vmabench guest run -- COMMAND")
     outcome = guest.run(
         words,
-        obtain(flavour),
+        obtain(flavour, kernel=spec),
         machine=machine,
         accel=accel,
         timeout=timeout_s,
@@ -46,20 +51,20 @@ def run(
     return status_of(outcome)
 
 
-def test(flavour: str, accel: str, timeout_s: float) -> int:
+def test(flavour: str, spec: guest.Spec, accel: str, timeout_s: float) -> int:
     """Run the selftests of the call; return 1 if one fails."""
-    result = guest.selftests(obtain(flavour), accel=accel, timeout=timeout_s)
+    result = guest.selftests(obtain(flavour, kernel=spec), accel=accel, timeout=timeout_s)
     for line in result.lines():
         say(line)
     say(f"{'passed' if result.good else 'FAILED'} in {format_duration(result.seconds)}")
     return 0 if result.good else 1
 
 
-def shell(flavour: str, machine: guest.Machine, accel: str) -> int:
+def shell(flavour: str, spec: guest.Spec, machine: guest.Machine, accel: str) -> int:
     """Start a shell in the guest, on this terminal."""
     if not sys.stdin.isatty():
         raise UsageError("guest shell needs a terminal: use vmabench guest run -- COMMAND")
-    return guest.shell(obtain(flavour), machine=machine, accel=accel)
+    return guest.shell(obtain(flavour, kernel=spec), machine=machine, accel=accel)
 
 
 def with_devices(

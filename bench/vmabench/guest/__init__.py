@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The patched kernel in a virtual machine: build it, run in it, test it, look around in it.
+"""A kernel in a virtual machine: build it, run commands and tests in it.
 
-``build`` gives a Kernel; ``run``, ``selftests`` and ``shell`` take one.
+``build`` returns a Kernel; ``run``, ``selftests`` and ``shell`` take one.
 """
 
 from vmabench.errors import LostGuest
@@ -11,6 +11,7 @@ from vmabench.guest.kbuild import build, cached
 from vmabench.guest.kselftest import Selftests
 from vmabench.guest.kselftest import run as selftests
 from vmabench.guest.qemu import Machine
+from vmabench.guest.spec import Spec
 
 __all__ = [
     "Kernel",
@@ -18,6 +19,7 @@ __all__ = [
     "Machine",
     "Outcome",
     "Selftests",
+    "Spec",
     "build",
     "cached",
     "choose",

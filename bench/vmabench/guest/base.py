@@ -1,22 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The sources that the series applies to, and the packages that building and booting need."""
+"""The packages and the room on the disk that building and booting a kernel need."""
 
-import hashlib
 import os
 import re
 import shutil
 import subprocess
-import tarfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from vmabench.errors import KernelBuildError, MachineError
+from vmabench.errors import MachineError
 
-VERSION = (6, 12)
-PACKAGE = "linux-source-6.12"
-PACKAGED = Path("/usr/src/linux-source-6.12.tar.xz")
 # command -> Debian's package; init.sh runs the last six in the guest, which sees the host's files
 GUEST_TOOLS = {
     "cpio": "cpio",
@@ -56,26 +50,12 @@ _CAUSE = re.compile(
 Install = Callable[[list[str]], str | None]
 
 
-@dataclass(frozen=True)
-class Base:
-    """A tarball of the sources, or a tree, which is only read."""
+def prepare(install: Install | None = None) -> None:
+    """Install all that a build and a guest need; ``install`` is called once, with all packages.
 
-    path: Path
-    identity: str  # changes when the sources do
-
-
-def prepare(ksrc: str | None = None, install: Install | None = None) -> Base:
-    """Return the base, once all that a build and a guest need is installed.
-
-    ``install`` is called once, with all missing packages. Raise KernelBuildError if ``ksrc`` (or
-    $KSRC) is no Linux 6.12, before anything is installed, and MachineError that names the packages
-    that are still missing.
+    Raise MachineError that names the packages that are still missing.
     """
-    ksrc = ksrc or os.environ.get("KSRC")
-    if ksrc:
-        find(ksrc)
-    _install_missing(partial(missing_packages, ksrc), install)
-    return find(ksrc)
+    _install_missing(missing_packages, install)
 
 
 def prepare_guest(install: Install | None = None) -> None:
@@ -96,28 +76,10 @@ def _install_missing(missing: Callable[[], list[str]], install: Install | None) 
         )
 
 
-def find(ksrc: str | None = None) -> Base:
-    """Return the base to build from: ``ksrc``, $KSRC, or Debian's package."""
-    ksrc = ksrc or os.environ.get("KSRC")
-    if ksrc:
-        path = Path(ksrc).expanduser().resolve()
-        if not path.exists():
-            raise KernelBuildError(f"KSRC={ksrc} does not exist")
-        return _judge(path)
-    if not PACKAGED.exists():
-        raise MachineError(
-            f"no kernel sources: run 'apt-get install {PACKAGE}',"
-            f" or set KSRC= to a tree or tarball of Linux 6.12"
-        )
-    return _judge(PACKAGED)
-
-
-def missing_packages(ksrc: str | None = None) -> list[str]:
-    """Return the packages to install for a build from ``ksrc``, or from Debian's package."""
+def missing_packages() -> list[str]:
+    """Return the packages to install for a build."""
     packages = set(_packages_of(TOOLS))
     packages |= {package for header, package in HEADERS.items() if not _has_header(header)}
-    if not ksrc and not PACKAGED.exists():
-        packages.add(PACKAGE)
     return sorted(packages)
 
 
@@ -177,61 +139,16 @@ def _because(why: str | None) -> str:
 
 def check_space(directory: Path, flavour: str) -> None:
     """Raise MachineError if a build does not fit on the disk."""
-    need_gb = UNPACKED_GB + OBJECTS_GB.get(flavour, 1.0)
+    check_room(directory, UNPACKED_GB + OBJECTS_GB.get(flavour, 1.0), f"a {flavour} kernel")
+
+
+def check_room(directory: Path, need_gb: float, what: str) -> None:
+    """Raise MachineError if less than ``need_gb`` is free in a directory."""
     free_gb = shutil.disk_usage(directory).free / 1e9
     if free_gb < need_gb:
         raise MachineError(
-            f"a {flavour} kernel needs {need_gb:.1f} GB in {directory}, {free_gb:.1f} GB are free"
+            f"{what} needs {need_gb:.1f} GB in {directory}, {free_gb:.1f} GB are free"
         )
-
-
-def unpack(base: Base, target: Path) -> None:
-    """Unpack or copy the sources into ``target``, which appears only when it is complete."""
-    partial = target.with_name(target.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    if base.path.is_dir():
-        ignore = shutil.ignore_patterns(".git", "*.o", "*.cmd")
-        shutil.copytree(base.path, partial, symlinks=True, ignore=ignore)
-        if (partial / ".config").exists():
-            raise KernelBuildError(f"{base.path} was built in place: run 'make mrproper' there")
-    else:
-        partial.mkdir(parents=True)
-        command = ["tar", "-xf", str(base.path), "-C", str(partial), "--strip-components=1"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            shutil.rmtree(partial, ignore_errors=True)
-            raise KernelBuildError(f"cannot unpack {base.path}: {_last_line(done.stderr)}")
-    partial.rename(target)
-
-
-def _judge(path: Path) -> Base:
-    text = _makefile(path)
-    version = tuple(
-        int(match[1]) if (match := re.search(rf"^{name} = (\d+)$", text, re.MULTILINE)) else -1
-        for name in ("VERSION", "PATCHLEVEL", "SUBLEVEL")
-    )
-    if version[:2] != VERSION:
-        found = ".".join(map(str, version[:2])) if version[0] >= 0 else "no kernel"
-        raise KernelBuildError(f"{path} is {found}: the series is for Linux 6.12")
-    stat = path.stat()
-    seed = f"{path}:{stat.st_size}:{stat.st_mtime_ns}:{version}"
-    return Base(path, hashlib.sha256(seed.encode()).hexdigest()[:16])
-
-
-def _makefile(path: Path) -> str:
-    if path.is_dir():
-        makefile = path / "Makefile"
-        return makefile.read_text(errors="replace") if makefile.is_file() else ""
-    try:
-        with tarfile.open(path) as archive:
-            # Makefile is among the first of thousands: stop reading there.
-            for member in archive:
-                if member.isfile() and re.fullmatch(r"[^/]+/Makefile", member.name):
-                    file = archive.extractfile(member)
-                    return file.read().decode(errors="replace") if file else ""
-    except (tarfile.TarError, OSError, EOFError) as error:
-        raise KernelBuildError(f"{path} is no tarball: {error}") from error
-    return ""
 
 
 def _last_line(text: str) -> str:

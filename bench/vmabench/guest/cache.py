@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+Say = Callable[[str], None]
+
 FORMAT = 1  # part of the key: another format never finds what this one left
 
 
@@ -96,7 +98,7 @@ def clean_up(directory: Path) -> None:
 
 
 @contextlib.contextmanager
-def lock(directory: Path, say: Callable[[str], None]) -> Iterator[None]:
+def lock(directory: Path, say: Say) -> Iterator[None]:
     """One build at a time: a second one waits, and then finds the kernel of the first.
 
     The kernel drops the lock of a build that is killed, so there is no stale one.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Build the patched kernel, or return it from the cache."""
+"""Build a kernel, or return it from the cache."""
 
 import hashlib
 import os
@@ -7,17 +7,14 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from vmabench.errors import KernelBuildError, MachineError
-from vmabench.guest import base as base_of
-from vmabench.guest import cache, kconfig, scratch, series
+from vmabench.guest import base, cache, image, kconfig, scratch, series, sources, spec
 
 Say = Callable[[str], None]
 Progress = Callable[[int, int | None], None]  # objects made so far, and of how many
-
-#: where kernels are built that are not of this checkout
-AGAINST = "against"
 
 _DIR, _NAME = "mm", "rmap"  # includes what the audit looks at
 _OBJECT = re.compile(r"^\s+(?:CC|AS|LD|AR)\s")
@@ -39,65 +36,48 @@ def silent(_: str) -> None:
     """Say nothing."""
 
 
-def build(  # noqa: PLR0913 - each is an option of some command
+def build(
     flavour: str = "bench",
     *,
-    ksrc: str | None = None,
+    kernel: spec.Spec = spec.DEFAULT,
     extra: Sequence[Path] = (),
-    instead: Sequence[Path] | None = None,
     say: Say = silent,
     progress: Progress | None = None,
 ) -> cache.Kernel:
-    """Return the kernel of this installation: from the cache if it is there, built otherwise.
+    """Return a kernel: from the cache if it is there, built otherwise.
 
-    What a guest needs is installed in either case.
-
-    ``extra`` are patches that go on top of the series and of the flavour's own.
-    ``instead`` replaces the series: the kernel to compare it with may have other patches, or none.
+    Packages that a guest needs are installed in either case. ``extra`` are patches on top of those
+    of ``kernel``. Raises UsageError, MachineError and KernelBuildError.
     """
-    found = _already_built(flavour, ksrc, extra, instead)
+    project, directory = project_kernel(), cache.root()
+    found = _already_built(flavour, kernel, extra)
     if found:
-        base_of.prepare_guest(install=base_of.apt_install)
+        base.prepare_guest(install=base.apt_install)
         return found
     # Packages are installed last: nothing is fetched for a build that cannot begin.
-    kernel_dir, directory = project_kernel(), cache.root()
-    patches = _chosen(kernel_dir, flavour, extra, instead)
-    source = base_of.prepare(ksrc, install=base_of.apt_install)
-    facts = _facts(source, kernel_dir, flavour, patches)
-    room = flavour if instead is None else AGAINST
+    base.prepare(install=base.apt_install)
+    recipe = spec.resolve(kernel, flavour, project, fetch=say)
+    if isinstance(recipe, Path):
+        return _take(recipe, kernel, project)
+    facts = _facts(recipe, project, flavour, extra)
     with cache.lock(directory, say):
         found = cache.look_up(facts["key"], directory)
         if found:  # made while this one waited
             return found
         cache.clean_up(directory)
-        return _build_locked(source, patches, directory, facts | {"room": room}, say, progress)
+        return _Build(recipe, tuple(extra), facts, directory, say, progress).run()
 
 
-def own_options() -> set[str]:
-    """The options that the series adds: a kernel without it has none of them."""
-    return series.options(series.patches(project_kernel() / "patches"))
+def all_patches(project: Path, flavour: str, extra: Sequence[Path] = ()) -> list[Path]:
+    """Return the default series, the patches of ``patches/FLAVOUR`` on top, and ``extra``."""
+    own = sorted((project / "patches" / flavour).glob("*.patch"))
+    return [*series.patches(project / "patches"), *own, *extra]
 
 
-def all_patches(kernel_dir: Path, flavour: str, extra: Sequence[Path] = ()) -> list[Path]:
-    """The series, what is in ``patches/FLAVOUR`` on top of it, and ``extra``."""
-    own = sorted((kernel_dir / "patches" / flavour).glob("*.patch"))
-    return [*series.patches(kernel_dir / "patches"), *own, *extra]
-
-
-def _chosen(
-    kernel_dir: Path, flavour: str, extra: Sequence[Path], instead: Sequence[Path] | None
-) -> list[Path]:
-    if instead is not None:
-        return [*instead, *extra]
-    return all_patches(kernel_dir, flavour, extra)
-
-
-def _already_built(
-    flavour: str, ksrc: str | None, extra: Sequence[Path], instead: Sequence[Path] | None
-) -> cache.Kernel | None:
+def _already_built(flavour: str, kernel: spec.Spec, extra: Sequence[Path]) -> cache.Kernel | None:
     """Return the kernel if it is in the cache: that takes no tool of a build."""
     try:
-        return cached(flavour, ksrc=ksrc, extra=extra, instead=instead)
+        return cached(flavour, kernel=kernel, extra=extra)
     except (MachineError, FileNotFoundError):  # no sources, no compiler
         return None
 
@@ -105,88 +85,99 @@ def _already_built(
 def cached(
     flavour: str = "bench",
     *,
-    ksrc: str | None = None,
+    kernel: spec.Spec = spec.DEFAULT,
     extra: Sequence[Path] = (),
-    instead: Sequence[Path] | None = None,
 ) -> cache.Kernel | None:
-    """The kernel of this checkout if it has been built already, at no cost."""
-    source, kernel_dir = base_of.find(ksrc), project_kernel()
-    patches = _chosen(kernel_dir, flavour, extra, instead)
-    return cache.look_up(_facts(source, kernel_dir, flavour, patches)["key"], cache.root())
+    """Return a kernel if it has been built already, else None; build and fetch nothing."""
+    project = project_kernel()
+    kconfig.fragments(project / "config", flavour)
+    recipe = spec.resolve(kernel, flavour, project)
+    if isinstance(recipe, Path):
+        return _take(recipe, kernel, project)
+    return cache.look_up(_facts(recipe, project, flavour, extra)["key"], cache.root())
+
+
+def _take(path: Path, kernel: spec.Spec, project: Path) -> cache.Kernel:
+    return image.take(path, kconfig.required(project / "config"), kernel.option)
 
 
 def _facts(
-    source: base_of.Base, kernel_dir: Path, flavour: str, patches: list[Path]
+    recipe: spec.Recipe, project: Path, flavour: str, extra: Sequence[Path] = ()
 ) -> dict[str, str]:
     compiler = _output(["gcc", "--version"]).splitlines()[0]
     parts = {
-        "base": source.identity,
-        "series": _hash(patches),
-        "config": _hash(kconfig.fragments(kernel_dir / "config", flavour)),
+        "base": recipe.sources.identity,
+        "series": _hash([*recipe.patches, *extra]),
+        "config": _hash(kconfig.fragments(project / "config", flavour, recipe.sources.version)),
         "compiler": compiler,
     }
     return {"key": cache.key(parts), "flavour": flavour, "compiler": compiler}
 
 
-def _build_locked(  # noqa: PLR0913, PLR0917 - one step after the other
-    source: base_of.Base,
-    patches: list[Path],
-    directory: Path,
-    facts: dict[str, str],
-    say: Say,
-    progress: Progress | None,
-) -> cache.Kernel:
-    flavour, room = facts["flavour"], facts["room"]
-    tree, pristine = _trees(directory, source, room)
-    objects = directory / f"objects-{room}"
-    if not tree.exists() or not objects.exists():
-        base_of.check_space(directory, flavour)
-    if not tree.exists():
-        say(f"unpacking {source.path} ({base_of.UNPACKED_GB} GB)")
-        base_of.unpack(source, tree)
-    pristine.mkdir(exist_ok=True)
-    changed = series.apply(patches, tree, pristine)
-    say(f"series applied ({changed} files changed), building the {flavour} kernel")
-    objects.mkdir(exist_ok=True)
-    fragments = kconfig.fragments(project_kernel() / "config", flavour)
-    _configure(tree, objects, fragments, own_options() if room == AGAINST else set())
-    _compile(tree, objects, facts["key"], progress)
-    types = _compile_types(objects) if flavour != "bench" else None
-    config = objects / ".config"
-    facts = {
-        **facts,
-        "release": (objects / "include/config/kernel.release").read_text().strip(),
-        "config_sha256": hashlib.sha256(config.read_bytes()).hexdigest(),
-    }
-    return cache.publish(objects / "arch/x86/boot/bzImage", config, facts, directory, types)
+@dataclass(frozen=True)
+class _Build:
+    """One build, with the lock of the cache held."""
 
+    recipe: spec.Recipe
+    extra: tuple[Path, ...]
+    facts: dict[str, str]
+    directory: Path
+    say: Say
+    progress: Progress | None
 
-def _trees(directory: Path, source: base_of.Base, room: str) -> tuple[Path, Path]:
-    """The tree of a room, and the pristine text of what is patched in it.
+    def run(self) -> cache.Kernel:
+        """Bring the tree up to date, configure and compile it, and publish the kernel."""
+        flavour, place = self.facts["flavour"], self.recipe.place(self.facts["flavour"])
+        tree, pristine, objects = (
+            self.directory / f"{kind}-{place}" for kind in ("tree", "pristine", "objects")
+        )
+        if not tree.exists() or not objects.exists():
+            base.check_space(self.directory, flavour)
+        if not tree.exists():
+            self.say(f"unpacking Linux {self.recipe.sources.version} ({base.UNPACKED_GB} GB)")
+        patches = [*self.recipe.patches, *self.extra]
+        sources.update(self.recipe.sources, tree, pristine, series.touched(patches))
+        try:
+            changed = series.apply(patches, tree, pristine)
+        except KernelBuildError as error:
+            raise KernelBuildError(f"Linux {self.recipe.sources.version}: {error}") from error
+        count = f"{len(patches)} patches applied ({changed} files changed)"
+        self.say(f"{count}, building the {flavour} kernel")
+        objects.mkdir(exist_ok=True)
+        self._configure(tree, objects)
+        _compile(tree, objects, self.facts["key"], self.progress)
+        return self._publish(objects)
 
-    Each flavour has its own, and so has what the series is compared with: patches that only one of
-    them has, of a header maybe, would else make all of the other one old.
-    """
-    name = source.identity if room == "bench" else f"{source.identity}-{room}"
-    return directory / f"tree-{name}", directory / f"pristine-{name}"
+    def _configure(self, tree: Path, objects: Path) -> None:
+        """Write .config, but keep an equal one: make compares modification times."""
+        fragments, version = project_kernel() / "config", self.recipe.sources.version
+        paths = kconfig.fragments(fragments, self.facts["flavour"], version)
+        wanted = "".join(path.read_text() for path in paths)
+        wanted, unknown = kconfig.known(wanted, kconfig.symbols(tree))
+        kconfig.check_required(kconfig.required(fragments), unknown, version)
+        if unknown:
+            self.say(f"left out, as Linux {version} does not have them: {', '.join(unknown)}")
+        config, old = objects / ".config", objects / ".config.kept"
+        if config.exists():
+            config.replace(old)
+        _make(tree, objects, ["tinyconfig"])
+        with config.open("a") as file:
+            file.write(wanted)
+        _make(tree, objects, ["olddefconfig"])
+        kconfig.check(wanted, config.read_text())
+        if old.exists() and old.read_bytes() == config.read_bytes():
+            old.replace(config)
 
-
-def _configure(tree: Path, objects: Path, fragments: list[Path], without: set[str]) -> None:
-    """Write .config, but keep an equal one: make compares modification times.
-
-    The kernel may lack the options ``without``.
-    """
-    wanted = "".join(path.read_text() for path in fragments)
-    config, old = objects / ".config", objects / ".config.kept"
-    if config.exists():
-        config.replace(old)
-    _make(tree, objects, ["tinyconfig"])
-    with config.open("a") as file:
-        file.write(wanted)
-    _make(tree, objects, ["olddefconfig"])
-    kconfig.check(wanted, config.read_text(), without)
-    if old.exists() and old.read_bytes() == config.read_bytes():
-        old.replace(config)
+    def _publish(self, objects: Path) -> cache.Kernel:
+        types = _compile_types(objects) if self.facts["flavour"] != "bench" else None
+        config = objects / ".config"
+        facts = {
+            **self.facts,
+            "release": (objects / "include/config/kernel.release").read_text().strip(),
+            "config_sha256": hashlib.sha256(config.read_bytes()).hexdigest(),
+        }
+        image_path = objects / "arch/x86/boot/bzImage"
+        return cache.publish(image_path, config, facts, self.directory, types)
 
 
 def _compile(tree: Path, objects: Path, key: str, progress: Progress | None) -> None:

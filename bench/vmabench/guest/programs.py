@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vmabench.errors import KernelBuildError
-from vmabench.guest import cache, kbuild, scratch
+from vmabench.guest import cache, kbuild, scratch, sources, spec
 from vmabench.guest.plan import Program
 
 
@@ -16,6 +16,8 @@ def compile_all(source: Path, names: Sequence[str], directory: Path) -> dict[str
     trees = [tree for tree in cache.root().glob("tree-*") if tree.suffix != ".partial"]
     if not trees:
         raise KernelBuildError("no unpacked sources in the cache: build a kernel first")
+    # The harness grows from version to version: take that of the version the programs are made for.
+    trees.sort(key=lambda tree: (sources.version_of(tree) != spec.DEFAULT_VERSION, tree))
     paths = {name: directory / name for name in names}
     command = ["make", "-C", str(source), f"KSRC={trees[0]}", f"OUTPUT={directory}"]
     line = scratch.tied([*command, *map(str, paths.values())], "TERM")

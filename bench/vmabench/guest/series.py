@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from vmabench.errors import KernelBuildError
@@ -55,6 +56,24 @@ def apply(series: list[Path], tree: Path, pristine: Path) -> int:
         return sum(_sync(scratch / name, tree / name) for name in sorted(names))
 
 
+def rebase(
+    names: Iterable[str], new: Path, tree: Path, pristine: Path, patched: Collection[str] = ()
+) -> None:
+    """Replace the files ``names`` of the base by those of ``new``; remove those that it lacks.
+
+    A file that was ever patched, or is one of ``patched``, changes in ``tree`` when a series is
+    applied next: its text may then be what it was before.
+    """
+    known = _known(pristine)
+    for name in names:
+        if name in known or name in patched:
+            _sync(new / name, pristine / "files" / name)
+            if name not in known:
+                _list(name, pristine)
+        else:
+            _sync(new / name, tree / name)
+
+
 def _known(pristine: Path) -> set[str]:
     index = pristine / "index"
     return set(index.read_text().splitlines()) if index.exists() else set()
@@ -64,7 +83,11 @@ def _keep_pristine(name: str, tree: Path, pristine: Path) -> None:
     if name in _known(pristine):
         return
     _copy(tree / name, pristine / "files" / name)
-    # the index is written last: each file that it lists exists
+    _list(name, pristine)
+
+
+def _list(name: str, pristine: Path) -> None:
+    """Add a file to the index. Its text is kept before that: each file that is listed exists."""
     with (pristine / "index").open("a") as index:
         index.write(name + "\n")
 
@@ -97,13 +120,28 @@ def failed_hunk(output: str) -> str:
 
 
 def _sync(source: Path, target: Path) -> bool:
-    if not source.exists():
-        existed = target.exists()
+    """Make ``target`` equal to ``source``, or remove it; return whether that changed it."""
+    if not _exists(source):
+        existed = _exists(target)
         target.unlink(missing_ok=True)
         return existed
-    if target.exists() and target.read_bytes() == source.read_bytes():
-        return False
+    if _exists(target):
+        if _content(target) == _content(source):
+            return False
+        target.unlink()
     target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(source, target)
-    shutil.copymode(source, target)
+    shutil.copyfile(source, target, follow_symlinks=False)
+    if not source.is_symlink():
+        shutil.copymode(source, target)
     return True
+
+
+def _exists(path: Path) -> bool:
+    return path.is_symlink() or path.is_file()
+
+
+def _content(path: Path) -> tuple[str | bytes, int]:
+    """Return what a file or symbolic link consists of, and its mode."""
+    if path.is_symlink():
+        return str(path.readlink()), 0
+    return path.read_bytes(), path.stat().st_mode & 0o111
