@@ -8,31 +8,26 @@ decides where the kernel lies in memory, so the boot is the sample of a comparis
 
 import math
 import random
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import tomli_w
-
 from vmabench import guest
+from vmabench.api.boots import MOST_BOOTS, Conditions, can_watch, measure_boot, plan_of_boots
 from vmabench.api.detection import choose_boots
-from vmabench.api.in_guest import PLAN_LIMIT_S, obtain, result_directory, scratch_bytes
+from vmabench.api.in_guest import obtain, result_directory, scratch_bytes
 from vmabench.api.options import Guest, RunOptions
 from vmabench.api.output import say, warn
 from vmabench.atomic import make_directories
-from vmabench.errors import LostGuest, MachineError, UsageError
-from vmabench.guest import against, functions
-from vmabench.matrix.plans import Plan, load_plan, scaled
+from vmabench.errors import UsageError
+from vmabench.guest import against
+from vmabench.matrix.plans import Plan, load_plan
 from vmabench.runner.lock import only_run
-from vmabench.runner.process import PYTHON
 from vmabench.signals import uninterrupted
 from vmabench.store.boots import Boots
-from vmabench.store.format import SAMPLES
-from vmabench.store.functions import function_records
 from vmabench.store.reader import read
 
-COUNTED_BOOTS, MOST_BOOTS = 2, 99
+COUNTED_BOOTS = 2
 
 
 @dataclass(frozen=True)
@@ -46,16 +41,17 @@ class Side:
 
 @dataclass(frozen=True)
 class Contest:
-    """The settings of all boots. ``watched``: the instructions of functions are counted too."""
+    """Both kernels, and the settings of all boots."""
 
     sides: tuple[Side, Side]
     boots: int
-    plan: Plan
     seed: int
-    machine: guest.Machine
-    accel: str
-    directory: Path
-    watched: bool
+    conditions: Conditions
+
+    @property
+    def directory(self) -> Path:
+        """Return where both results lie."""
+        return self.conditions.directory
 
 
 def measure_boots(contest: Contest) -> bool:
@@ -101,7 +97,7 @@ def prepare(
         more = f" and {len(found) - 3} more" if len(found) > 3 else ""
         raise UsageError(f"A and B differ in more than their sources: {', '.join(found[:3])}{more}")
     accel = guest.choose(where.accel, kernels[1], machine, warn)
-    plan = _plan(options, accel)
+    plan = plan_of_boots(options, accel)
     boots = _boots(boots, detect, plan, accel, where)
     directory = result_directory(options.output, f"guest-{accel}", kernels[1].release)
     make_directories(directory)
@@ -113,12 +109,14 @@ def prepare(
     return Contest(
         sides=(sides[0], sides[1]),
         boots=boots,
-        plan=_of_a_boot(plan, boots, counted=where.counted),
         seed=seed,
-        machine=machine,
-        accel=accel,
-        directory=directory,
-        watched=where.counted and _can_watch(),
+        conditions=Conditions(
+            plan=_of_a_boot(plan, boots, counted=where.counted),
+            machine=machine,
+            accel=accel,
+            watched=where.counted and can_watch(),
+            directory=directory,
+        ),
     )
 
 
@@ -140,22 +138,6 @@ def _boots(boots: int | None, detect: float | None, plan: Plan, accel: str, wher
     return chosen
 
 
-def _can_watch() -> bool:
-    why_not = functions.why_not()
-    if why_not:
-        warn(f"functions are not counted: {why_not}")
-    return why_not is None
-
-
-def _plan(options: RunOptions, accel: str) -> Plan:
-    """Return the plan of all boots of a side."""
-    plan = load_plan(options.plan)
-    if accel == "tcg":
-        plan = scaled(plan)
-    plan = options.with_axes(plan)
-    return replace(plan, budget_s=options.budget_s(plan), emulated=None)
-
-
 def _of_a_boot(plan: Plan, boots: int, *, counted: bool) -> Plan:
     """Return the plan of a boot, which has its part of the budget and of the rounds.
 
@@ -174,51 +156,9 @@ def _order(contest: Contest) -> Iterator[tuple[Side, int]]:
 
 
 def _boot(contest: Contest, number: int, side: Side, seed: int) -> None:
-    """Measure one boot; its whole rounds are stored also after an interrupt."""
+    """Measure one boot; a lost one is named and left out."""
     of_all = 2 * contest.boots
     say(f"boot {number} of {of_all}: {side.name}, kernel {side.kernel.release}")
-    with tempfile.TemporaryDirectory(prefix=".boot-", dir=contest.directory) as scratch_name:
-        scratch = Path(scratch_name)
-        try:
-            _measure(contest, side, seed, scratch)
-        except LostGuest as lost:
-            warn(f"boot {number} of {of_all} ({side.name}) is lost and left out: {lost}")
-            side.store.lose(number, str(lost))
-        except KeyboardInterrupt:
-            with uninterrupted():
-                _keep(contest, number, side, scratch, "interrupted")
-            raise
-        else:
-            _keep(contest, number, side, scratch, "done")
-
-
-def _measure(contest: Contest, side: Side, seed: int, scratch: Path) -> None:
-    """Measure the plan in a guest, samples below ``scratch``; raises LostGuest."""
-    (scratch / "plan.toml").write_text(tomli_w.dumps(contest.plan.to_toml()))
-    command = [*PYTHON, "-m", "vmabench", "run", str(scratch / "plan.toml")]
-    command += ["--samples-only", "--seed", str(seed), "-o", str(scratch / "result")]
-    machine = replace(contest.machine, shares=(scratch,))
-    if contest.watched:
-        machine = functions.watched(machine, side.kernel, scratch / "functions")
-    outcome = guest.run(
-        command,
-        side.kernel,
-        machine=machine,
-        accel=contest.accel,
-        timeout=PLAN_LIMIT_S,
-        stream=True,
-    )
-    if outcome.splats:
-        splat = outcome.splats[0]
-        raise LostGuest(f"its kernel complained: {splat.text}", splat.context, outcome.log, "")
-    if outcome.status != 0 or not (scratch / "result" / SAMPLES).exists():
-        raise MachineError(f"the plan can't be measured in the guest (status {outcome.status})")
-
-
-def _keep(contest: Contest, number: int, side: Side, scratch: Path, status: str) -> None:
-    if not (scratch / "result" / SAMPLES).exists():
-        return
-    result = read(scratch / "result")
-    counted = scratch / "functions"
-    counts = functions.read_counts(counted) if counted.exists() else {}
-    side.store.add(number, result, function_records(result, counts), status)
+    lost = measure_boot(contest.conditions, side.kernel, side.store, number, seed)
+    if lost:
+        warn(f"boot {number} of {of_all} ({side.name}) is lost and left out: {lost}")
