@@ -34,6 +34,23 @@ def commit_of(repository: Path, ref: str) -> str:
     raise UsageError(f"{repository} has no commit {ref}{meant}")
 
 
+def merge_base(repository: Path, a: str, b: str) -> str | None:
+    """Return the newest commit that two commits have in common: A where B is based on it."""
+    return _run(repository, "merge-base", a, b).stdout.strip() or None
+
+
+def merges(repository: Path, span: str) -> list[str]:
+    """Return the hashes of the merges in a range, the newest first."""
+    return _output(repository, "rev-list", "--merges", span).split()
+
+
+def log(repository: Path, span: str, most: int = -1) -> list[tuple[str, str]]:
+    """Return hash and subject of the commits of a range, the oldest first."""
+    lines = _output(repository, "log", f"--max-count={most}", "--reverse", "--format=%H %s", span)
+    pairs = [line.partition(" ") for line in lines.split("\n") if line]
+    return [(sha, subject) for sha, _, subject in pairs]
+
+
 def tree_of(repository: Path, ref: str) -> str:
     """Return the hash of a commit's tree; raise UsageError if there is no such commit."""
     return _output(repository, "rev-parse", f"{commit_of(repository, ref)}^{{tree}}").strip()
@@ -74,9 +91,9 @@ def format_patches(repository: Path, first: str, last: str, directory: Path) -> 
     The text depends on the commits alone, not on the version of git.
     """
     span = f"{commit_of(repository, first)}..{commit_of(repository, last)}"
-    if merges := _output(repository, "rev-list", "--merges", span).split():
+    if found := merges(repository, span):
         raise UsageError(
-            f"{first}..{last} has {len(merges)} merge(s), such as {merges[0][:12]}, and a series"
+            f"{first}..{last} has {len(found)} merge(s), such as {found[0][:12]}, and a series"
             f" has none: take a range without, or --kernel {repository}@{last} --series none"
         )
     options = ["--no-signature", "--zero-commit", "--no-renames", "--no-cover-letter", "--no-base"]
