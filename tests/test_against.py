@@ -291,7 +291,7 @@ def test_the_option_of_the_series_is_no_difference(guests: Guests) -> None:
     ("arguments", "words"),
     [
         (["run", "--against", "base"], "--against goes with --guest only"),
-        (["run", "--guest", "--boots", "3"], "--boots goes with --against only"),
+        (["run", "--guest", "--boots", "3"], "--boots goes with --against or --each only"),
         (["run", "--guest", "--detect", "3%"], "--detect goes with --against only"),
         (["run", "--guest", "--against", "base", "--detect", "0%"], "no percentage above 0"),
         (

@@ -25,7 +25,7 @@ def _names(text: str) -> list[str]:
     return names
 
 
-#: outcomes that `compare --fail-on` can turn into status 3
+#: outcomes that `--fail-on` can turn into status 3
 FAIL_ON = ("slower", "failed", "unstable")
 
 
@@ -50,7 +50,7 @@ def build_parser() -> argparse.ArgumentParser:
         description="When does cloning a mapping beat copying it or sharing it, and what does "
         "it cost?",
         epilog="Exit status: 0 done, 1 error, 2 done but a case is unstable, failed or blocked,"
-        " 3 an outcome of compare --fail-on, 130 interrupted. VMABENCH_DEBUG=1 shows the traceback"
+        " 3 an outcome of --fail-on, 130 interrupted. VMABENCH_DEBUG=1 shows the traceback"
         " of an error.",
     )
     parser.add_argument("--version", action="version", version=f"vmabench {__version__}")
@@ -90,10 +90,24 @@ def build_parser() -> argparse.ArgumentParser:
         " patches (the same with these), or a SPEC as of --kernel, without a series",
     )
     run.add_argument(
+        "--each",
+        metavar="A..B",
+        help="which of these commits of --kernel GITDIR makes which path longer, with --clock"
+        " instructions",
+    )
+    run.add_argument(
+        "--format",
+        choices=_EACH_FORMATS,
+        default="text",
+        help="of --each; json is what b4.review-series-check-cmd reads",
+    )
+    _add_fail_on(run)
+    run.add_argument(
         "--boots",
         type=int,
         metavar="N",
-        help="of each kernel, with --against (default: by --detect; counting instructions: 2)",
+        help="of each kernel, with --against (default: by --detect; counting instructions: 2) or"
+        " --each (default: 1, and 2 where a path changes)",
     )
     run.add_argument(
         "--detect",
@@ -197,15 +211,19 @@ def _add_compare(compare: argparse.ArgumentParser) -> None:
     compare.add_argument(
         "--force", action="store_true", help="compare what is not comparable, and mark it"
     )
+    _add_fail_on(compare)
     compare.add_argument(
+        "--partial", action="store_true", help="use what is whole of a result that is damaged"
+    )
+
+
+def _add_fail_on(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
         "--fail-on",
         type=_fail_on,
         default=[],
         metavar="OUTCOME,..",
         help=f"exit status 3 if a case of B is one of these: {', '.join(FAIL_ON)}",
-    )
-    compare.add_argument(
-        "--partial", action="store_true", help="use what is whole of a result that is damaged"
     )
 
 
@@ -299,6 +317,7 @@ def _add_mutants(mutants: argparse.ArgumentParser) -> None:
     mutants.add_argument("--accel", choices=_ACCELS, default="auto", help=_ACCEL_HELP)
 
 
+_EACH_FORMATS = ("text", "robot", "json")
 #: text for a mail to the list
 _LETTERS = ("cover-letter", "commit-message")
 
@@ -352,11 +371,20 @@ def _run(args: argparse.Namespace) -> int:
 
     _check_run(args)
     options, where = _run_options(args), _guest_of(args)
+    if args.each is not None:
+        return _run_each(args, options, where)
     if args.against:
         return run.run_against(options, where, args.against, args.boots, args.detect)
     if args.guest:
         return run.run_in_guest(options, where)
     return run.run(options, samples_only=args.samples_only)
+
+
+def _run_each(args: argparse.Namespace, options: "RunOptions", where: "Guest") -> int:
+    from vmabench.commands.each import Choices, run_each
+
+    chosen = Choices(args.kernel, args.each, args.boots, args.format, tuple(args.fail_on))
+    return run_each(options, where, chosen)
 
 
 def _check_run(args: argparse.Namespace) -> None:
@@ -371,8 +399,34 @@ def _check_run(args: argparse.Namespace) -> None:
         raise UsageError("--pin goes without --guest: CPUs of a guest are no CPUs of this machine")
     if args.against and not args.guest:
         raise UsageError("--against goes with --guest only: it boots both kernels in turns")
-    if (args.boots is not None or args.detect) and not args.against:
-        raise UsageError(f"--{'detect' if args.detect else 'boots'} goes with --against only")
+    if args.detect and not args.against:
+        raise UsageError("--detect goes with --against only")
+    if args.boots is not None and not (args.against or args.each):
+        raise UsageError("--boots goes with --against or --each only")
+    if args.each is not None:
+        _check_each(args)
+    elif args.fail_on or args.format != "text":
+        raise UsageError("--format and --fail-on of run go with --each only")
+
+
+def _check_each(args: argparse.Namespace) -> None:
+    """Raise UsageError unless ``--each`` has the options that it takes, and no others."""
+    given = args.guest and args.kernel and args.clock == "instructions"
+    others = {
+        "--against": args.against,
+        "--series": args.series,
+        "--samples-only": args.samples_only,
+        "--inject": args.inject,
+    }
+    wrong = [name for name, value in others.items() if value]
+    if given and not wrong:
+        return
+    why = (
+        f"goes without {wrong[0]}" if wrong else "takes a git repository and the instruction clock"
+    )
+    raise UsageError(
+        f"--each {why}: vmabench run paths --guest --kernel GITDIR --each A..B --clock instructions"
+    )
 
 
 def _run_options(args: argparse.Namespace) -> "RunOptions":

@@ -132,12 +132,17 @@ def _keep_log(directory: Path, log: str) -> None:
 def _plan_command(options: RunOptions, directory: Path) -> list[str]:
     """Return the command line of the same run, for the guest."""
     line = [*PYTHON, "-m", "vmabench", "run", options.plan, "--samples-only"]
-    line += ["-o", str(directory)]
+    return [*line, "-o", str(directory), *option_words(options)]
+
+
+def option_words(options: RunOptions) -> list[str]:
+    """Return axes, budget and seed as the options of a command line."""
+    words = []
     for axis in PLAN_AXES:
         if values := options.axes.get(axis):
-            line += [option_of(axis), ",".join(values)]
+            words += [option_of(axis), ",".join(values)]
     if options.budget:
-        line += ["--budget", options.budget]
+        words += ["--budget", options.budget]
     if options.seed is not None:
-        line += ["--seed", str(options.seed)]
-    return line
+        words += ["--seed", str(options.seed)]
+    return words

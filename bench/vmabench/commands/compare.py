@@ -2,7 +2,7 @@
 """``vmabench compare A B``: what got slower, what faster, and what can't be compared."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -93,11 +93,15 @@ def status_for(fail_on: Sequence[str], verdicts: Sequence[str], b: Result) -> in
         "failed": len(failed),
         "unstable": sum(verdict == "unstable" for verdict in verdicts),
     }
-    hits = [f"{found[name]} {name}" for name in fail_on if found[name]]
-    if hits:
-        warn(f"--fail-on: {', '.join(hits)}")
-        return FAIL_ON_STATUS
-    return UNSTABLE if found["unstable"] else DONE
+    return FAIL_ON_STATUS if hits(fail_on, found) else UNSTABLE if found["unstable"] else DONE
+
+
+def hits(fail_on: Sequence[str], found: Mapping[str, int]) -> bool:
+    """Return whether an outcome of ``--fail-on`` was found, and warn which and how often."""
+    named = [f"{found[name]} {name}" for name in fail_on if found[name]]
+    if named:
+        warn(f"--fail-on: {', '.join(named)}")
+    return bool(named)
 
 
 def is_counted(result: Result) -> bool:
