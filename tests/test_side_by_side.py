@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """compare A B C: a line for each case, a column for each other result, as text and as CSV."""
 
+import gzip
 import io
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -14,6 +16,7 @@ from vmabench.analysis.frame import tidy
 from vmabench.analysis.side_by_side import side_by_side
 from vmabench.cli import main
 from vmabench.matrix.case import Case
+from vmabench.store.format import FUNCTIONS
 from vmabench.store.reader import read
 
 CASES = [
@@ -93,3 +96,37 @@ def test_a_result_that_is_not_comparable_is_named(results: tuple[str, ...], tmp_
     assert main(["compare", *results[:2], other, "--force"]) in (0, 2)
     line = error_line(vmabench("compare", *results, "--format", "json"))
     assert "--format json is of two results" in line
+
+
+def test_counted_results_name_the_functions_that_differ(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of B nothing differs; C has a function more, in one case."""
+    case = Case("readv", "transfer", "4K", 65536)
+    paths = []
+    for name, counts in (
+        ("a", {"copy": 900}),
+        ("b", {"copy": 900}),
+        ("c", {"copy": 900, "drain": 90}),
+    ):
+        records = synthetic.records([case], rounds=2, noise=0.0, round_noise=0.0)
+        records[0] |= {"clock": "instructions", "virt": "emulated"}
+        for record in records:
+            for value in record.get("values", ()):
+                value["time_ns"] = {"total": sum(counts.values()) * record["loops"]}
+        path = synthetic.write(tmp_path / name, records)
+        lines = [
+            {"kind": "functions", "round": round_, "case": str(case), "phase": "total",
+             "counts": counts}
+            for round_ in (1, 2)
+        ]  # fmt: skip
+        (path / FUNCTIONS).write_bytes(
+            gzip.compress("".join(json.dumps(line) + "\n" for line in lines).encode())
+        )
+        paths.append(str(path))
+    assert main(["compare", *paths]) == 0
+    out = capsys.readouterr().out
+    head = "less A, instructions of a call, by function (cases)"
+    assert f"B {head}: none" in out
+    assert f"C {head}: drain +90.0 (1)" in out
+    assert "1.10 longer" in out

@@ -80,6 +80,7 @@ def _show(
     marked: bool,
 ) -> None:
     from vmabench.analysis.frame import write_csv
+    from vmabench.analysis.functions import compare_functions
     from vmabench.analysis.side_by_side import side_by_side
     from vmabench.report.side_by_side import side_by_side_text
 
@@ -88,4 +89,9 @@ def _show(
         write_csv(table, sys.stdout)
         return
     head = [head_line(name, result) for name, result in results.items()]
-    say(side_by_side_text(table, compared, head, marked=marked).rstrip("\n"))
+    functions = {
+        name: compare_functions(results["A"].functions, results[name].functions)
+        for name in (compared if is_counted(results["A"]) else ())
+    }
+    text = side_by_side_text(table, compared, head, functions=functions, marked=marked)
+    say(text.rstrip("\n"))

@@ -9,11 +9,15 @@ from typing import Any
 import pandas as pd
 
 from vmabench.analysis.compare import bare_name
+from vmabench.analysis.functions import by_function
 from vmabench.report.layout import layout
 from vmabench.report.paths import number
 from vmabench.report.verdicts import void_reason
 from vmabench.report.words import three_digits, wrapped
 from vmabench.units import format_time
+
+#: of a run, before the rest is one number
+MOST_FUNCTIONS = 12
 
 LEGEND = (
     "A: time of one operation, or instructions of a call. Other columns: the ratio to A and its"
@@ -27,11 +31,14 @@ def side_by_side_text(
     compared: Mapping[str, pd.DataFrame],
     head: Sequence[str],
     *,
+    functions: Mapping[str, pd.DataFrame] | None = None,
     marked: bool = False,
 ) -> str:
     """Return the head, the counts of verdicts of each run, and a line for each case.
 
     ``table`` is that of ``analysis.side_by_side``, ``compared`` the comparisons it is made of.
+    ``functions`` has those of ``compare_functions`` by name, where instructions were counted: the
+    functions that differ most follow the table.
     ``!`` begins each line where a comparison was forced (``marked``) or a negative control moved.
     """
     voids = {name: void_reason(one) for name, one in compared.items() if "q" in one}
@@ -44,9 +51,29 @@ def side_by_side_text(
         for row in table.to_dict("records")
     ]
     parts = [*map(wrapped, void), "\n".join(head), "\n".join(counts)]
-    parts += [layout(["case", "A", *compared], rows), wrapped(LEGEND)]
+    parts.append(layout(["case", "A", *compared], rows))
+    parts += [_causes(name, one) for name, one in (functions or {}).items() if len(one)]
+    parts.append(wrapped(LEGEND))
     text = "\n\n".join(parts) + "\n"
     return re.sub(r"^(?=.)", "! ", text, flags=re.MULTILINE) if marked or void else text
+
+
+def _causes(name: str, functions: pd.DataFrame) -> str:
+    """Return the functions of a run that differ from A's in every process, the largest first."""
+    found = by_function(functions)
+    words = [
+        f"{row['function']} {_range(row['least'], row['most'])} ({row['cases']})"
+        for row in found.iloc[:MOST_FUNCTIONS].to_dict("records")
+    ]
+    more = [f"{len(found) - len(words)} more"] if len(found) > len(words) else []
+    said = ", ".join([*words, *more]) or "none"
+    return wrapped(f"{name} less A, instructions of a call, by function (cases): {said}")
+
+
+def _range(least: float, most: float) -> str:
+    """``+120``, or ``+8..+120`` where cases differ."""
+    ends = dict.fromkeys(f"{'+' if end > 0 else ''}{number(end)}" for end in (least, most))
+    return "..".join(ends)
 
 
 def _counts(compared: pd.DataFrame) -> str:
