@@ -101,6 +101,7 @@ bind() {
 inside() {
 	root=$1
 	shift
+	mount --bind "$root" "$root"
 	mount --rbind /dev "$root/dev"
 	mount --rbind /sys "$root/sys"
 	mount -t proc proc "$root/proc"
@@ -109,6 +110,12 @@ inside() {
 	mkdir -m 1777 "$root/run/lock"
 	bind "${CACHE:-}" "$root/root/.cache/vmabench"
 	bind "${WHEELS:-}" "$root/root/.cache/pip"
+	exec 3>>"$root.outcome"
+	# Not chroot: in one, unshare(1) cannot make mounts private, and user namespaces are refused.
+	cd "$root"
+	pivot_root . mnt
+	cd /
+	umount --lazy /mnt
 	for command; do
 		say "$suite: $command"
 		began=$(date +%s)
@@ -116,7 +123,7 @@ inside() {
 		in_root "cd /root/vmabench && $command" || status=$?
 		line="$suite: $command: status $status after $(($(date +%s) - began)) s"
 		say "$line"
-		printf '%s\n' "$line" >>"$root.outcome"
+		printf '%s\n' "$line" >&3
 		[ "$status" = 0 ] || exit 1
 	done
 }
@@ -126,10 +133,10 @@ inside() {
 in_root() {
 	kept=$(env | grep -E '^(PIP_[A-Z_]+|[a-z]+_proxy|[A-Z]+_PROXY|SSL_CERT_FILE|VMABENCH_REQUIRE|CI)=' |
 		sed "s/'/'\\\\''/g; s/=/='/; s/\$/'/")
-	chroot "$root" env -i HOME=/root USER=root SHELL=/bin/bash TERM="${TERM:-dumb}" LANG=C.UTF-8 \
+	env -i HOME=/root USER=root SHELL=/bin/bash TERM="${TERM:-dumb}" LANG=C.UTF-8 \
 		PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
 		sh -c "set -a; $kept
-set +a; $1"
+set +a; $1" 3>&-
 }
 
 if [ "${1:-}" = --inside ]; then
@@ -159,7 +166,7 @@ child=$!
 trap 'kill -KILL "$child"; wait "$child" || true; exit 130' INT TERM HUP
 wait "$child" || status=$?
 say "----"
-cat "$root.outcome"
+cat "$root.outcome" 2>/dev/null || say "no command has ended"
 if [ -n "${KEEP:-}" ]; then
 	rm -rf --one-file-system "$roots/kept-$suite"
 	mv "$root" "$roots/kept-$suite"
