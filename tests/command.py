@@ -14,6 +14,8 @@ from pathlib import Path
 
 from vmabench.cli import main
 
+#: heed signals that the caller ignores, as a shell without job control does for background jobs
+HEEDING = ("env", "--default-signal=INT,HUP")
 VMABENCH = (sys.executable, "-m", "vmabench")
 
 #: a plan that a test can afford, with each scenario and both sides acting
@@ -76,8 +78,9 @@ def end(process: subprocess.Popen[str]) -> None:
 def start(
     *arguments: str, env: Mapping[str, str] | None = None, prefix: Sequence[str] = ()
 ) -> subprocess.Popen[str]:
+    """Start vmabench, which heeds signals even if this process ignores them (``make test &``)."""
     return subprocess.Popen(
-        [*prefix, *VMABENCH, *arguments],
+        [*HEEDING, *prefix, *VMABENCH, *arguments],
         env=environ(env),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -12,7 +12,7 @@ import pytest
 from nbclient import NotebookClient
 
 import vmabench as vb
-from tests.command import children, read_raw, wait_until
+from tests.command import HEEDING, children, read_raw, wait_until
 from vmabench.errors import UsageError
 from vmabench.machine.facts import read_facts
 from vmabench.store.reader import read
@@ -42,7 +42,8 @@ def test_two_runs_are_two_results(capfd: pytest.CaptureFixture[str]) -> None:
 def test_an_interrupt_ends_the_workers_and_keeps_what_was_measured() -> None:
     axes = f'mechanism=["readv"], page="{BASE}", size=["4K", "4M"]'
     program = f'import vmabench as vb\nvb.run("quick", {axes}, budget="24s", output="out")'
-    run = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE, text=True)
+    command = [*HEEDING, sys.executable, "-c", program]
+    run = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     samples = Path("out/samples.jsonl.gz")
     wait_until(lambda: samples.exists() and b'"complete":true' in read_raw(samples))
     wait_until(lambda: children(run.pid))
