@@ -52,10 +52,22 @@ def test_columns_are_those_of_the_single_comparisons(results: tuple[str, ...]) -
             expected = of_case.loc[row["case_id"]]
             assert row[f"{name}_verdict"] == expected["verdict"]
             assert row[f"{name}_ratio"] == pytest.approx(expected["ratio"], nan_ok=True)
+            assert row["base"] == pytest.approx(expected["a_ns"], nan_ok=True)
     assert list(table["case_id"].head(3)) == [
         str(Case("clone", "transfer", "4K", 4096)), str(CASES[0]), str(CASES[1])
     ]  # fmt: skip
     assert table.set_index("case_id").loc[SLOWER, "C_verdict"] == "slower"
+
+
+def test_a_case_that_one_comparison_lacks_has_no_verdict_there(results: tuple[str, ...]) -> None:
+    a, b, _ = (tidy(read(path)) for path in results)
+    whole = compare(a, b, target_width=0.3)
+    part = whole[whole["case_id"] != SLOWER]
+    row = side_by_side({"B": part, "C": whole}).set_index("case_id").loc[SLOWER]
+    assert row["B_verdict"] == ""
+    assert pd.isna(row["B_ratio"])
+    assert row["C_verdict"] in ("~", "same")
+    assert row["base"] == whole.set_index("case_id").loc[SLOWER, "a_ns"]
 
 
 def test_text_has_a_line_for_each_case_and_a_column_for_each_result(
