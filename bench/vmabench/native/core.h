@@ -591,6 +591,7 @@ unsigned int vmb_cpu_count(void);
 /* handshake.c: no process outlives the one that started it */
 int vmb_follow_parent(int parent);
 void vmb_be_child_of(int parent);
+int vmb_check_children(pid_t *pids, uint32_t count, const char *what);
 
 /* pair.c: the receiver's side */
 struct vmb_pair *vmb_pair_open(const char *program, int source_cpu, int receiver_cpu);

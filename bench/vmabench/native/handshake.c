@@ -9,6 +9,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "control.h"
@@ -32,6 +33,29 @@ void vmb_be_child_of(int parent)
 {
 	if (vmb_follow_parent(parent))
 		_exit(1);
+}
+
+/*
+ * -ECHILD if a child was killed, as by the OOM killer, or ended with an error. The pid of one that
+ * has ended is 0 afterwards; one that ended with status 0 has done its work.
+ */
+int vmb_check_children(pid_t *pids, uint32_t count, const char *what)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		int status;
+
+		if (pids[i] <= 0 || waitpid(pids[i], &status, WNOHANG) != pids[i])
+			continue;
+		pids[i] = 0;
+		if (WIFSIGNALED(status))
+			return vmb_fail(-ECHILD, "%s %u of %u was killed by signal %d (%s)", what,
+					i + 1, count, WTERMSIG(status),
+					strsignal(WTERMSIG(status)));
+		if (WEXITSTATUS(status))
+			return vmb_fail(-ECHILD, "%s %u of %u ended with status %d", what, i + 1,
+					count, WEXITSTATUS(status));
+	}
+	return 0;
 }
 
 /* Returns when the word changed, was woken, or ms have passed: the caller looks again. */

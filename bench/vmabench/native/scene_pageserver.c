@@ -188,27 +188,6 @@ static void receive(const struct server *server, uint32_t number, pid_t parent)
 	_exit(0);
 }
 
-/* A receiver that ended before its time; the OOM killer is what does that. */
-static int look_for_dead(struct server *server)
-{
-	for (uint32_t i = 0; i < server->count; i++) {
-		int status;
-
-		if (server->pids[i] <= 0 ||
-		    waitpid(server->pids[i], &status, WNOHANG) != server->pids[i])
-			continue;
-		server->pids[i] = 0;
-		if (WIFEXITED(status) && !WEXITSTATUS(status)) /* it has released its share */
-			continue;
-		if (WIFSIGNALED(status))
-			return vmb_fail(-ECHILD, "receiver %u was killed by signal %d (%s)", i,
-					WTERMSIG(status), strsignal(WTERMSIG(status)));
-		return vmb_fail(-ECHILD, "receiver %u ended with status %d", i,
-				WEXITSTATUS(status));
-	}
-	return 0;
-}
-
 static int wait_for_all(struct server *server)
 {
 	struct board *board = server->board;
@@ -219,7 +198,7 @@ static int wait_for_all(struct server *server)
 		vmb_futex_wait(&board->arrived, seen, SLICE_MS);
 		if (__atomic_load_n(&board->arrived, __ATOMIC_ACQUIRE) != seen)
 			continue;
-		err = look_for_dead(server);
+		err = vmb_check_children(server->pids, server->count, "receiver");
 		if (err)
 			return err;
 	}

@@ -271,26 +271,6 @@ static void be_child(const struct branch *branch, uint32_t number, pid_t parent,
 
 /* The source's side */
 
-/* A child that ended before its time. */
-static int look_for_dead(struct branch *branch)
-{
-	for (uint32_t i = 0; i < branch->count; i++) {
-		int status;
-
-		if (branch->pids[i] <= 0 ||
-		    waitpid(branch->pids[i], &status, WNOHANG) != branch->pids[i])
-			continue;
-		branch->pids[i] = 0;
-		if (WIFSIGNALED(status))
-			return vmb_fail(-ECHILD, "child %u of %u was killed by signal %d (%s)",
-					i + 1, branch->count, WTERMSIG(status),
-					strsignal(WTERMSIG(status)));
-		return vmb_fail(-ECHILD, "child %u of %u ended with status %d", i + 1,
-				branch->count, WEXITSTATUS(status));
-	}
-	return 0;
-}
-
 static int wait_for_all(struct branch *branch, enum step step)
 {
 	struct board *board = branch->board;
@@ -299,7 +279,9 @@ static int wait_for_all(struct branch *branch, enum step step)
 
 	while ((seen = arrived_at(branch, step)) < branch->count) {
 		vmb_futex_wait(&board->arrived[step], seen, SLICE_MS);
-		err = arrived_at(branch, step) == seen ? look_for_dead(branch) : 0;
+		err = arrived_at(branch, step) == seen
+			      ? vmb_check_children(branch->pids, branch->count, "child")
+			      : 0;
 		if (err)
 			return err;
 	}
