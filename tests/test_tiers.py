@@ -192,18 +192,19 @@ def test_a_session_that_ends_waits_for_no_run(tmp_path: Path) -> None:
 @needs("root")
 def test_a_session_restores_first_what_a_killed_run_has_borrowed(tmp_path: Path) -> None:
     """It would restore the borrowed values at its end otherwise."""
-    setting, runs = tmp_path / "setting", tmp_path / "runs"
+    setting, lock, state = (tmp_path / name for name in ("setting", "lock", "state"))
     setting.write_text("never")
-    runs.mkdir()
+    (lock / "runs").mkdir(parents=True)
+    state.mkdir(mode=0o700)  # the ledger takes a lock of its own on it
     script = (
         "import sys; from pathlib import Path; from tests import machine;"
         "from vmabench.machine.ledger import STATE; from vmabench.machine.settings import Settings;"
-        "setting, runs = map(Path, sys.argv[1:]); machine.settings = lambda: [setting];"
+        "setting, lock = map(Path, sys.argv[1:]); machine.settings = lambda: [setting];"
         "Settings(STATE / 'thp.json').borrow(setting, 'madvise');"
-        "held = machine.alone(print, runs.parent, runs); held.__enter__();"
+        "held = machine.alone(print, lock, lock / 'runs'); held.__enter__();"
         "print(setting.read_text()); held.__exit__(None, None, None); print(setting.read_text())"
     )
-    command = [*state_in(tmp_path), sys.executable, "-c", script, str(setting), str(runs)]
+    command = [*state_in(state), sys.executable, "-c", script, str(setting), str(lock)]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["never", "never"]
 
