@@ -172,7 +172,7 @@ class _Columns:
         self._phases: list[str] = []  # of each row
 
     def add(
-        self, record: Record, machine: Mapping[str, Any], unit: str, operations: Mapping[str, float]
+        self, record: Record, machine: Mapping[str, Any], unit: str, operations: dict[str, float]
     ) -> None:
         """Add the rows of a record, whose times are in the column ``unit``."""
         name = record["case"]
@@ -193,7 +193,7 @@ class _Columns:
         self._rows_of.append(len(self._phases) - before)
 
     def _add_values(
-        self, record: Record, phases: Sequence[str], unit: str, operations: Mapping[str, float]
+        self, record: Record, phases: Sequence[str], unit: str, operations: dict[str, float]
     ) -> None:
         loops = record["loops"]
         proof = record.get("proof") or {}

@@ -249,7 +249,7 @@ def _pairs(
     """
     keys = ["run", "kernel", "virt", "mechanism", *CELL]
     table = samples(rows, keys).rename_axis(columns="process")
-    taken = table.stack().rename("time_ns").reset_index()
+    taken = pd.DataFrame({"time_ns": table.stack()}).reset_index()
     for name in _mechanisms(rows, chosen, to):
         yield name, taken[taken["mechanism"].isin([name, to])]
 

@@ -313,7 +313,8 @@ def check_backing(case: Case, evidence: Evidence) -> None:
 
 def check_nodes(case: Case, cpus: tuple[int, int], src: Proof | None, dst: Proof | None) -> None:
     """Raise WrongMemoryError if a page lies on another NUMA node than that of its side's CPU."""
-    if why := why_elsewhere(case, *map(node_of, cpus), src, dst):
+    source, receiver = map(node_of, cpus)
+    if why := why_elsewhere(case, source, receiver, src, dst):
         raise WrongMemoryError(why)
 
 
