@@ -19,6 +19,18 @@ def processes() -> set[int]:
     return {int(path.name) for path in PROC.iterdir() if path.name.isdigit()}
 
 
+def workers() -> set[int]:
+    """Return the PIDs of the workers of this session."""
+    return {pid for pid in processes() if _is_own_worker(pid)}
+
+
+def _is_own_worker(pid: int) -> bool:
+    try:
+        return _is_worker(PROC / str(pid))
+    except OSError:  # it has ended
+        return False
+
+
 def is_left_behind(pid: int) -> bool:
     """Return whether it is a source without a worker, or a worker of this session, and stays.
 

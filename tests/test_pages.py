@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.command import DOCTOR, NEXT_RUN, ONLY_SAMPLES, findings, start, vmabench, wait_until
+from tests.leftover import workers
 from tests.needs import needs, thpmaps
 from tests.undo import borrowed, restored
 from tests.users import ORDINARY
@@ -234,7 +235,7 @@ def test_what_a_killed_run_has_borrowed_goes_back(
     wait_until(lambda: settings() != before)
     process.kill()
     process.communicate()
-    wait_until(lambda: not _workers())
+    wait_until(lambda: not workers())
     assert free_in_pool(HUGETLB_2M)
     run = vmabench(*then, env=places[1] | {"XDG_STATE_HOME": str(tmp_path / "b")})
     assert run.returncode == 0, run.stderr
@@ -249,17 +250,10 @@ def test_the_setting_of_a_killed_run_goes_back(all_given_back: None) -> None:
     wait_until(lambda: "[always]" in (SIZES / "enabled").read_text())
     process.kill()
     process.communicate()
-    wait_until(lambda: not _workers())
+    wait_until(lambda: not workers())
     assert "[always]" in (SIZES / "enabled").read_text()
     run = vmabench(*NEXT_RUN)
     assert run.returncode == 0, run.stderr
-
-
-def _workers() -> list[str]:
-    listing = subprocess.run(
-        ["pgrep", "-f", "vmabench.runner.worker"], capture_output=True, text=True, check=False
-    )
-    return listing.stdout.split()
 
 
 @needs("root", "thp", "setpriv")

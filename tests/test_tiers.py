@@ -15,7 +15,7 @@ import pytest
 
 from tests import machine, tiers
 from tests.command import wait_until
-from tests.leftover import is_left_behind, processes
+from tests.leftover import is_left_behind, processes, workers
 from tests.needs import needs
 from tests.users import state_in
 from vmabench.errors import NativeError
@@ -49,6 +49,7 @@ def test_a_process_that_is_left_behind_is_found_until_it_is_killed(
     assert left.pid in processes() - before
     # exec closes descriptors, for which Popen waits, before it gives the task its new name
     wait_until(lambda: is_left_behind(left.pid))
+    assert (left.pid in workers()) == (name == "vmabench.runner.worker")
     left.kill()
     assert not is_left_behind(left.pid)
     left.communicate()
