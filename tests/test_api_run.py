@@ -41,7 +41,7 @@ def test_two_runs_are_two_results(capfd: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.machine
 def test_an_interrupt_ends_the_workers_and_keeps_what_was_measured() -> None:
     axes = f'mechanism=["readv"], page="{BASE}", size=["4K", "4M"]'
-    program = f'import vmabench as vb\nvb.run("quick", {axes}, budget="24s", output="out")'
+    program = f'import vmabench as vb\nvb.run("quick", {axes}, budget="8s", output="out")'
     command = [*HEEDING, sys.executable, "-c", program]
     run = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     samples = Path("out/samples.jsonl.gz")

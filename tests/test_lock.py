@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.command import SMALL, error_line, start, vmabench, wait_until
+from tests.command import NEXT_RUN, SMALL, error_line, start, vmabench, wait_until
 from tests.needs import needs
 from tests.users import ORDINARY, inside
 from vmabench.errors import MachineError
@@ -86,6 +86,7 @@ def test_two_runs_with_two_places_for_temporary_files_and_for_state(tmp_path: Pa
     assert not Path("other").exists()
     first.send_signal(signal.SIGINT)
     first.communicate(timeout=30)
+    assert vmabench(*NEXT_RUN, env=places[1]).returncode == 0
 
 
 @needs("root", "setpriv")
