@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.command import DOCTOR, ONLY_SAMPLES, findings, vmabench
+from tests.command import DOCTOR, ONLY_SAMPLES, call, findings, vmabench
 from tests.needs import needs
 from tests.users import ORDINARY, WITHOUT_PTRACE
 from vmabench.machine.facts import read_facts
@@ -48,7 +48,7 @@ def test_every_mechanism_and_page_has_a_finding() -> None:
 
 
 def test_the_text_names_what_blocks_and_the_fix() -> None:
-    text = vmabench(*DOCTOR[:-1]).stdout
+    text = call(*DOCTOR[:-1]).stdout
     if not Path("/dev/xpmem").exists():
         assert "blocked by: there is no /dev/xpmem" in text
         assert "fix: modprobe xpmem" in text
@@ -95,7 +95,7 @@ def shared_memory_mounts() -> list[str]:
 def test_shared_memory_is_huge_without_a_setting_by_hand() -> None:
     """POSIX shared memory too, and no mount of shared memory is changed for it."""
     mounts = shared_memory_mounts()
-    found = findings(vmabench(*DOCTOR))
+    found = findings(call(*DOCTOR))
     for mechanism in ("memfd", "shm", "sysv", "memfd-private"):
         assert found[mechanism, HUGE]["state"] == "ok"
     assert shared_memory_mounts() == mounts
@@ -103,7 +103,7 @@ def test_shared_memory_is_huge_without_a_setting_by_hand() -> None:
 
 @needs("root", "thp")
 def test_thp_never(thp_never: None) -> None:
-    found = findings(vmabench(*DOCTOR))
+    found = findings(call(*DOCTOR))
     assert "THP is set to never" in found["readv", HUGE]["blocked_by"]
     assert "echo madvise" in found["readv", HUGE]["fix"]
     assert found["readv", BASE]["state"] == "ok"
