@@ -356,7 +356,7 @@ def test_a_device_that_was_there_before_is_left(
 def test_what_is_read_back_by_the_call_and_by_the_use(nothing_left: None) -> None:
     run = vmabench(
         *SWAPPED, "--mechanism", "readv,fork,memfd-inplace,null", "--swapped", "0-zram,100-zram",
-        "--budget", "3s", *ONLY_SAMPLES,
+        "--budget", "1s", *ONLY_SAMPLES,
     )  # fmt: skip
     assert run.returncode == 0, run.stderr
     rows = values("out")
@@ -378,7 +378,7 @@ def test_what_is_read_back_by_the_call_and_by_the_use(nothing_left: None) -> Non
 
 @needs("swap")
 def test_a_file_gives_back_what_it_was_given(nothing_left: None) -> None:
-    vmabench(*SWAPPED, "--mechanism", "readv,memfd", "--swapped", "100-file", "--budget", "2s",
+    vmabench(*SWAPPED, "--mechanism", "readv,memfd", "--swapped", "100-file", "--budget", "1s",
              *ONLY_SAMPLES)  # fmt: skip
     rows = values("out")
     assert set(rows["mechanism"]) == {"readv"}
@@ -391,7 +391,7 @@ def test_a_file_gives_back_what_it_was_given(nothing_left: None) -> None:
 def test_the_peak_of_a_handoff(nothing_left: None) -> None:
     run = vmabench(
         "run", "smoke", "--scenario", "handoff", "--page", "base", "--size", "64M",
-        "--mechanism", "readv,fork,memfd-inplace", "--budget", "3s", *ONLY_SAMPLES,
+        "--mechanism", "readv,fork,memfd-inplace", "--budget", "1s", *ONLY_SAMPLES,
     )  # fmt: skip
     assert run.returncode == 0, run.stderr
     rows = values("out")
@@ -407,7 +407,7 @@ def test_the_peak_of_a_handoff(nothing_left: None) -> None:
 def test_a_server_over_its_limit_hands_out_every_byte(nothing_left: None) -> None:
     run = vmabench(
         "run", "smoke", "--scenario", "pageserver", "--page", "base", "--size", "8M,16M",
-        "--limit", "8M", "--mechanism", "fork,memfd-inplace", "--budget", "3s", *ONLY_SAMPLES,
+        "--limit", "8M", "--mechanism", "fork,memfd-inplace", "--budget", "1s", *ONLY_SAMPLES,
     )  # fmt: skip
     assert run.returncode == 0, run.stderr
     rows = values("out")
@@ -422,7 +422,7 @@ def test_a_server_over_its_limit_hands_out_every_byte(nothing_left: None) -> Non
 def test_a_limit_that_nothing_fits_into_is_said(nothing_left: None) -> None:
     vmabench(
         "run", "smoke", "--scenario", "pageserver", "--page", "base", "--size", "4M",
-        "--limit", "64K", "--mechanism", "fork", "--budget", "2s", *ONLY_SAMPLES,
+        "--limit", "64K", "--mechanism", "fork", "--budget", "500ms", *ONLY_SAMPLES,
     )  # fmt: skip
     reasons = [r["reason"] for r in read(Path("out")).of_kind("case") if r["outcome"] == "failed"]
     assert reasons

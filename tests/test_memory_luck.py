@@ -78,7 +78,7 @@ def test_a_cgroup_that_cannot_be_made(nothing_left: None) -> None:
     locked = with_mounts(f"mount --bind {at} {at}; mount -o remount,bind,ro {at}")
     run = vmabench(
         "run", "smoke", "--scenario", "handoff,pageserver", "--page", "base", "--size", "1M",
-        "--mechanism", "readv", "--budget", "2s", *ONLY_SAMPLES, prefix=locked,
+        "--mechanism", "readv", "--budget", "1s", *ONLY_SAMPLES, prefix=locked,
     )  # fmt: skip
     assert run.returncode == 0, run.stderr
     (reason,) = reasons()
@@ -95,7 +95,7 @@ def test_who_is_under_the_limit(nothing_left: None) -> None:
     """The OOM killer may end whoever is in the cgroup: nobody but the small source processes."""
     found = find_hierarchy()
     assert found
-    run = start(*PAGESERVER, "--budget", "2s", *ONLY_SAMPLES)
+    run = start(*PAGESERVER, "--budget", "1s", *ONLY_SAMPLES)
     names = set()
     while run.poll() is None:
         for file in found.parent.glob(f"vmabench-{run.pid}/server/cgroup.procs"):
@@ -116,7 +116,7 @@ def test_tracing_that_is_not_permitted() -> None:
     )
     run = vmabench(
         "run", "smoke", "--scenario", "contention", "--page", "base", "--size", "64K",
-        "--mechanism", "readv", "--crowd", "alone,receivers-2", "--budget", "2s", *ONLY_SAMPLES,
+        "--mechanism", "readv", "--crowd", "alone,receivers-2", "--budget", "1s", *ONLY_SAMPLES,
         prefix=(*hidden, *POWERLESS),
     )  # fmt: skip
     assert run.returncode == 0, run.stderr

@@ -192,7 +192,7 @@ def test_a_pool_is_raised_by_what_is_missing(all_given_back: None) -> None:
 def test_every_page_of_this_kernel_is_measured_and_proved(all_given_back: None) -> None:
     run = vmabench(
         "run", "smoke", "--mechanism", "readv,fork,memfd,memcpy,mremap", "--page", "all",
-        "--size", "2M", "--source", "idle", "--budget", "6s", *ONLY_SAMPLES,
+        "--size", "2M", "--source", "idle", "--budget", "2s", *ONLY_SAMPLES,
     )  # fmt: skip
     assert run.returncode == 0, run.stderr
     result = read(Path("out"))
@@ -353,7 +353,7 @@ def test_each_setting_of_thp_gives_its_pages_and_goes_back(all_given_back: None)
     """What is not advised has base pages under madvise and never, and huge ones under always."""
     run = vmabench(
         "run", "smoke", "--mechanism", "readv,memfd,shm", "--page", "4K,2M", "--size", "2M",
-        "--scenario", "transfer", "--thp", "always,madvise,never", "--budget", "4s", *ONLY_SAMPLES,
+        "--scenario", "transfer", "--thp", "always,madvise,never", "--budget", "1s", *ONLY_SAMPLES,
     )  # fmt: skip
     assert run.returncode == 0, run.stderr
     result = read(Path("out"))

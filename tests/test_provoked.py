@@ -53,7 +53,7 @@ def small_run(
     """Return size -> reason of the skipped cases of a run with status 0."""
     run = vmabench(
         "run", "smoke", "--mechanism", mechanism, "--page", page, "--size", sizes,
-        "--scenario", "transfer", "--budget", "1s", *ONLY_SAMPLES, prefix=prefix,
+        "--scenario", "transfer", "--budget", "500ms", *ONLY_SAMPLES, prefix=prefix,
     )  # fmt: skip
     assert run.returncode == 0, run.stderr
     skipped = read(Path("out")).of_kind("skipped")
@@ -161,7 +161,7 @@ def test_a_container_has_its_reasons() -> None:
         assert "Read-only file system" in blocked_by
         assert "container" in blocked_by
         assert "root may" not in blocked_by
-    run = vmabench("run", "smoke", "--budget", "2s", *ONLY_SAMPLES, prefix=CONTAINER)
+    run = vmabench("run", "smoke", "--budget", "1s", *ONLY_SAMPLES, prefix=CONTAINER)
     assert run.returncode == 0, run.stderr
     measured = {Case.parse(r["case"]).page for r in read(Path("out")).of_kind("case")}
     assert measured == {BASE, HUGE}
