@@ -63,7 +63,8 @@ def test_a_complaint_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     [
         ("echo 'Kernel panic - not syncing: x' >$d/console", "Kernel panic - not syncing: x"),
         ("echo up >$d/console", "vanished without an exit status"),
-        ("echo up >$d/console; sleep 60", "no end after 1 s"),
+        (": >$d/booted; echo up >$d/console; sleep 60", "no end after 1 s"),
+        ("echo up >$d/console; sleep 60", "does not boot: it did not start init within 1 s"),
         ("echo no root file system >$d/failed", "could not be set up: no root file system"),
         ("echo '[1] vmabench-init: no 9p' >$d/console", "could not be set up: no 9p"),
     ],
@@ -165,3 +166,48 @@ def test_options_reach_the_command_line(monkeypatch: pytest.MonkeyPatch) -> None
     assert qemu.setup_script(machine) == ("share share0 /results\nswap_disk /dev/vda\n")
     with pytest.raises(UsageError, match="zram and file"):
         qemu.setup_script(qemu.Machine(swap="tape"))
+
+
+def test_a_kernel_that_hangs_at_boot_shows_its_last_lines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A plan may take hours: a kernel that never starts init is given less."""
+    monkeypatch.setattr(boot, "BOOT_LIMIT_S", 1.0)
+    fake_qemu(tmp_path, monkeypatch, "seq 100 >$d/console; sleep 60")
+    with pytest.raises(LostGuest, match="did not start init within 1 s") as lost:
+        boot.run(["true"], KERNEL, accel="tcg", timeout=3600.0)
+    assert lost.value.log_tail.splitlines()[-1] == "100"
+
+
+@pytest.mark.parametrize(
+    ("says", "clock", "words"),
+    [
+        ("QEMU emulator version 5.2.0 (Debian)", "time", r"QEMU 5\.2\.0 is too old: .* 7\.2 or"),
+        ("QEMU emulator version 7.1.9", "time", "too old"),
+        ("QEMU emulator version 10.0.2", "instructions", "has no instruction clock: no -icount"),
+    ],
+)
+def test_a_qemu_that_cannot(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    says: str,
+    clock: qemu.Clock,
+    words: str,
+) -> None:
+    path = tmp_path / "qemu"
+    path.write_text(
+        f"#!/bin/sh\n[ \"$1\" = --version ] && echo '{says}' && exit\n"
+        "echo 'no -icount' >&2; exit 1\n"
+    )
+    path.chmod(0o755)
+    monkeypatch.setattr(qemu, "program", lambda: str(path))
+    with pytest.raises(MachineError, match=words):
+        boot.choose("tcg", KERNEL, qemu.Machine(clock=clock, cpus=1), lambda _: None)
+
+
+def test_a_newer_qemu_is_not_too_old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "qemu"
+    path.write_text("#!/bin/sh\necho 'QEMU emulator version 10.0.2'\n")
+    path.chmod(0o755)
+    monkeypatch.setattr(qemu, "program", lambda: str(path))
+    assert boot.choose("tcg", KERNEL, qemu.Machine(), lambda _: None) == "tcg"

@@ -9,7 +9,7 @@ import pytest
 from tests.linux_trees import commit, make_tree
 from tests.needs import needs
 from vmabench.errors import KernelBuildError, MachineError
-from vmabench.guest import base, cache, kbuild, kconfig
+from vmabench.guest import base, cache, kbuild, kconfig, kselftest
 from vmabench.guest.spec import Spec
 
 # The targets of a kernel's Makefile that a build uses. An "object" is a copy of its source.
@@ -165,3 +165,8 @@ def test_a_full_disk_is_said_before_the_build(
     with pytest.raises(MachineError, match=r"a bench kernel needs 2\.2 GB"):
         builder.build()
     assert not list(cache.root().glob("tree-*"))
+
+
+def test_the_selftests_need_a_kernel_with_the_call(builder: Builder) -> None:
+    with pytest.raises(KernelBuildError, match="it lacks CONFIG_PROCESS_VM_MMAP"):
+        kselftest.run(builder.build())

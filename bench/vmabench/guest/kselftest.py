@@ -5,7 +5,8 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-from vmabench.guest import boot, cache, kbuild, programs, qemu, scratch, splats, tap
+from vmabench.errors import KernelBuildError
+from vmabench.guest import boot, cache, kbuild, kconfig, programs, qemu, scratch, splats, tap
 
 PROGRAMS = (
     "process_vm_mmap",
@@ -15,6 +16,7 @@ PROGRAMS = (
 )
 # two nodes for migration, swap without I/O, and room for page tables in plenty
 MACHINE = qemu.Machine(memory=2 << 30, cpus=2, cmdline="numa=fake=2", swap="zram")
+OPTION = "CONFIG_PROCESS_VM_MMAP"
 _MARK = "=== program "
 
 
@@ -40,7 +42,14 @@ class Selftests:
 
 
 def run(kernel: cache.Kernel, *, accel: str = "auto", timeout: float = 1800.0) -> Selftests:
-    """Run all programs in one guest; raise LostGuest if it dies."""
+    """Run all programs in one guest; raise LostGuest if it dies.
+
+    Raise KernelBuildError for a kernel without the call, which has nothing to test.
+    """
+    if kconfig.parse(kernel.config.read_text()).get(OPTION) != "y":
+        raise KernelBuildError(
+            f"Linux {kernel.release} has no process_vm_mmap(): it lacks {OPTION}"
+        )
     with scratch.directory() as directory:
         paths = build(directory)
         script = "; ".join(f"echo '{_MARK}{p.name}'; {shlex.quote(str(p))}" for p in paths)

@@ -29,6 +29,8 @@ _FEATURES = (
 CPU = ",".join(
     ("qemu64", *(f"{name}=on" for name in _FEATURES), "model-id=QEMU TCG CPU version 2.5+")
 )
+#: the CPU above is made of features that older versions do not have
+OLDEST = (7, 2)
 Accel = Literal["tcg", "kvm"]
 Clock = Literal["time", "instructions"]
 
@@ -67,6 +69,17 @@ def version() -> str:
     return found[1] if found else "unknown"
 
 
+def check(clock: Clock) -> None:
+    """Raise MachineError if this QEMU is too old, or cannot count instructions where it has to."""
+    found = version()
+    numbers = tuple(map(int, re.findall(r"\d+", found)[:2]))
+    if numbers and numbers < OLDEST:
+        oldest = ".".join(map(str, OLDEST))
+        raise MachineError(f"QEMU {found} is too old: a guest needs {oldest} or later")
+    if clock == "instructions" and (why := _why_not_loaded(["-icount", "shift=0,sleep=on"])):
+        raise MachineError(f"QEMU {found} has no instruction clock: {why}")
+
+
 def cpu(accel: Accel) -> str:
     """Return the CPU model of a guest, as QEMU's option ``-cpu`` has it."""
     return "host" if accel == "kvm" else CPU
@@ -74,9 +87,14 @@ def cpu(accel: Accel) -> str:
 
 def why_no_plugin(plugin: str) -> str | None:
     """Load a plugin into a QEMU without a machine; return QEMU's error message, or None."""
+    return _why_not_loaded(["-plugin", plugin])
+
+
+def _why_not_loaded(options: list[str]) -> str | None:
+    """Start a QEMU without a machine; return its error message about the options, or None."""
     line = [program(), "-machine", "none", "-accel", "tcg", "-nodefaults", "-display", "none"]
     done = subprocess.run(
-        [*line, "-monitor", "stdio", "-plugin", plugin],
+        [*line, "-monitor", "stdio", *options],
         input="quit\n",
         capture_output=True,
         text=True,
