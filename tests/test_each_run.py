@@ -20,6 +20,7 @@ from vmabench.guest import functions
 from vmabench.guest.splats import Splat
 from vmabench.matrix.case import Case
 from vmabench.matrix.plans import load_plan
+from vmabench.runner.lock import only_run
 from vmabench.store.boots import boots_of
 from vmabench.store.format import Record
 from vmabench.store.reader import read
@@ -263,6 +264,17 @@ def test_an_error_after_the_first_results_comes_after_the_report(
     assert "1 path longer" in said.out
     assert said.err.rstrip().endswith("the disk is full")
     assert "Go on with" in said.err
+
+
+def test_another_run_is_an_error_before_the_first_build(
+    guests: Guests, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The machine is locked for the whole series, so no other run can come between two boots."""
+    with only_run():
+        assert each(guests) == 1
+    assert "another run is measuring" in capfd.readouterr().err
+    assert not guests.built
+    assert not Path("out").exists()
 
 
 def test_an_interrupt_before_the_first_result_reports_nothing(guests: Guests) -> None:

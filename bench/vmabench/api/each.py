@@ -111,8 +111,9 @@ def measure(series: Series) -> Measured:
     measuring = _Measuring(series)
     ended_by: BaseException | None = None
     try:
-        for number in range(len(series.commits)):
-            measuring.step(number)
+        with only_run():  # of the whole series: a run between two boots would end it
+            for number in range(len(series.commits)):
+                measuring.step(number)
     except (KeyboardInterrupt, VmabenchError) as error:
         ended_by = error
     finally:
@@ -180,14 +181,13 @@ class _Measuring:
         """Measure one boot; raise LostGuest where the step has no whole one yet."""
         self._booted += 1
         whole = self._boots.get(number, 0)
-        with only_run():
-            lost = measure_boot(
-                self._series.conditions,
-                self._kernels[number],
-                self._open[number],
-                self._booted,
-                self._series.seed + whole,
-            )
+        lost = measure_boot(
+            self._series.conditions,
+            self._kernels[number],
+            self._open[number],
+            self._booted,
+            self._series.seed + whole,
+        )
         if lost is None:
             self._boots[number] = whole + 1
         elif not whole:
