@@ -4,6 +4,7 @@
 import gzip
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -14,6 +15,7 @@ from tests.command import error_line, vmabench
 from vmabench.analysis.compare import compare
 from vmabench.analysis.frame import tidy
 from vmabench.analysis.side_by_side import side_by_side
+from vmabench.api.comparable import differences
 from vmabench.cli import main
 from vmabench.matrix.case import Case
 from vmabench.store.format import FUNCTIONS
@@ -142,3 +144,28 @@ def test_counted_results_name_the_functions_that_differ(
     assert f"B {head}: none" in out
     assert f"C {head}: drain +90.0 (1)" in out
     assert "1.10 longer" in out
+
+
+@pytest.mark.parametrize(
+    ("flavours", "releases", "comparable"),
+    [
+        (("bench", "bench"), ("6.1.170-vmabench", "6.12.117-vmabench"), True),
+        (("bench", "bench"), ("6.12.117-vmabench", "6.12.118"), False),
+        (("bench", "debug"), ("6.1.170-vmabench", "6.12.117-vmabench"), False),
+        (("image", "image"), ("6.1.170", "6.12.117"), False),
+        ((None, None), ("6.1.170", "6.12.117"), False),
+    ],
+)
+def test_guests_of_two_versions_have_no_configuration_in_common(
+    flavours: tuple[str | None, ...], releases: tuple[str, ...], comparable: bool
+) -> None:
+    """The fragments that configure both are the same. Any other two must be equal."""
+    made = []
+    for number, (flavour, release) in enumerate(zip(flavours, releases, strict=True)):
+        records = synthetic.records(CASES, rounds=2)
+        records[0] |= {"kernel": release}
+        facts = synthetic.FACTS | {"kernel_config_sha256": str(number) * 64}
+        facts |= {"guest": {"flavour": flavour}} if flavour else {}
+        made.append(replace(synthetic.result(records), machine={"facts": facts}))
+    found = [text for text in differences(*made) if "configurations" in text]
+    assert (not found) == comparable

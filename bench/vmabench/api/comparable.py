@@ -25,6 +25,8 @@ _SAME_HEADER = {
     "format": "result format",
     "vmabench": "version of vmabench",
 }
+#: flavours of guest kernels; one that was imported as an image is of none
+BUILT = ("bench", "debug")
 
 
 def differences(a: Result, b: Result) -> Iterator[str]:
@@ -54,11 +56,21 @@ def differences(a: Result, b: Result) -> Iterator[str]:
         which, options = ("A", debug[0]) if debug[0] else ("B", debug[1])
         yield f"{which} is a debug kernel ({', '.join(options)})"
     hashes = [str(fact.get("kernel_config_sha256") or "unknown")[:8] for fact in facts]
-    if hashes[0] != hashes[1]:
+    if hashes[0] != hashes[1] and not _built_alike(a, b):
         yield f"kernel configurations {hashes[0]} and {hashes[1]}"
     yield from _unlike_axes(a, b)
     yield from _unlike_emulators(a, b)
     yield from _unlike_runs(a, b)
+
+
+def _built_alike(a: Result, b: Result) -> bool:
+    """Return whether both are kernels of guests, of one flavour and of two versions.
+
+    They are configured by the same fragments, and no two versions have the same options.
+    """
+    flavours = [(machine_facts(one).get("guest") or {}).get("flavour") for one in (a, b)]
+    versions = [str(one.header.get("kernel")).split(".")[:2] for one in (a, b)]
+    return flavours[0] in BUILT and flavours[0] == flavours[1] and versions[0] != versions[1]
 
 
 def _unlike_latencies(a: Result, b: Result) -> Iterator[str]:
