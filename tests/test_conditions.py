@@ -68,8 +68,10 @@ def test_the_relation_of_the_pinned_cpus(tmp_path: Path, receiver: int, placemen
     for index, (level, shared) in enumerate([(1, "0-1"), (2, "0-1"), (3, "0-3")]):
         write(tmp_path, f"{cpu}/cache/index{index}/level", f"{level}\n")
         write(tmp_path, f"{cpu}/cache/index{index}/shared_cpu_list", f"{shared}\n")
+    write(tmp_path, f"{cpu}/node3/meminfo", "")
     found = pinned_cpus(0, receiver, tmp_path)
-    assert found == {"source": 0, "receiver": receiver, "placement": placement}
+    nodes = {"source_node": 3, "receiver_node": None if receiver else 3}
+    assert found == {"source": 0, "receiver": receiver, "placement": placement, **nodes}
 
 
 def test_an_unknown_topology_is_none(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def test_the_table_is_sound() -> None:
         assert alone or program.name in of_many_files
         assert all((AUDIT / name).with_suffix(".c").exists() for name in program.uses)
         assert set(program.questions) <= {f"A{n}" for n in range(1, 11)}
-    assert {f"A{n}" for n in range(1, 11)} <= {
+    assert {f"A{n}" for n in range(1, 11)} <= {  # A11 is of the series on 7.3
         question for program in plan.programs for question in program.questions
     }
 
@@ -217,7 +217,7 @@ def test_every_row_names_mutants_that_its_programs_meet() -> None:
     """AUDIT.md: a row whose tests were never seen to fail says nothing, or that it is open."""
     text = (AUDIT.parent / "AUDIT.md").read_text()
     rows = dict(re.findall(r"^## (A\d+): (.*?)(?=^## )", text, re.MULTILINE | re.DOTALL))
-    assert set(rows) == {f"A{n}" for n in range(1, 11)}
+    assert set(rows) == {f"A{n}" for n in range(1, 12)}
     still_open = set(re.findall(r"^- \*\*(A\d+) has no mutant\.\*\*", text, re.MULTILINE))
     known = {mutant.name: mutant for mutant in mutants.find(AUDIT / "mutants")}
     programs_of = load(AUDIT / "audit.toml").programs

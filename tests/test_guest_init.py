@@ -10,8 +10,10 @@ from vmabench.guest import boot
 
 SCRIPT = Path(boot.__file__).with_name("init.sh")
 
-#: everything that mounts or formats; each fails where a file FAIL has its name
-PROGRAMS = ("mount", "mkdir", "mkfs.ext4", "mkswap", "swapon", "umount", "pivot_root", "ln", "grep")
+#: the programs that the functions call; each fails where a file FAIL has its name
+PROGRAMS = (
+    "mount", "mkdir", "mkfs.ext4", "mkswap", "swapon", "umount", "pivot_root", "ln", "grep", "touch",
+)  # fmt: skip
 PROGRAM = """#!/bin/sh
 read -r bad <FAIL
 [ "${0##*/}" != "$bad" ] || { echo "${0##*/}: it broke" >&2; exit 32; }
@@ -56,6 +58,7 @@ def test_a_missing_program_is_named_with_its_package() -> None:
         ("share share0 /results", "mount"),
         ("file_systems", "mount"),
         ("file_systems", "mkdir"),
+        ("file_systems", "touch"),
         ("file_systems", "ln"),
         ("new_root", "mount"),
         ("new_root", "mkdir"),

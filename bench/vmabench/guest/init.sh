@@ -62,7 +62,7 @@ file_systems() {
 	must mount -t tmpfs -o mode=700 tmpfs /var/lib/vmabench
 	must mount -t 9p -o trans=virtio,version=9p2000.L,msize=262144 \
 		vmabench /run/vmabench
-	: >/run/vmabench/booted
+	must touch /run/vmabench/booted
 	known cgroup2 /sys/fs/cgroup
 	known debugfs /sys/kernel/debug
 	known tracefs /sys/kernel/tracing
