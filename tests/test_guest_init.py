@@ -12,7 +12,8 @@ SCRIPT = Path(boot.__file__).with_name("init.sh")
 
 #: the programs that the functions call; each fails where a file FAIL has its name
 PROGRAMS = (
-    "mount", "mkdir", "mkfs.ext4", "mkswap", "swapon", "umount", "pivot_root", "ln", "grep", "touch",
+    "mount", "mkdir", "mkfs.ext4", "mkswap", "swapon", "umount", "pivot_root", "ln", "grep",
+    "touch",
 )  # fmt: skip
 PROGRAM = """#!/bin/sh
 read -r bad <FAIL
