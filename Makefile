@@ -56,14 +56,14 @@ typecheck: $(VENV)/.test $(BUILT) ## mypy, strict
 sanitize: $(VENV)/.test ## the tests of the C core under ASan and UBSan
 	@bench/sanitize.sh $(BIN)/python
 
-crosscheck: $(VENV)/.bench $(BUILT) ## the core against bare C programs and perf bench: takes four quiet minutes
+crosscheck: $(VENV)/.bench $(BUILT) ## the core against bare C programs and perf bench: takes five quiet minutes
 	@bench/bootstrap.sh crosscheck
 	@$(BIN)/python bench/crosscheck/crosscheck.py
 
 riddles: $(VENV)/.bench $(BUILT) ## figures unlike published ones, under several conditions: takes two quiet minutes
 	@$(BIN)/python bench/crosscheck/riddles.py
 
-check-run: $(VENV)/.bench $(BUILT) ## what the quick plan promises, on two runs: takes four quiet minutes
+check-run: $(VENV)/.bench $(BUILT) ## what the quick plan promises, on three runs: takes six quiet minutes
 	@$(BIN)/python bench/crosscheck/check_run.py
 
 check-matrix: $(VENV)/.bench $(BUILT) ## every mechanism, page and size: a value or a reason? DIR=... of a result; GUEST=1

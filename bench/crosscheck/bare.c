@@ -111,6 +111,8 @@ __attribute__((target("avx"))) static void by_avx(void)
 		__m256i a = _mm256_load_si256(from + i), b = _mm256_load_si256(from + i + 1);
 		__m256i c = _mm256_load_si256(from + i + 2), d = _mm256_load_si256(from + i + 3);
 
+		/* Four loads, then four stores: in turns, 16K takes 10 % longer on Zen 3. */
+		__asm__ volatile("" : "+x"(a), "+x"(b), "+x"(c), "+x"(d));
 		_mm256_store_si256(to + i, a);
 		_mm256_store_si256(to + i + 1, b);
 		_mm256_store_si256(to + i + 2, c);
@@ -168,13 +170,18 @@ static void pin(const char *cpu)
 		fail("sched_setaffinity");
 }
 
-/* Base pages at a fixed place, all of them written. */
-static void populate(char *place, int fd, int value)
+static void map_at(char *place, int fd, int more)
 {
 	int flags = MAP_FIXED_NOREPLACE | (fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED);
 
-	if (mmap(place, size, PROT_READ | PROT_WRITE, flags, fd, 0) != place)
+	if (mmap(place, size, PROT_READ | PROT_WRITE, flags | more, fd, 0) != place)
 		fail("mmap");
+}
+
+/* Base pages at a fixed place, all of them written. */
+static void populate(char *place, int fd, int value)
+{
+	map_at(place, fd, 0);
 	madvise(place, size, MADV_NOHUGEPAGE);
 	memset(place, value, size);
 }
@@ -235,10 +242,12 @@ static void run_receiver(const struct row *row, char **argv, int fd, const int *
 
 	pin(argv[6]);
 	populate(DESTINATION, -1, 0);
-	if (fd >= 0)
-		populate(SOURCE, fd, 2);
 	prctl(PR_SET_PTRACER, other, 0, 0, 0); /* for writev under yama 1 */
-	if (read(hear[0], &byte, 1) != 1 || write(tell[1], &byte, 1) != 1)
+	if (read(hear[0], &byte, 1) != 1)
+		fail("the source");
+	if (fd >= 0) /* the source alone writes the object: its CPU has the lines last */
+		map_at(SOURCE, fd, MAP_POPULATE);
+	if (write(tell[1], &byte, 1) != 1)
 		fail("the source");
 	if (!row->in_source)
 		measure(row, atol(argv[3]), atol(argv[4]));
