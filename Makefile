@@ -14,7 +14,7 @@ BUILT := bench/vmabench/native/vmabench-source
 # One worker runs the tests that need the machine for themselves, the others run the pure ones.
 PYTEST := $(BIN)/pytest -n auto --maxprocesses 4 --dist loadgroup
 # the tiers that `make test` leaves out; tests/tiers.py explains them
-OPTIONAL := guest or browser or slow
+OPTIONAL := guest or browser or faults or slow
 
 .PHONY: help bench bench-host test test-rest test-all lint typecheck crosscheck riddles check-run check-counters check-aa check-sensitivity \
 	check-coverage check-analysis check-report report notebooks path-lengths kernel-check audit audit-mutants sanitize format \
@@ -29,7 +29,7 @@ bench: bench-host ## from nothing to a report: the running kernel, then clone in
 bench-host: $(VENV)/.bench $(BUILT) ## the part of bench that runs on this machine's own kernel
 	@$(BIN)/vmabench run quick || [ $$? = 2 ] # 2: done, and it has said what is unstable
 
-test: $(VENV)/.test $(BUILT) ## the tests that need no guest and no browser: at most 6 minutes
+test: $(VENV)/.test $(BUILT) ## all tests but those of guests, browser and injected faults: at most 6 minutes
 	@$(PYTEST) -m "not ($(OPTIONAL))"
 
 test-rest: $(VENV)/.test $(BUILT) ## the tests that `make test` leaves out

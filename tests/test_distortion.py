@@ -118,8 +118,12 @@ def test_a_report_of_both_has_each_and_the_table() -> None:
     assert len(parts) == 3
     assert "EMULATED" in parts[1]
     assert "EMULATED" not in parts[0]
+
+
+@pytest.mark.usefixtures("no_reports")
+def test_the_joint_report_has_all_parts() -> None:
     whole = joint_report([real(), slowed({})])
-    assert all(part in whole for part in parts)
+    assert all(part in whole for part in joint_parts([real(), slowed({})]))
 
 
 @pytest.mark.usefixtures("no_reports")

@@ -2,8 +2,8 @@
 """The sdist and the wheel: complete, and enough to measure with outside a checkout.
 
 The wheel is built from the sdist, by the build requirements of this environment, and installed
-into an environment of its own that finds the dependencies of this one. Building compiles the whole
-core, so all tests and all workers of xdist share one build.
+into an environment of its own that finds the dependencies of this one. Slow: building compiles the
+whole core twice. All tests and all workers of xdist share one build.
 """
 
 import fcntl
@@ -56,7 +56,7 @@ page = ["base"]
 size = ["4K"]
 """
 
-pytestmark = needs("git", "compiler")
+pytestmark = [needs("git", "compiler"), pytest.mark.slow]
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from tests.command import (
     wait_until,
 )
 from tests.needs import THP_ENABLED, needs
-from tests.test_run import kill_during
+from tests.test_run_luck import kill_during
 from tests.undo import borrowed, restored
 from tests.users import CONTAINER, ORDINARY, WITHOUT_PTRACE, inside
 from vmabench.machine.facts import read_facts

@@ -7,6 +7,7 @@ After an intended change, VMABENCH_GOLDEN=write makes the files anew; read the d
 import os
 import re
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import pandas as pd
@@ -89,12 +90,22 @@ def troubled() -> Result:
     return replace(synthetic.result(made), damage="samples.jsonl.gz is damaged after line 99")
 
 
+@cache
+def finished_text() -> str:
+    return report(synthetic.result())
+
+
+@cache
+def troubled_text() -> str:
+    return report(troubled())
+
+
 def test_a_finished_run() -> None:
-    check("report.txt", report(synthetic.result()))
+    check("report.txt", finished_text())
 
 
 def test_a_run_in_trouble() -> None:
-    check("troubled.txt", report(troubled()))
+    check("troubled.txt", troubled_text())
 
 
 def test_a_brief_report() -> None:
@@ -122,22 +133,24 @@ def test_a_run_without_a_number_says_so() -> None:
 @pytest.mark.parametrize("noise", [0.01, 0.5])
 def test_it_fits_the_page_and_holds_no_dump(noise: float) -> None:
     every = synthetic.cases(mechanisms=("clone", *synthetic.MECHANISMS))
-    for result in (troubled(), synthetic.result(synthetic.records(every, noise=noise))):
-        text = report(result)
+    for text in (troubled_text(), report(synthetic.result(synthetic.records(every, noise=noise)))):
         assert max(map(len, text.splitlines())) <= WIDTH
         assert not re.search(r"\b(nan|NaN|None|<NA>|dtype|inf)\b", text)
 
 
 @pytest.mark.parametrize(("rounds", "words"), [(1, "with 1 round"), (4, "with 4 rounds")])
 def test_too_few_rounds_for_intervals_say_so(rounds: int, words: str) -> None:
-    text = report(synthetic.result(synthetic.records(rounds=rounds)))
+    text = report(synthetic.result(synthetic.records(TWO, rounds=rounds)))
     assert f"{words} there are no intervals: they take 5" in text
-    assert "no intervals" not in report(synthetic.result(synthetic.records(rounds=5)))
+
+
+def test_enough_rounds_for_intervals_do_not() -> None:
+    assert "no intervals" not in report(synthetic.result(synthetic.records(TWO, rounds=5)))
 
 
 def test_fork_is_never_named_without_its_label() -> None:
-    for result in (troubled(), synthetic.result()):
-        for line in report(result).replace("\n  ", " ").splitlines():
+    for text in (troubled_text(), finished_text()):
+        for line in text.replace("\n  ", " ").splitlines():
             if re.search(r"\bfork(ing)?\b", line, re.IGNORECASE) and not line.startswith("in for"):
                 assert "proxy" in line, line
 
@@ -296,7 +309,7 @@ def test_numbers_have_three_digits() -> None:
 def test_the_report_is_a_function_of_the_result() -> None:
     frame = tidy(synthetic.result())
     before = frame.copy(deep=True)
-    assert report(synthetic.result()) == report(synthetic.result())
+    assert report(synthetic.result()) == finished_text()
     findings(frame, summarize(frame))
     pd.testing.assert_frame_equal(frame, before)
 

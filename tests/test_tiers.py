@@ -61,6 +61,16 @@ def test_the_groups_reach_the_scheduler(request: pytest.FixtureRequest) -> None:
         assert request.node.nodeid.endswith("@test_tiers")
 
 
+def test_the_makefile_leaves_out_the_optional_tiers() -> None:
+    makefile = (REPOSITORY / "Makefile").read_text()
+    assert f"\nOPTIONAL := {' or '.join(tiers.OPTIONAL)}\n" in makefile
+
+
+@pytest.mark.parametrize("name", sorted(tiers.FAULT_MODULES))
+def test_modules_of_faults_exist(name: str) -> None:
+    assert (REPOSITORY / f"tests/{name}.py").exists()
+
+
 def test_what_is_left_out_is_named() -> None:
     assert tiers.left_out_line(Counter()) == ""
     counted = Counter(browser=4, guest=24)

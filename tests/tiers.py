@@ -7,10 +7,11 @@ also carry the marker itself: ``@pytest.mark.machine``.
 machine  starts measuring processes or changes settings of the machine: one test at a time
 guest    boots a kernel in QEMU, or reads the tree that one is built from; also a machine test
 browser  drives Chromium
+faults   makes the system refuse or lose something: a limit, a full disk, a killed process
 slow     takes longer than 10 s for the reason that its docstring gives
 
-Tests without a marker are pure and run in parallel. ``make test`` leaves out guest, browser and
-slow; ``make test-all`` runs everything.
+Tests without a marker are pure and run in parallel. ``make test`` leaves out guest, browser,
+faults and slow; ``make test-all`` runs everything.
 """
 
 import sys
@@ -23,7 +24,7 @@ import pytest
 
 from tests import machine
 
-OPTIONAL = ("guest", "browser", "slow")
+OPTIONAL = ("guest", "browser", "faults", "slow")
 
 _MACHINE_NEEDS = frozenset({"root", "thp", "swap", "zram", "memory-cgroup", "tracefs"})
 _GUEST_NEEDS = frozenset({"kernel-source", "thpmaps"})
@@ -33,10 +34,14 @@ _MACHINE_MODULES = frozenset(
     for name in (
         "clone", "contention", "cpu_counters", "doctor", "injection", "large", "lock", "memory",
         "memory_luck", "native", "noise", "pages", "peak", "pingpong", "provoked", "pyperf_runner",
-        "run", "scatter", "scenarios", "settings", "snapshot", "tracing", "vmbranch", "worker",
-        "xpmem",
+        "run", "run_luck", "scatter", "scenarios", "settings", "snapshot", "tracing", "vmbranch",
+        "worker", "xpmem",
     )
 )  # fmt: skip
+FAULT_MODULES = frozenset(
+    f"test_{name}"
+    for name in ("injection", "memory_luck", "provoked", "refused", "report_luck", "run_luck")
+)
 
 _ALONE = pytest.StashKey[ExitStack]()
 _LEFT_OUT = pytest.StashKey[Counter[str]]()
@@ -65,6 +70,8 @@ def _tiers(item: pytest.Item) -> set[str]:
         found |= {"guest", "machine"}
     if "chromium" in needs:
         found.add("browser")
+    if _module(item) in FAULT_MODULES:
+        found.add("faults")
     return found
 
 
