@@ -28,6 +28,7 @@ from vmabench.analysis.compare import (
 )
 from vmabench.analysis.intervals import Floats, most_in_wrong_order
 from vmabench.analysis.moderated import moderate
+from vmabench.store.boots import MOST_BOOTS
 
 #: a change is found that gets a verdict in this share of the runs
 POWER = 0.8
@@ -35,7 +36,6 @@ POWER = 0.8
 COVERED_CASES = 0.8
 #: stands for the variation of boots, of the log of a time, where a result has one boot only
 ASSUMED_BOOT_SD = 0.01
-MOST_BOOTS = 99
 #: drawn comparisons of each case
 RUNS = 400
 #: variance of the median of so many normal samples over that of their mean

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vmabench import guest
-from vmabench.api.boots import MOST_BOOTS, Conditions, can_watch, measure_boot, plan_of_boots
+from vmabench.api.boots import Conditions, can_watch, measure_boot, plan_of_boots
 from vmabench.api.detection import choose_boots
 from vmabench.api.in_guest import obtain, result_directory, scratch_bytes
 from vmabench.api.options import Guest, RunOptions
@@ -24,7 +24,7 @@ from vmabench.guest import against
 from vmabench.matrix.plans import Plan, load_plan
 from vmabench.runner.lock import only_run
 from vmabench.signals import uninterrupted
-from vmabench.store.boots import Boots
+from vmabench.store.boots import MOST_BOOTS, Boots
 from vmabench.store.reader import read
 
 COUNTED_BOOTS = 2

@@ -21,9 +21,6 @@ from vmabench.store.format import SAMPLES
 from vmabench.store.functions import function_records
 from vmabench.store.reader import read
 
-#: of each kernel
-MOST_BOOTS = 99
-
 
 class NothingMeasured(MachineError):  # noqa: N818 - as LostGuest
     """The command of a boot has failed, and left no result."""

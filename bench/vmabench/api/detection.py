@@ -38,8 +38,9 @@ def choose_boots(plan: Plan, kind: str, change: float | None) -> tuple[int, str]
     DEFAULT_CHANGE, and at most MOST_UNASKED boots are chosen. Raises UsageError where a change
     that was asked for takes more than MOST_BOOTS.
     """
-    from vmabench.analysis.power import ASSUMED_BOOT_SD, MOST_BOOTS, assumed, boots_for
+    from vmabench.analysis.power import ASSUMED_BOOT_SD, assumed, boots_for
     from vmabench.report.power import percent
+    from vmabench.store.boots import MOST_BOOTS
 
     wanted = DEFAULT_CHANGE if change is None else change
     check(wanted)

@@ -15,7 +15,6 @@ from pathlib import Path
 from vmabench import guest
 from vmabench.analysis.each import Step, compare_steps
 from vmabench.api.boots import (
-    MOST_BOOTS,
     Conditions,
     NothingMeasured,
     can_watch,
@@ -30,7 +29,7 @@ from vmabench.errors import KernelBuildError, LostGuest, UsageError, VmabenchErr
 from vmabench.guest.commits import Commit, commits_of
 from vmabench.runner.lock import only_run
 from vmabench.signals import uninterrupted
-from vmabench.store.boots import Boots, boots_of
+from vmabench.store.boots import MOST_BOOTS, Boots, boots_of
 from vmabench.store.reader import read
 
 #: a boot that takes longer is lost: one hung kernel must not end the series

@@ -9,7 +9,6 @@ import numpy as np
 from vmabench.analysis.intervals import Floats
 from vmabench.analysis.power import (
     COVERED_CASES,
-    MOST_BOOTS,
     POWER,
     Variation,
     boots_for,
@@ -19,6 +18,7 @@ from vmabench.analysis.power import (
 )
 from vmabench.report.layout import layout
 from vmabench.report.words import wrapped
+from vmabench.store.boots import MOST_BOOTS
 from vmabench.units import format_duration
 
 #: fractions of the cases

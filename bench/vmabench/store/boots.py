@@ -7,6 +7,9 @@ from pathlib import Path
 from vmabench.store.format import Record, Result
 from vmabench.store.writer import Writer
 
+#: the most boots of each kernel in a comparison
+MOST_BOOTS = 99
+
 #: kinds of records that belong to a round
 _OF_ROUND = ("case", "round", "latency", "functions")
 
