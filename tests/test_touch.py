@@ -106,7 +106,7 @@ def test_a_break_even_at_random_is_told_with_its_interval_on_the_page_too() -> N
 
 
 def test_whose_break_evens_are_searched_for_are_told() -> None:
-    assert touch.PAIRS == bisection.PAIRS
+    assert tuple(name for name, _ in bisection.PAIRS) == touch.DEFERRING
 
 
 def test_the_scenario_and_the_standard_plan_touch_in_order_and_at_random() -> None:
@@ -124,7 +124,19 @@ def test_one_round_has_no_interval_and_a_pair_that_lacks_one_no_answer() -> None
     assert math.isnan(write.lo_pct)
     frame = frame_of(cases("clone", "memfd"))
     assert {one.answer for one in break_evens(frame, "clone", "readv")} == {"unmeasured"}
-    assert not touch_findings(frame)
+    assert not touch_findings(frame_of(cases("clone", "memfd-inplace")))
+
+
+def test_the_rival_of_a_break_even_is_the_fastest_copy_and_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(synthetic.COSTS, "memfd", (15.0, 0.0, 0.001))
+    frame = frame_of(cases("clone", "readv", "memfd"), 8)
+    found = touch_findings(frame)
+    assert len(found) == 2  # reading and writing
+    assert all(re.search(r"the fastest copy \(memfd\)", text) for text in found), found
+    slower = frame[frame["mechanism"] != "memfd"]
+    assert all("the fastest copy (readv)" in text for text in touch_findings(slower))
 
 
 def test_who_wins_is_the_fastest_of_its_way() -> None:

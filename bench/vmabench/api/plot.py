@@ -13,7 +13,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from vmabench.analysis.costs import COUNTERS
-from vmabench.analysis.crossover import break_evens
 from vmabench.analysis.frame import CONDITIONS
 from vmabench.analysis.winners import WAYS, winners
 from vmabench.report import changes as _changes
@@ -21,7 +20,7 @@ from vmabench.report import charts, curves
 from vmabench.report import crossover_map as _map
 from vmabench.report.canvas import STYLE, measure
 from vmabench.report.figures import row_words
-from vmabench.report.touch import PAIRS, maps
+from vmabench.report.touch import maps, with_copies
 
 __all__ = [
     "changes", "costs", "crossover_map", "durations", "phases", "ratio_map", "ratios",
@@ -112,7 +111,8 @@ def crossover_map(
     """Draw the fastest way for each size and fraction touched, and the break-even line.
 
     Takes a tidy frame with the scenario ``touch`` of one run, page, and way of touching. ``ways``
-    compete: ``cloning``, ``copying`` and ``sharing``; the break-even is drawn without ``sharing``.
+    compete: ``cloning``, ``copying`` and ``sharing``; the break-even with the fastest copy is drawn
+    without ``sharing``.
     Raises ValueError for several ways of touching, and for none.
 
     >>> import vmabench as vb
@@ -125,7 +125,7 @@ def crossover_map(
     if len(panels) != 1:
         raise ValueError(f"the frame holds {len(panels)} pages and ways of touching: filter it")
     cells = panels[0][1]
-    answers = [one for pair in PAIRS for one in break_evens(frame, *pair)]
+    answers = with_copies(frame, ("total",))
     with _axes(ax, (8.0, 5.0)) as axes:
         _map.crossover_map(cells, () if "sharing" in ways else answers, axes)
     return axes

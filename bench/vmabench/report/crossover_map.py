@@ -12,10 +12,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
-from vmabench.analysis.crossover import TOTALS, BreakEven, break_evens
+from vmabench.analysis.crossover import TOTALS, BreakEven
+from vmabench.analysis.rivals import FASTEST_COPY
 from vmabench.analysis.winners import winners
 from vmabench.report.canvas import DPI, STYLE
-from vmabench.report.touch import CONTESTS, PAIRS, maps
+from vmabench.report.touch import CONTESTS, maps, with_copies
 from vmabench.report.words import label, three_digits, whose_time
 from vmabench.units import format_size
 
@@ -39,12 +40,7 @@ def map_figure(frame: pd.DataFrame) -> Figure | None:
     columns = max(len(panels) for *_, panels in found)
     if not columns:
         return None
-    answers = [
-        one
-        for pair, phase in product(PAIRS, TOTALS)
-        for one in break_evens(frame, *pair, phase=phase)
-    ]
-    answers = [one for one in answers if one.answer != "unmeasured"]
+    answers = with_copies(frame)
     with mpl.rc_context(STYLE):
         figure = _empty(found, columns)
         grid = figure.subplots(len(found), columns, squeeze=False)
@@ -62,7 +58,7 @@ def map_figure(frame: pd.DataFrame) -> Figure | None:
             names = " or ".join(
                 _short(name) for name in dict.fromkeys(a.mechanism for a in answers)
             )
-            line = f"break-even of {names} with {answers[0].baseline}, 95 % interval"
+            line = f"break-even of {names} with the {FASTEST_COPY}, 95 % interval"
             handles.append(Patch(facecolor=_LINE, label=line))
         figure.legend(handles=handles, loc="outside lower left", ncols=2, frameon=False)
     return figure

@@ -2,7 +2,7 @@
 """The headline findings in words: what crosses where, and what is fastest."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, cast
 
 import pandas as pd
@@ -11,10 +11,10 @@ from vmabench.analysis import levels
 from vmabench.analysis.crossover import Crossover, Disagreement, crossovers, disagreements
 from vmabench.analysis.frame import CONDITIONS
 from vmabench.analysis.ratios import ratio_of_cases
-from vmabench.analysis.rivals import CHOSEN, FASTEST_COPY, fastest_copies, with_fastest_copy
+from vmabench.analysis.rivals import FASTEST_COPY, fastest_copies, with_fastest_copy
 from vmabench.report.memory import memory_findings
 from vmabench.report.pageserver import pageserver_findings
-from vmabench.report.touch import PAIRS, touch_findings
+from vmabench.report.touch import DEFERRING, copies_in_words, touch_findings
 from vmabench.report.words import (
     WHOSE_TIME,
     approximate_size,
@@ -105,7 +105,7 @@ def crossover_findings(frame: pd.DataFrame) -> list[str]:
     found: dict[str, dict[str, list[str]]] = {}
     for one in main_crossovers(frame):
         if one.answer != "unmeasured":
-            names = _names(rivals, one)
+            names = copies_in_words(rivals, one.phase, one.conditions, "size_bytes")
             answer = outcome(one) + (f" ({names})" if names else "")
             found.setdefault(_contest(one), {}).setdefault(answer, []).append(one.page)
     return [
@@ -119,12 +119,12 @@ def crossover_findings(frame: pd.DataFrame) -> list[str]:
 def disagreement_findings(frame: pd.DataFrame) -> list[str]:
     """Return a sentence for each contest in which the receiver's time and that of both differ.
 
-    ``deliver`` against the fastest copy, and ``touch`` against the rival of its break-evens.
+    ``deliver`` and ``touch``, against the fastest copy.
     """
     used = with_fastest_copy(_used(frame))
     found = [one for name in SHARING for one in disagreements(used, name, FASTEST_COPY)]
-    touched = frame[frame["scenario"] == "touch"]
-    found += [one for pair in PAIRS for one in disagreements(touched, *pair)]
+    touched = with_fastest_copy(frame[frame["scenario"] == "touch"])
+    found += [one for name in DEFERRING for one in disagreements(touched, name, FASTEST_COPY)]
     return [_disagreement(one) for one in found]
 
 
@@ -157,21 +157,6 @@ def _contest(found: Crossover) -> str:
 def _used(frame: pd.DataFrame) -> pd.DataFrame:
     whole = (frame["touch_pct"] == 100) & (frame["touch_order"] == "sequential")
     return frame[(frame["scenario"] == "deliver") & whole]
-
-
-def _names(rivals: pd.DataFrame, found: Crossover) -> str:
-    """Return the fastest copies under the conditions of an answer, in the order of the sizes."""
-    here = rivals["phase"] == found.phase
-    for name, value in found.conditions.items():
-        if name not in CHOSEN:
-            here &= rivals[name] == value
-    rows = rivals[here].sort_values("size_bytes")
-    return ", then ".join(dict.fromkeys(map(_copy, rows.to_dict("records"))))
-
-
-def _copy(row: Mapping[Any, Any]) -> str:
-    buffer = row.get("buffer", "fresh")
-    return str(row["mechanism"]) + ("" if buffer == "fresh" else f" into {buffer} memory")
 
 
 def outcome(found: Crossover) -> str:

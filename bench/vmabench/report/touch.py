@@ -2,7 +2,7 @@
 """The scenario ``touch`` in words and tables: break-evens, and who wins where."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import product
 from typing import Any, cast
 
@@ -10,6 +10,7 @@ import pandas as pd
 
 from vmabench.analysis.crossover import TOTALS, BreakEven, break_evens
 from vmabench.analysis.frame import CONDITIONS
+from vmabench.analysis.rivals import CHOSEN, FASTEST_COPY, fastest_copies, with_fastest_copy
 from vmabench.analysis.winners import WAYS, winners
 from vmabench.report.layout import layout
 from vmabench.report.words import (
@@ -24,8 +25,8 @@ from vmabench.report.words import (
 )
 from vmabench.units import format_size
 
-#: who defers the copying, and who does it at once
-PAIRS = (("clone", "readv"), ("fork", "readv"), ("memfd-private", "readv"))
+#: what defers the copying: each is set against the fastest copy
+DEFERRING = ("clone", "fork", "memfd-private")
 
 #: what may win: with a receiver that needs memory of its own, and with one that does not
 CONTESTS = {
@@ -42,19 +43,64 @@ _DOING = {"read": "read", "write": "written"}
 
 
 def touch_findings(frame: pd.DataFrame) -> list[str]:
-    """Return a sentence for each pair, total, page, size and way of touching that was measured."""
+    """Return a sentence for each mechanism, total, page, size and way of touching of ``touch``.
+
+    The rival is the fastest copy of each fraction. The sentence names it.
+    """
+    rivals = fastest_copies(frame[frame["scenario"] == "touch"])
     return [
-        sentence(one)
-        for pair in PAIRS
-        for phase in TOTALS
-        for one in break_evens(frame, *pair, phase=phase)
+        sentence(one, copies_in_words(_of_curve(rivals, one), one.phase, cells, "touch_pct"))
+        for one in with_copies(frame)
+        for cells in [dict(one.conditions) | {"size_bytes": one.size_bytes}]
+    ]
+
+
+def with_copies(frame: pd.DataFrame, phases: Iterable[str] = TOTALS) -> list[BreakEven]:
+    """Return the break-evens of ``touch`` with the fastest copy that were measured."""
+    used = with_fastest_copy(frame[frame["scenario"] == "touch"])
+    return [
+        one
+        for name in DEFERRING
+        for phase in phases
+        for one in break_evens(used, name, FASTEST_COPY, phase=phase)
         if one.answer != "unmeasured"
     ]
 
 
-def sentence(found: BreakEven) -> str:
-    """Return what one answer says, with its interval, or that no break-even is in range."""
+def _of_curve(rivals: pd.DataFrame, found: BreakEven) -> pd.DataFrame:
+    """Return the rows of the way of touching of an answer, and those that touch nothing."""
+    mine = (rivals["touch_mode"] == found.touch_mode) & (rivals["touch_order"] == found.touch_order)
+    return rivals[mine | (rivals["touch_mode"] == "none")]
+
+
+def copies_in_words(
+    rivals: pd.DataFrame, phase: str, conditions: Mapping[str, Any], order: str
+) -> str:
+    """Return the fastest copies under ``conditions``, each once, in the order of a column.
+
+    ``rivals`` is what ``fastest_copies`` returns.
+    """
+    here = rivals["phase"] == phase
+    for name, value in conditions.items():
+        if name not in CHOSEN:
+            here &= rivals[name] == value
+    rows = rivals[here].sort_values(order)
+    return ", then ".join(dict.fromkeys(map(_copy, rows.to_dict("records"))))
+
+
+def _copy(row: Mapping[Any, Any]) -> str:
+    buffer = row.get("buffer", "fresh")
+    return str(row["mechanism"]) + ("" if buffer == "fresh" else f" into {buffer} memory")
+
+
+def sentence(found: BreakEven, copies: str = "") -> str:
+    """Return what one answer says, with its interval, or that no break-even is in range.
+
+    ``copies`` names what the fastest copy is.
+    """
     who, rival = subject(found.mechanism), subject(found.baseline)
+    if found.baseline == FASTEST_COPY:
+        rival = f"the {FASTEST_COPY}" + (f" ({copies})" if copies else "")
     order = " at random" if found.touch_order == "random" else ""
     doing = f"pages {_DOING[found.touch_mode]}{order} afterwards"
     words = condition_words(dict(found.conditions) | {"touch_mode": "none"})
