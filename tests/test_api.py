@@ -117,6 +117,14 @@ def test_several_runs_are_analysed_one_by_one(host: pd.DataFrame) -> None:
             )
 
 
+def test_break_evens_are_with_the_fastest_copy_unless_a_rival_is_named(host: pd.DataFrame) -> None:
+    touched = host.query("page == '4K' and size_bytes == 16777216")
+    (strong,) = set(vb.breakevens(touched, mechanisms=["fork"])["baseline"])
+    assert strong == "fastest copy"
+    (named,) = set(vb.breakevens(touched, to="readv", mechanisms=["fork"])["baseline"])
+    assert named == "readv"
+
+
 @pytest.mark.parametrize("analyse", [vb.ratios, vb.crossovers, vb.breakevens, vb.claims])
 def test_an_empty_frame_is_an_error(
     analyse: Callable[[pd.DataFrame], pd.DataFrame], host: pd.DataFrame

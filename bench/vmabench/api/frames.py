@@ -18,6 +18,7 @@ from vmabench.analysis.frame import CONDITIONS
 from vmabench.analysis.instructions import path_lengths as lengths_of
 from vmabench.analysis.ratios import CELL, paired_ratios
 from vmabench.analysis.ratios import distortion as distortion_of
+from vmabench.analysis.rivals import FASTEST_COPY, with_fastest_copy
 from vmabench.analysis.samples import samples
 from vmabench.analysis.stats import TARGET_WIDTH
 from vmabench.matrix.claims import published_claims
@@ -51,13 +52,14 @@ def ratios(
 
 def crossovers(
     frame: pd.DataFrame,
-    to: str = "readv",
+    to: str = FASTEST_COPY,
     mechanisms: Iterable[str] | None = None,
     *,
     phase: str = "total",
 ) -> pd.DataFrame:
     """Return the sizes at which a mechanism starts, or stops, to be faster than ``to``.
 
+    ``to`` is a mechanism, or at each size the fastest of those that copy, into whichever buffer.
     One row for each run, mechanism, set of conditions and crossing. Columns: RUN, ``mechanism``,
     ``baseline`` (``to``), the conditions, ``phase``, and ``answer``: ``crossover`` (at
     ``size_bytes``, with the 95 % interval ``lo_bytes`` to ``hi_bytes``; the mechanism is faster
@@ -86,13 +88,14 @@ def crossovers(
 
 def breakevens(
     frame: pd.DataFrame,
-    to: str = "readv",
+    to: str = FASTEST_COPY,
     mechanisms: Iterable[str] | None = None,
     *,
     phase: str = "total",
 ) -> pd.DataFrame:
     """Return the fraction touched up to which a mechanism is faster than ``to``.
 
+    ``to`` is a mechanism, or at each fraction the fastest of those that copy.
     One row for each run, mechanism, size, page, way of touching, and crossing in the scenario
     ``touch``. Columns as in ``crossovers``, with ``touch_pct`` (percent of the base pages) and its
     95 % interval ``lo_pct`` to ``hi_pct`` for places. Raises ValueError for an empty frame.
@@ -247,6 +250,8 @@ def _pairs(
 
     Every analysis of a pair takes samples of all of its rows, of which there are ten times as many.
     """
+    if to == FASTEST_COPY:
+        rows = with_fastest_copy(rows)
     keys = ["run", "kernel", "virt", "mechanism", *CELL]
     table = samples(rows, keys).rename_axis(columns="process")
     taken = pd.DataFrame({"time_ns": table.stack()}).reset_index()
