@@ -2,6 +2,7 @@
 """The receiver's time and that of both sides: break-evens, maps and findings, where they differ."""
 
 import random
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -18,6 +19,9 @@ from vmabench.report.touch import map_tables, touch_findings
 from vmabench.store.format import Record
 
 MIB = 1 << 20
+
+#: Both deliver as fast when the source's time counts, within the noise; fork is faster without.
+UNDECIDED = 332 * 4096
 SHARES = (1, 10, 50, 100)
 DELIVERIES = [
     Case(name, "deliver", "4K", size, "read", 100, source="rewritten")
@@ -103,3 +107,17 @@ def test_totals_that_agree_are_no_disagreement() -> None:
     assert disagreements(frame_of(DELIVERIES, both=False), "fork", "readv") == []
     (reverse,) = disagreements(frame_of(DELIVERIES), "readv", "fork")
     assert not reverse.for_receiver
+
+
+def test_a_total_that_is_undecided_disagrees_with_none() -> None:
+    equal = [replace(case, size_bytes=UNDECIDED) for case in DELIVERIES[::2]]
+    frame = frame_of(DELIVERIES + equal)
+    ways = ("cloning", "copying")
+    found = [
+        winners(frame, ways, "deliver", phase=phase).set_index("size_bytes").loc[UNDECIDED]
+        for phase in ("total", "system")
+    ]
+    assert [(one["mechanism"], bool(one["decided"])) for one in found] == [
+        ("fork", True), ("readv", False),
+    ]  # fmt: skip
+    assert disagreements(frame, "fork", "readv")[0].cells == ((MIB, 100),)
