@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Functions of a real guest: they add up to the clock, and name what makes a path longer."""
 
+import re
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +21,13 @@ from vmabench.store.boots import boots_of
 from vmabench.store.format import Result
 from vmabench.store.functions import function_records
 from vmabench.store.reader import read
+
+#: set-up calls, and how source and receiver talk; futex_exit_release is a part of each exit
+SET_UP = re.compile(
+    r"(__x64_sys_|do_)?madvise|(__x64_sys_|do_|__)?futex(?!_exit)|(anon_)?pipe_|unix_|"
+    r"sock_|__x64_sys_(read|write|sendmsg|recvmsg|prctl|sched_)"
+)
+TIMED = ("attach", "transfer", "touch", "release")
 
 SERIES = Path(__file__).parents[1] / "kernel"
 CASES = (
@@ -48,13 +57,15 @@ def plugin(kernel: guest.Kernel) -> None:
         pytest.skip(f"{why} (VMABENCH_REQUIRE=guest makes this a failure)")
 
 
-def watched(name: str, kernel: guest.Kernel, cmdline: str = "") -> Result:
-    """One boot with the plugin, and its result with functions."""
+def watched(
+    name: str, kernel: guest.Kernel, cmdline: str = "", cases: Sequence[str] = CASES
+) -> Result:
+    """Boot once with the plugin; return the result with its functions."""
     directory = Path(name).absolute()
     directory.mkdir()
     machine = guest.Machine(cpus=1, clock="instructions", cmdline=cmdline, shares=(directory,))
     machine = functions.watched(machine, kernel, directory / "functions")
-    command = [sys.executable, "-m", "vmabench", "run", "paths", *CASES, "--samples-only"]
+    command = [sys.executable, "-m", "vmabench", "run", "paths", *cases, "--samples-only"]
     command += ["--seed", "1", "-o", str(directory / "result")]
     outcome = guest.run(command, kernel, machine=machine, accel="tcg")
     assert outcome.status == 0, outcome.stderr
@@ -84,6 +95,25 @@ def test_functions_add_up_to_the_clock_and_name_what_a_page_costs(kernel: guest.
     # sixteen pages of 512 words, and those of their page tables
     assert 16 * 512 <= mine.iloc[0]["call"] <= 20 * 520
     assert mine["call"].sum() == pytest.approx(released["call"].iloc[0], rel=0.02)
+
+
+def test_clone_fork_and_readv_time_no_set_up_call_and_no_handshake(kernel: guest.Kernel) -> None:
+    axes = ("--mechanism", "clone,fork,readv", "--buffer", "fresh,reused",
+            "--source", "idle,rewritten")  # fmt: skip
+    result = watched("alike", kernel, cases=(*CASES, *axes))
+    measured = {record["case"] for record in result.of_kind("case") if record["outcome"] == "ok"}
+    assert len(measured) == 8  # a buffer of the receiver's own is readv's alone
+    timed = [record for record in result.functions if record["phase"] in TIMED]
+    assert {record["case"] for record in timed} == measured
+    called = {name for record in timed for name in record["counts"]}
+    assert {"process_vm_rw", "pvm_clone_mm", "kernel_clone", "kernel_wait4"} <= called
+    found = {
+        (record["case"], record["phase"], name)
+        for record in timed
+        for name in record["counts"]
+        if SET_UP.match(name)
+    }
+    assert not found
 
 
 def test_the_series_against_itself_is_no_difference() -> None:
