@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Workers: whose code they run, how they die, and on which CPUs they stay."""
 
+import errno
 import os
 import shutil
 import subprocess
@@ -20,7 +21,7 @@ from vmabench.commands.run import NOTHING_MEASURED, why_nothing
 from vmabench.errors import MachineError, NativeError
 from vmabench.machine.facts import read_facts
 from vmabench.matrix.case import Case
-from vmabench.mechanisms import MECHANISMS
+from vmabench.mechanisms import MECHANISMS, Pair
 from vmabench.runner import process
 from vmabench.runner.limits import why_refused
 from vmabench.runner.process import Worker, WorkerStartError, check_identity
@@ -201,6 +202,15 @@ def test_a_source_that_is_dead_has_not_moved() -> None:
 def test_a_cpu_that_is_gone_is_named() -> None:
     error = NativeError(22, "pinning to CPU 4000: Invalid argument")
     assert why_refused(error, 1).startswith("CPU 4000 is offline or outside of the cpuset")
+
+
+@pytest.mark.parametrize("side", ["source", "receiver"])
+def test_a_pair_on_a_cpu_that_is_gone_is_refused_with_that_reason(side: str) -> None:
+    cpus = (4000, CPUS[0]) if side == "source" else (CPUS[0], 4000)
+    with pytest.raises(NativeError, match="pinning to CPU 4000") as refused, Pair(*cpus):
+        pass
+    assert refused.value.errno == errno.EINVAL
+    assert why_refused(refused.value, 1).startswith("CPU 4000 is offline or outside")
 
 
 @pytest.mark.skipif(len(CPUS) < 2, reason="needs two CPUs")

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The one door to the C core: mechanisms, the pair of processes, and a case in it."""
 
-import errno
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -274,7 +273,7 @@ class Latency:
 
 
 def check(result: int) -> None:
-    """Turns -errno of the core into a NativeError with the core's own sentence."""
+    """Raise NativeError with the core's own sentence for -errno of the core."""
     if result:
         raise NativeError(-result, ffi.string(lib.vmb_detail()).decode(errors="replace"))
 
@@ -391,7 +390,7 @@ class Pair:
     def __enter__(self) -> Self:
         self._pair = lib.vmb_pair_open(bytes(SOURCE_PROGRAM), *self.cpus)
         if not self._pair:
-            check(-errno.ECHILD)
+            check(-ffi.errno)
         lib.vmb_pair_watch_cpus(self._pair)  # what can't be counted is not known, and no error
         return self
 

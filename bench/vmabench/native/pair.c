@@ -267,10 +267,11 @@ static int connect_source(struct vmb_pair *pair)
 	return err;
 }
 
-/* NULL and a detail on failure. Each side pins itself to the CPU it is given. */
+/* NULL, errno and a detail on failure. Each side pins itself to the CPU it is given. */
 struct vmb_pair *vmb_pair_open(const char *program, int source_cpu, int receiver_cpu)
 {
 	struct vmb_pair *pair = calloc(1, sizeof(*pair));
+	int err;
 
 	if (!pair)
 		return NULL;
@@ -279,18 +280,22 @@ struct vmb_pair *vmb_pair_open(const char *program, int source_cpu, int receiver
 	pair->patience_ms = FIRST_PATIENCE_MS;
 	pair->one_cpu = source_cpu == receiver_cpu;
 	pair->program = strdup(program);
-	if (vmb_pin(receiver_cpu) || connect_source(pair))
+	err = vmb_pin(receiver_cpu);
+	if (!err)
+		err = connect_source(pair);
+	if (err)
 		goto fail;
 	/* With Yama's ptrace_scope 1 a process reads its descendants; the source reads its parent. */
 	prctl(PR_SET_PTRACER, pair->pid, 0, 0, 0);
 	pair->control->request.cpu = source_cpu;
 	pair->control->request.receiver_cpu = receiver_cpu;
 	pair->control->request.nodes_forbidden = (uint32_t)vmb_nodes_forbidden();
-	if (vmb_pair_call(pair, VMB_CMD_START))
-		goto fail;
-	return pair;
+	err = vmb_pair_call(pair, VMB_CMD_START);
+	if (!err)
+		return pair;
 fail:
 	vmb_pair_close(pair);
+	errno = -err;
 	return NULL;
 }
 
