@@ -51,7 +51,7 @@ static inline void nontemporal(char *to, const char *from, size_t size)
 	__asm__ volatile("sfence" : : : "memory");
 }
 
-/* The kernel's part of AVX, its state in XSAVE, is asked for as well. */
+/* Also checks that the kernel saves the AVX state (XSAVE). */
 static int avx_probe(void)
 {
 	return __builtin_cpu_supports("avx") ? 0 : vmb_fail(-EOPNOTSUPP, "AVX on this CPU");
@@ -79,8 +79,8 @@ static int x86_probe(void)
 
 #endif
 
-/* transfer, which is deliver as well, and scatter of one copy. */
-#define HOOKS(copy)                                                                                \
+/* The hooks and the row of one copy: transfer is deliver as well. */
+#define BASELINE(copy, its_name, its_probe, by)                                                    \
 	static int copy##_transfer(struct vmb_ctx *ctx)                                            \
 	{                                                                                          \
 		copy(ctx->dst, ctx->src, ctx->size);                                               \
@@ -96,50 +96,22 @@ static int x86_probe(void)
 	static int copy##_scatter(struct vmb_ctx *ctx)                                             \
 	{                                                                                          \
 		return vmb_each_segment(ctx, copy##_part);                                         \
+	}                                                                                          \
+                                                                                                   \
+	const struct vmb_mech vmb_mech_##copy = {                                                  \
+		.name = its_name,                                                                  \
+		.description = "copy within one process by " by ": a baseline",                    \
+		.flags = VMB_LOCAL,                                                                \
+		.memory = VMB_ANON,                                                                \
+		.isolation = VMB_COPIES,                                                           \
+		.probe = its_probe,                                                                \
+		.transfer = copy##_transfer,                                                       \
+		.scatter = copy##_scatter,                                                         \
+		.attach = vmb_attach_fresh,                                                        \
+		.deliver = copy##_transfer,                                                        \
+		.release = vmb_release_slot,                                                       \
 	}
 
-HOOKS(rep_movsb)
-HOOKS(avx)
-HOOKS(nontemporal)
-
-const struct vmb_mech vmb_mech_rep_movsb = {
-	.name = "rep-movsb",
-	.description = "copy within one process by rep movsb: a baseline",
-	.flags = VMB_LOCAL,
-	.memory = VMB_ANON,
-	.isolation = VMB_COPIES,
-	.probe = x86_probe,
-	.transfer = rep_movsb_transfer,
-	.scatter = rep_movsb_scatter,
-	.attach = vmb_attach_fresh,
-	.deliver = rep_movsb_transfer,
-	.release = vmb_release_slot,
-};
-
-const struct vmb_mech vmb_mech_avx = {
-	.name = "avx",
-	.description = "copy within one process by 32-byte loads and stores: a baseline",
-	.flags = VMB_LOCAL,
-	.memory = VMB_ANON,
-	.isolation = VMB_COPIES,
-	.probe = avx_probe,
-	.transfer = avx_transfer,
-	.scatter = avx_scatter,
-	.attach = vmb_attach_fresh,
-	.deliver = avx_transfer,
-	.release = vmb_release_slot,
-};
-
-const struct vmb_mech vmb_mech_nontemporal = {
-	.name = "nontemporal",
-	.description = "copy within one process by stores past the caches: a baseline",
-	.flags = VMB_LOCAL,
-	.memory = VMB_ANON,
-	.isolation = VMB_COPIES,
-	.probe = x86_probe,
-	.transfer = nontemporal_transfer,
-	.scatter = nontemporal_scatter,
-	.attach = vmb_attach_fresh,
-	.deliver = nontemporal_transfer,
-	.release = vmb_release_slot,
-};
+BASELINE(rep_movsb, "rep-movsb", x86_probe, "rep movsb");
+BASELINE(avx, "avx", avx_probe, "32-byte loads and stores");
+BASELINE(nontemporal, "nontemporal", x86_probe, "stores past the caches");
