@@ -47,6 +47,26 @@ print(json.dumps([placement_of(*CPUS), bound, spread, proofs("readv", "deliver")
 """
 SIZE = 1 << 20
 
+#: The pools of both sides' nodes, and one case whose three buffers all lie on the receiver's.
+_POOLS = """
+import json, subprocess, sys
+from pathlib import Path
+from vmabench.machine.pages import BorrowedPages, Page, free_in_pool, pool_file
+from vmabench.store.reader import read
+
+PAGE = Page("hugetlb-2M")
+def pages():
+    return [int(pool_file(PAGE, node).read_text()) for node in (0, 1)]
+with BorrowedPages() as borrowed:
+    one = borrowed.raise_pool(PAGE, 8 << 20, (1,)), pages()
+    both = borrowed.raise_pool(PAGE, 16 << 20, (0, 1)), pages()
+run = [sys.executable, "-m", "vmabench", "run", "smoke", "--samples-only", "--mechanism", "memcpy",
+       "--scenario", "transfer", "--page", "hugetlb-2M", "--size", "8M", "-o", "/tmp/out"]
+done = subprocess.run(run, capture_output=True, text=True)
+cases = read(Path("/tmp/out")).of_kind("case") if done.returncode == 0 else [done.stderr]
+print(json.dumps([one, both, cases, pages()]))
+"""
+
 
 def in_guest(kernel: guest.Kernel, *command: str, share: Path | None = None) -> str:
     machine = guest.Machine(nodes=2, shares=(share,) if share else ())
@@ -84,3 +104,12 @@ def test_the_report_names_the_nodes(kernel: guest.Kernel, tmp_path: Path) -> Non
     (proof,) = [record["proof"] for record in result.of_kind("case")][:1]
     assert proof["src"]["nodes_pct"] == {"0": 100.0}
     assert proof["dst"]["nodes_pct"] == {"1": 100.0}
+
+
+def test_the_hugetlb_pool_of_each_sides_node_is_raised(kernel: guest.Kernel) -> None:
+    one, both, cases, after = json.loads(in_guest(kernel, "-c", _POOLS))
+    assert one == [8 << 20, [0, 4]]
+    assert both == [16 << 20, [8, 8]]
+    assert {case["outcome"] for case in cases} == {"ok"}
+    assert {tuple(case["proof"]["dst"]["nodes_pct"]) for case in cases} == {("1",)}
+    assert after == [0, 0]

@@ -114,7 +114,7 @@ def test_what_does_not_fit_into_a_pool_is_skipped_with_its_size() -> None:
 
 
 def test_a_pool_that_may_not_be_raised_is_not_called_full(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(_self: BorrowedPages, _page: Page, _wanted: int) -> int:
+    def refuse(_self: BorrowedPages, _page: Page, _wanted: int, _nodes: tuple[int, ...]) -> int:
         raise MachineError("can't keep what is borrowed in /state: Read-only file system")
 
     monkeypatch.setattr(BorrowedPages, "raise_pool", refuse)
@@ -123,6 +123,46 @@ def test_a_pool_that_may_not_be_raised_is_not_called_full(monkeypatch: pytest.Mo
     reason = why_not(case, FACTS, {}, pools=pools)
     assert reason and "Read-only file system" in reason
     assert "too full" not in reason
+
+
+def pool_on(root: Path, node: int | None, pages: int, free: int) -> Path:
+    """Make the pool of a made-up machine or of one of its nodes; return its number of pages."""
+    file = pool_file(HUGETLB_2M, node, root)
+    file.parent.mkdir(parents=True)
+    file.write_text(f"{pages}\n")
+    file.with_name("free_hugepages").write_text(f"{free}\n")
+    if node is None:
+        file.with_name("resv_hugepages").write_text("0\n")
+    return file
+
+
+def test_the_pool_of_each_sides_node_is_raised_and_restored(tmp_path: Path) -> None:
+    everywhere = pool_on(tmp_path, None, 12, 7)
+    files = [pool_on(tmp_path, node, pages, free) for node, (pages, free) in enumerate(
+        [(4, 4), (5, 2), (3, 1)])]  # fmt: skip
+    borrowed = [BorrowedPages(tmp_path / "state", tmp_path) for _ in range(2)]
+    assert free_in_pool(HUGETLB_2M, (1, 2), tmp_path) == 2 << 20
+    assert borrowed[0].raise_pool(HUGETLB_2M, 8 << 20, (1, 2)) == 2 << 20  # free is as it was
+    assert [file.read_text().strip() for file in files] == ["4", "7", "6"]
+    assert everywhere.read_text() == "12\n"
+    assert len(borrowed[1].restore()) == 2
+    assert [file.read_text().strip() for file in files] == ["4", "5", "3"]
+
+
+def test_a_machine_with_one_node_raises_its_only_pool(tmp_path: Path) -> None:
+    everywhere, node = pool_on(tmp_path, None, 3, 1), pool_on(tmp_path, 0, 3, 1)
+    with BorrowedPages(tmp_path / "state", tmp_path) as pages:
+        pages.raise_pool(HUGETLB_2M, 8 << 20)
+        assert everywhere.read_text() == "6"
+        assert node.read_text() == "3\n"
+    assert everywhere.read_text() == "3"
+
+
+def test_a_pool_that_is_too_small_names_its_nodes() -> None:
+    case = Case("readv", "transfer", "hugetlb-2M", 64 << 20)
+    reason = why_not(case, FACTS, {}, pools={"hugetlb-2M": Pool(2 << 20, nodes=(0, 1))})
+    assert reason and "hugetlb-2M on NUMA node 0 or 1 has 2M free of the 128M needed" in reason
+    assert "(hugepages=0:64,1:64 on the kernel's command line)" in reason
 
 
 PMD_SWITCHES = {SIZES / "hugepages-2048kB/enabled", SIZES / "hugepages-2048kB/shmem_enabled"}

@@ -18,6 +18,7 @@ from vmabench.machine.facts import read_facts
 from vmabench.machine.placement import (
     PLACEMENTS,
     choose_cpus,
+    memory_nodes,
     node_of,
     pairs_of,
     parse_pin,
@@ -108,6 +109,27 @@ def test_cpus_of_two_nodes_are_far_in_one_socket(tmp_path: Path) -> None:
     pinned = pinned_cpus(0, 3, tmp_path)
     assert (pinned["source_node"], pinned["receiver_node"]) == (0, 1)
     assert node_of(9, tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("having", "cpus", "nodes"),
+    [
+        ("0-1", (3, 0), (0, 1)),
+        ("0-1", (3, 3), (1,)),
+        ("0", (3, 0), ()),  # all memory is on one
+        ("0,2", (3, 0), ()),  # node 1 has no memory: its CPUs take the nearest
+        ("0-1", (9, 0), ()),
+        (None, (3, 0), ()),
+    ],
+)
+def test_the_nodes_of_the_memory_of_both_sides(
+    tmp_path: Path, having: str | None, cpus: tuple[int, int], nodes: tuple[int, ...]
+) -> None:
+    machine(tmp_path, 1, 2, 2, 1)
+    with_nodes(tmp_path, "0-1", "2-3")
+    if having:
+        (tmp_path / "sys/devices/system/node/has_memory").write_text(f"{having}\n")
+    assert memory_nodes(cpus, tmp_path) == nodes
 
 
 def test_a_cpuset_is_respected_and_what_it_lacks_is_named(tmp_path: Path) -> None:

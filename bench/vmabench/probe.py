@@ -19,6 +19,7 @@ from vmabench.machine.pages import (
     free_in_pool,
     why_not_under,
 )
+from vmabench.machine.placement import memory_nodes
 from vmabench.machine.restrictions import (
     Restriction,
     killed_restriction,
@@ -89,7 +90,7 @@ def examine(
         if not thp or not why_not_under(thp, Page(page), facts)
         for name in mechanisms
     ]
-    pools = raise_pools(cases, borrowed)
+    pools = raise_pools(cases, borrowed, memory_nodes(choose_cpus(facts.cpus)))
     no_pool = {
         str(case): Restriction(why_not_in_pool(case, pools), "")
         for case in cases
@@ -151,8 +152,13 @@ def cpu_counters(cpu: int) -> Metric:
     return Metric(name, "blocked", f"{why}: the machine has no such counters", "")
 
 
-def raise_pools(cases: Sequence[Case], borrowed: BorrowedPages) -> dict[str, Pool]:
-    """Raise the pools to what their largest case needs; return page -> pool."""
+def raise_pools(
+    cases: Sequence[Case], borrowed: BorrowedPages, nodes: tuple[int, ...] = ()
+) -> dict[str, Pool]:
+    """Raise the pools to what their largest case needs; return page -> pool.
+
+    ``nodes`` are those of the CPUs of both sides, see ``placement.memory_nodes``.
+    """
     wanted: dict[str, int] = {}
     for case in cases:
         if Page(case.page).hugetlb:
@@ -160,9 +166,10 @@ def raise_pools(cases: Sequence[Case], borrowed: BorrowedPages) -> dict[str, Poo
     pools = {}
     for page in sorted(wanted, key=lambda name: -Page(name).size_bytes):  # 1G while there is room
         try:
-            pools[page] = Pool(borrowed.raise_pool(Page(page), wanted[page]))
+            free_bytes = borrowed.raise_pool(Page(page), wanted[page], nodes)
+            pools[page] = Pool(free_bytes, nodes=nodes)
         except (MachineError, OSError) as error:
-            pools[page] = Pool(free_in_pool(Page(page)), str(error))
+            pools[page] = Pool(free_in_pool(Page(page), nodes), str(error), nodes)
     return pools
 
 

@@ -22,7 +22,7 @@ from vmabench.errors import MachineError, NativeError, UsageError, VmabenchError
 from vmabench.machine.cgroup import MemoryGroups
 from vmabench.machine.facts import MachineFacts, read_facts
 from vmabench.machine.pages import BorrowedPages
-from vmabench.machine.placement import pairs_of, why_not_placed
+from vmabench.machine.placement import memory_nodes, pairs_of, why_not_placed
 from vmabench.machine.swap import SwapDevices
 from vmabench.matrix.axes import AXES, option_of
 from vmabench.matrix.case import ALL_PHASES, SCENARIOS, Case
@@ -149,12 +149,13 @@ def _options(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _prepare(stack: ExitStack, case: Case, args: argparse.Namespace) -> None:
-    """Makes what the case takes, for as long as the stack is open, and tries the case once."""
+    """Make the pools, groups and swap of a case until the stack is closed; try the case once."""
     scenario, facts = SCENARIOS[case.scenario], read_facts()
     stack.enter_context(only_run())
     borrowed = stack.enter_context(BorrowedPages())
     groups, swap = stack.enter_context(MemoryGroups()), stack.enter_context(SwapDevices())
-    pools = raise_pools([case], borrowed)
+    cpus = pairs_of(facts.cpus).get(case.placement) or choose_cpus(_cpus(args.affinity))
+    pools = raise_pools([case], borrowed, memory_nodes(cpus))
     traits = {name: mechanism.traits for name, mechanism in MECHANISMS.items()}
     lacking = {case.placement: why_not_placed(case.placement, facts.cpus)} if case.placement else {}
     lacking = {name: reason for name, reason in lacking.items() if reason}

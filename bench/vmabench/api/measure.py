@@ -25,6 +25,7 @@ from vmabench.machine.pages import BorrowedPages
 from vmabench.machine.placement import (
     Cpus,
     choose_cpus,
+    memory_nodes,
     online_cpus,
     pairs_of,
     parse_pin,
@@ -190,6 +191,13 @@ def make_swap(cases: Sequence[Case], swap: SwapDevices) -> dict[str, str]:
     return lacking
 
 
+def _nodes_of(cases: Sequence[Case], cpus: Cpus, facts: MachineFacts) -> tuple[int, ...]:
+    """Return the NUMA nodes of all CPUs of a run, with those of its placements."""
+    placed = pairs_of(facts.cpus)
+    pairs = [cpus, *(placed[case.placement] for case in cases if case.placement in placed)]
+    return memory_nodes({cpu for pair in pairs for cpu in pair})
+
+
 def _measure(request: Request, borrowed: Borrowed) -> Measured:
     facts = request.facts
     whole = [case for case in request.cases if case.region_bytes % case.page_bytes == 0]
@@ -201,7 +209,7 @@ def _measure(request: Request, borrowed: Borrowed) -> Measured:
         _in_order(case.thp for case in whole),
     )
     fits = [case for case in request.cases if why_too_large(case, facts) is None]
-    pools = probe.raise_pools(fits, borrowed.pages)
+    pools = probe.raise_pools(fits, borrowed.pages, _nodes_of(fits, request.cpus, facts))
     group, lacking = make_group(fits, borrowed.groups)
     able = [case for case in fits if not any(need in lacking for need in needs(case))]
     lacking |= make_swap(able, borrowed.swap)

@@ -17,6 +17,7 @@ from vmabench.units import format_size, parse_size
 HUGETLB = "hugetlb-"
 
 _HUGETLB_DIR = "sys/kernel/mm/hugepages"
+_NODES_DIR = "sys/devices/system/node"
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,20 +163,25 @@ def changes(before: Mapping[Path, str]) -> list[str]:
     ]
 
 
-def pool_file(page: Page) -> Path:
-    return Path("/") / _HUGETLB_DIR / f"hugepages-{page.size_bytes >> 10}kB" / "nr_hugepages"
+def pool_file(page: Page, node: int | None = None, root: Path = Path("/")) -> Path:
+    """Return the file with the pool's number of pages: of one NUMA node, or of all."""
+    pools = _HUGETLB_DIR if node is None else f"{_NODES_DIR}/node{node}/hugepages"
+    return root / pools / f"hugepages-{page.size_bytes >> 10}kB" / "nr_hugepages"
 
 
-def free_in_pool(page: Page) -> int:
-    """Return the bytes that are neither used nor reserved; 0 where there is no such pool."""
+def free_in_pool(page: Page, nodes: Collection[int] = (), root: Path = Path("/")) -> int:
+    """Return the bytes that are neither used nor reserved; 0 where there is no such pool.
+
+    Of several nodes, the one with the least counts. Reservations are of no node: each may have to
+    serve all of them.
+    """
+    reserve = pool_file(page, root=root).with_name("resv_hugepages")
+    files = [pool_file(page, node, root) for node in nodes or (None,)]
     try:
-        free, reserved = (
-            int(pool_file(page).with_name(f"{name}_hugepages").read_text())
-            for name in ("free", "resv")
-        )
+        free = min(int(file.with_name("free_hugepages").read_text()) for file in files)
+        return max(0, free - int(reserve.read_text())) * page.size_bytes
     except OSError:
         return 0
-    return max(0, free - reserved) * page.size_bytes
 
 
 def pool_state(page: Page) -> dict[Path, str]:
@@ -187,10 +193,14 @@ def pool_state(page: Page) -> dict[Path, str]:
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """The free bytes of a hugetlb pool, and why it could not be raised: empty if it could."""
+    """The free bytes of a hugetlb pool, and why it could not be raised: empty if it could.
+
+    Of the pools of several NUMA ``nodes``, it is the one with the least. No node: the machine's.
+    """
 
     free_bytes: int
     refusal: str = ""
+    nodes: tuple[int, ...] = ()
 
 
 class BorrowedPages(Undoing):
@@ -199,7 +209,8 @@ class BorrowedPages(Undoing):
     A worker uses ``switch`` of an object of its own; its parent restores the settings.
     """
 
-    def __init__(self, state: Path = STATE) -> None:
+    def __init__(self, state: Path = STATE, root: Path = Path("/")) -> None:
+        self._root = root  # of the pools
         self._thp = Settings(state / "thp.json")
         self._pools = Settings(state / "pools.json")
 
@@ -221,23 +232,32 @@ class BorrowedPages(Undoing):
         there = [path for path in pmd_switches(page) if path.exists()]
         return {path for path in there if before.get(path, value_of(path)) == "never"}
 
-    def raise_pool(self, page: Page, wanted_bytes: int) -> int:
-        """Raise the pool to that many free bytes; return the free bytes. Raises MachineError."""
-        missing = wanted_bytes - free_in_pool(page)
-        if missing > 0:
-            path = pool_file(page)
-            pages = int(value_of(path)) + -(-missing // page.size_bytes)
-            self._pools.borrow(path, str(pages), or_less=True)
-        return free_in_pool(page)
+    def raise_pool(self, page: Page, wanted_bytes: int, nodes: Collection[int] = ()) -> int:
+        """Raise the pool to that many free bytes; return the free bytes. Raises MachineError.
+
+        With ``nodes``, the pool of each of them: a case may have all of its pages on one. Without,
+        the machine's, which the kernel spreads over its nodes.
+        """
+        for node in nodes or (None,):
+            missing = wanted_bytes - free_in_pool(page, () if node is None else (node,), self._root)
+            if missing > 0:
+                path = pool_file(page, node, self._root)
+                pages = int(value_of(path)) + -(-missing // page.size_bytes)
+                self._pools.borrow(path, str(pages), or_less=True)
+        return free_in_pool(page, nodes, self._root)
 
 
 def why_pool_is_small(page: Page, wanted_bytes: int, pool: Pool) -> str:
     """Return a sentence on a pool without room: the refusal where it could not be raised."""
     free = format_size(pool.free_bytes) if pool.free_bytes else "nothing"
-    lacking = f"the pool of {page.name} has {free} free of the {format_size(wanted_bytes)} needed"
+    where = f" on NUMA node {' or '.join(map(str, pool.nodes))}" if pool.nodes else ""
+    needed = format_size(wanted_bytes)
+    lacking = f"the pool of {page.name}{where} has {free} free of the {needed} needed"
     if pool.refusal:
         return f"{lacking}: {pool.refusal}"
+    pages = wanted_bytes // page.size_bytes
+    wanted = ",".join(f"{node}:{pages}" for node in pool.nodes) or str(pages)
     return (
         f"{lacking}: memory is too full or too fragmented, or other processes use the pool "
-        f"(hugepages={wanted_bytes // page.size_bytes} on the kernel's command line)"
+        f"(hugepages={wanted} on the kernel's command line)"
     )

@@ -16,6 +16,7 @@ PLACEMENTS = ("one-cpu", "smt", "llc", "socket", "far")
 _PREFERRED = ("llc", "socket", "far", "smt", "one-cpu")
 
 _CPUS = "sys/devices/system/cpu"
+_NODES = "sys/devices/system/node"
 
 Cpus = tuple[int, int]
 
@@ -94,6 +95,16 @@ def node_of(cpu: int, root: Path = Path("/")) -> int | None:
     return next((int(path.name.removeprefix("node")) for path in found), None)
 
 
+def memory_nodes(cpus: Collection[int], root: Path = Path("/")) -> tuple[int, ...]:
+    """Return the NUMA nodes of these CPUs, in order.
+
+    Empty where one node has all memory, where a CPU's node has none, or where sysfs does not tell.
+    """
+    having = _cpu_list(_read(root / _NODES / "has_memory") or "")
+    nodes = {-1 if node is None else node for node in (node_of(cpu, root) for cpu in cpus)}
+    return tuple(sorted(nodes)) if len(having) > 1 and nodes <= having else ()
+
+
 def online_cpus(root: Path = Path("/")) -> set[int]:
     return _cpu_list(_read(root / _CPUS / "online") or "")
 
@@ -138,7 +149,7 @@ def _shared_by(cpus: Path, cpu: int) -> list[tuple[str, set[int]]]:
 
 
 def _cpu_list(text: str) -> set[int]:
-    """Return the CPUs of a list as in sysfs: ``0-3,8``."""
+    """Return the CPUs, or nodes, of a list as in sysfs: ``0-3,8``."""
     ranges = [part.split("-") for part in text.split(",") if part]
     return {cpu for ends in ranges for cpu in range(int(ends[0]), int(ends[-1]) + 1)}
 

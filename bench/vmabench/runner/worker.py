@@ -33,7 +33,7 @@ from vmabench.machine.pages import (
     thp_state,
     why_pool_is_small,
 )
-from vmabench.machine.placement import node_of
+from vmabench.machine.placement import Cpus, memory_nodes, node_of
 from vmabench.machine.swap import SwapDevices
 from vmabench.matrix.case import SCENARIOS, Case
 from vmabench.mechanisms import (
@@ -194,7 +194,7 @@ def make_pair(stack: ExitStack, job: Job, block: Block) -> tuple[Pair | None, Me
             advised=advised,
         )
     except NativeError as error:
-        return None, _not_set_up(error, Page(block.page), block.size_bytes)
+        return None, _not_set_up(error, Page(block.page), block.size_bytes, job.cpus_of(block))
     return pair, {}
 
 
@@ -206,12 +206,15 @@ def limit(pair: Pair, job: Job, case: Case) -> None:
         group.join(pair.source_pid, SERVER)
 
 
-def _not_set_up(error: NativeError, page: Page, size_bytes: int, mappings: int = 1) -> Message:
+def _not_set_up(
+    error: NativeError, page: Page, size_bytes: int, cpus: Cpus, mappings: int = 1
+) -> Message:
     """Return the outcome of a case without its memory; the pool had room when the run began."""
     outcome = _error("blocked", error, mappings)
     if outcome.get("setting") or not page.hugetlb or error.errno != errno.ENOMEM:
         return outcome
-    why = why_pool_is_small(page, size_bytes, Pool(free_in_pool(page)))
+    nodes = memory_nodes(cpus)
+    why = why_pool_is_small(page, size_bytes, Pool(free_in_pool(page, nodes), nodes=nodes))
     return outcome | {"reason": f"{error.detail}: {why}", "setting": True}
 
 
@@ -236,7 +239,8 @@ def run_case(pair: Pair, job: Job, case_job: CaseJob) -> Message:
         try:
             opened = stack.enter_context(pair.open(case, job.seed, job.delay_ns(case_job.case)))
         except NativeError as error:
-            return _not_set_up(error, Page(case.page), case.region_bytes, case.segments)
+            page = Page(case.page)
+            return _not_set_up(error, page, case.region_bytes, pair.cpus, case.segments)
         try:
             return _run_opened(opened, case, job, case_job)
         except NativeError as error:
