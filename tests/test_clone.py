@@ -22,14 +22,20 @@ BASE_BYTES = read_facts().base_page_bytes
 pytestmark = needs("compiler")
 
 
-@pytest.fixture(scope="module")
-def with_call(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Return an environment that preloads the stub; its log gets a line for each call."""
+@pytest.fixture(scope="module", params=["pid", "pidfd"])
+def with_call(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, str]:
+    """Return an environment that preloads the stub; its log gets a line for each call.
+
+    The call takes what the parameter names, as the series for 6.12 or that for 7.3 does.
+    """
     directory = tmp_path_factory.mktemp("stub")
     library = directory / "stub.so"
     source = NATIVE / "process_vm_mmap_stub.c"
     subprocess.run(["gcc", "-shared", "-fPIC", "-o", library, source], check=True)
-    return {"LD_PRELOAD": str(library), "VMB_STUB_LOG": str(directory / "calls")}
+    environment = {"LD_PRELOAD": str(library), "VMB_STUB_LOG": str(directory / "calls")}
+    return environment | ({"VMB_STUB_PIDFD": "1"} if request.param == "pidfd" else {})
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +77,10 @@ def test_what_the_kernel_is_asked(result: Result, with_call: dict[str, str]) -> 
         by_flags.setdefault(call[4], []).append(call)
     # probes set all flag bits, so the kernel refuses them before it looks at the other arguments
     assert {call[5] for call in by_flags.pop("0xffffffffffffffff")} == {"-22"}  # EINVAL
+    # the question for pid or pidfd names no process: ESRCH or EBADF
+    asked = by_flags.pop("0")
+    assert {call[0] for call in asked} == {"-1"}
+    assert {call[5] for call in asked} == ({"-9"} if "VMB_STUB_PIDFD" in with_call else {"-3"})
     # transfer goes over the clone before it, deliver into free addresses
     assert set(by_flags) == {fixed[1], noreplace[1]}
     for call in (*by_flags[fixed[1]], *by_flags[noreplace[1]]):

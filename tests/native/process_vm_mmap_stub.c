@@ -4,7 +4,8 @@
  * receiver, it catches the system call by its number and answers it from user
  * space, by copying. So the whole path of the clone mechanism runs on kernels
  * without the call, down to the number and the flags. What it measures means
- * nothing. Each call is recorded in the file that VMB_STUB_LOG names.
+ * nothing. Each call is recorded in the file that VMB_STUB_LOG names. With
+ * VMB_STUB_PIDFD, the call takes a pidfd, else a pid.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -24,7 +25,7 @@
 
 #include "../../kernel/uapi/process_vm_mmap.h"
 
-static int log_fd = -1;
+static int log_fd = -1, takes_pidfd;
 
 static long place(unsigned long dst, size_t len, unsigned long flags)
 {
@@ -39,13 +40,34 @@ static long place(unsigned long dst, size_t len, unsigned long flags)
 	return addr == MAP_FAILED ? -errno : (long)addr;
 }
 
-static long answer(pid_t pid, unsigned long src, size_t len, unsigned long dst, unsigned long flags)
+/* The process of a pidfd, or -EBADF. */
+static pid_t process_of(int pidfd)
+{
+	char path[64], line[128];
+	int pid = -EBADF;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", pidfd);
+	file = fopen(path, "re");
+	while (file && fgets(line, sizeof(line), file))
+		if (sscanf(line, "Pid: %d", &pid) == 1)
+			break;
+	if (file)
+		fclose(file);
+	return pid;
+}
+
+static long answer(int process, unsigned long src, size_t len, unsigned long dst,
+		   unsigned long flags)
 {
 	struct iovec local = { .iov_len = len }, remote = { (void *)src, len };
+	pid_t pid = takes_pidfd ? process_of(process) : process;
 	long addr;
 
 	if (flags & ~(unsigned long)(PVMMAP_FIXED | PVMMAP_FIXED_NOREPLACE) || !len)
 		return -EINVAL;
+	if (pid <= 0)
+		return takes_pidfd ? -EBADF : -ESRCH;
 	addr = place(dst, len, flags);
 	if (addr < 0)
 		return addr;
@@ -64,10 +86,11 @@ static void on_call(int signal, siginfo_t *info, void *context)
 	(void)signal;
 	(void)info;
 	regs[REG_RAX] =
-		answer((pid_t)regs[REG_RDI], (unsigned long)regs[REG_RSI], (size_t)regs[REG_RDX],
+		answer((int)regs[REG_RDI], (unsigned long)regs[REG_RSI], (size_t)regs[REG_RDX],
 		       (unsigned long)regs[REG_R10], (unsigned long)regs[REG_R8]);
-	length = snprintf(line, sizeof(line), "%lld %#llx %llu %#llx %#llx %lld\n", regs[REG_RDI],
-			  regs[REG_RSI], regs[REG_RDX], regs[REG_R10], regs[REG_R8], regs[REG_RAX]);
+	length =
+		snprintf(line, sizeof(line), "%d %#llx %llu %#llx %#llx %lld\n", (int)regs[REG_RDI],
+			 regs[REG_RSI], regs[REG_RDX], regs[REG_R10], regs[REG_R8], regs[REG_RAX]);
 	if (log_fd >= 0 && write(log_fd, line, (size_t)length) != length)
 		_exit(99);
 }
@@ -84,6 +107,7 @@ __attribute__((constructor)) static void install(void)
 	struct sigaction action = { .sa_sigaction = on_call, .sa_flags = SA_SIGINFO };
 	const char *log = getenv("VMB_STUB_LOG");
 
+	takes_pidfd = !!getenv("VMB_STUB_PIDFD");
 	if (log)
 		log_fd = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 	sigaction(SIGSYS, &action, NULL);

@@ -32,7 +32,7 @@ _UNFILTERED = "run outside the sandbox, or allow the call in its seccomp profile
 
 #: the calls of each mechanism, by names as in calls.c
 CALLS_OF = {
-    "clone": ("process_vm_mmap",),
+    "clone": ("process_vm_mmap", "pidfd_open"),
     "readv": ("process_vm_readv",),
     "writev": ("process_vm_writev",),
     "pipe": ("pipe2",),

@@ -13,10 +13,10 @@
 #include "../../../kernel/uapi/process_vm_mmap.h"
 #include "core.h"
 
-static long process_vm_mmap(pid_t pid, uintptr_t src, size_t size, uintptr_t dst,
+static long process_vm_mmap(int process, uintptr_t src, size_t size, uintptr_t dst,
 			    unsigned long flags)
 {
-	return syscall(__NR_process_vm_mmap, pid, src, size, dst, flags);
+	return syscall(__NR_process_vm_mmap, process, src, size, dst, flags);
 }
 
 /* All flag bits: EINVAL from a kernel that has the call, which does nothing then. */
@@ -27,11 +27,30 @@ static int clone_probe(void)
 	return vmb_fail(-errno, "process_vm_mmap");
 }
 
+/*
+ * The series for 6.12 takes a pid, and that for 7.3 a pidfd. No process has the pid -1
+ * (ESRCH), and no file the descriptor -1 (EBADF), so the call does nothing either way.
+ */
+static int takes_pidfd(void)
+{
+	return process_vm_mmap(-1, 0, vmb_base_page(), 0, 0) == -1 && errno == EBADF;
+}
+
+/* ctx->channel is a pidfd of the other process where the kernel takes one, else -1. */
+static int clone_setup(struct vmb_ctx *ctx)
+{
+	if (!takes_pidfd())
+		return 0;
+	ctx->channel = (int)syscall(SYS_pidfd_open, ctx->other, 0);
+	return ctx->channel < 0 ? vmb_fail(-errno, "pidfd_open") : 0;
+}
+
 static int clone_range(struct vmb_ctx *ctx, size_t to, size_t from, size_t size,
 		       unsigned long flags)
 {
 	uintptr_t wanted = (uintptr_t)ctx->slot + to;
-	long addr = process_vm_mmap(ctx->other, ctx->remote_src + from, size, wanted, flags);
+	int process = ctx->channel < 0 ? (int)ctx->other : ctx->channel;
+	long addr = process_vm_mmap(process, ctx->remote_src + from, size, wanted, flags);
 
 	if (addr == -1)
 		return vmb_fail(-errno, "process_vm_mmap");
@@ -62,10 +81,12 @@ static int clone_attach(struct vmb_ctx *ctx)
 	return clone_range(ctx, 0, 0, ctx->size, PVMMAP_FIXED_NOREPLACE);
 }
 
-/* pingpong: the source clones too, and has no slot of its own yet. */
+/* pingpong: the source clones too, and has neither a slot nor a pidfd of its own yet. */
 static int clone_reply(struct vmb_ctx *ctx)
 {
-	return ctx->slot ? 0 : vmb_slots_find(ctx->size, 1, &ctx->slot);
+	int err = ctx->slot ? 0 : vmb_slots_find(ctx->size, 1, &ctx->slot);
+
+	return err || ctx->channel >= 0 ? err : clone_setup(ctx);
 }
 
 static void clone_forget(struct vmb_ctx *ctx)
@@ -81,6 +102,7 @@ const struct vmb_mech vmb_mech_clone = {
 	.memory = VMB_ANON,
 	.isolation = VMB_COW,
 	.probe = clone_probe,
+	.setup = clone_setup,
 	.transfer = clone_transfer,
 	.scatter = clone_scatter,
 	.attach = clone_attach,
