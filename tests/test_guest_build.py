@@ -9,7 +9,7 @@ import pytest
 from tests.linux_trees import commit, make_tree
 from tests.needs import needs
 from vmabench.errors import KernelBuildError, MachineError
-from vmabench.guest import base, cache, kbuild, kconfig, kselftest
+from vmabench.guest import base, boot, cache, kbuild, kconfig, kselftest, programs
 from vmabench.guest.spec import Spec
 
 # The targets of a kernel's Makefile that a build uses. An "object" is a copy of its source.
@@ -170,3 +170,47 @@ def test_a_full_disk_is_said_before_the_build(
 def test_the_selftests_need_a_kernel_with_the_call(builder: Builder) -> None:
     with pytest.raises(KernelBuildError, match="it lacks CONFIG_PROCESS_VM_MMAP"):
         kselftest.run(builder.build())
+
+
+TESTS_PATCH = """\
+--- /dev/null
++++ b/{name}
+@@ -0,0 +1 @@
++{text}
+"""
+
+
+@needs("git")
+def test_the_selftests_are_those_of_the_series(
+    builder: Builder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The call of another version takes other arguments, and its series has tests for them."""
+    directory = "tools/testing/selftests/process_vm_mmap"
+    added = {
+        "init/Kconfig": "config PROCESS_VM_MMAP",
+        "include/uapi/linux/process_vm_mmap.h": "/* of the series */",
+        f"{directory}/Makefile": "all:",
+        f"{directory}/process_vm_mmap.c": "/* a test */",
+    }
+    (tmp_path / "mine").mkdir()
+    for number, (name, text) in enumerate(added.items(), 1):
+        patch = tmp_path / f"mine/{number:04}-add.patch"
+        patch.write_text(TESTS_PATCH.format(name=name, text=text))
+    compiled: dict[str, str] = {}
+
+    def compile_all(source: Path, names: object, directory: Path, version: str) -> dict[str, Path]:
+        for path in (*source.glob("*"), *source.parent.glob("uapi/*")):
+            compiled[path.name] = path.read_text().strip()
+        compiled["version"] = version
+        return {}
+
+    monkeypatch.setattr(programs, "compile_all", compile_all)
+    said = boot.Outcome(0, "", "", "", "tcg", 1.0, ())
+    monkeypatch.setattr(boot, "run", lambda *_, **__: said)
+    kselftest.run(builder.build(wanted="mine"), built_from=Spec("linux", "mine"))
+    assert compiled == {
+        "Makefile": "all:",
+        "process_vm_mmap.c": "/* a test */",
+        "process_vm_mmap.h": "/* of the series */",
+        "version": "7.2",
+    }

@@ -53,7 +53,8 @@ def run(  # noqa: PLR0913, PLR0917 - each is an option of the command
 
 def test(flavour: str, spec: guest.Spec, accel: str, timeout_s: float) -> int:
     """Run the selftests of the call; return 1 if one fails."""
-    result = guest.selftests(obtain(flavour, kernel=spec), accel=accel, timeout=timeout_s)
+    kernel = obtain(flavour, kernel=spec)
+    result = guest.selftests(kernel, built_from=spec, accel=accel, timeout=timeout_s)
     for line in result.lines():
         say(line)
     say(f"{'passed' if result.good else 'FAILED'} in {format_duration(result.seconds)}")

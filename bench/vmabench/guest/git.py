@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Read a git repository, and write neither to it nor to its work tree."""
+"""Read a git repository, and write neither to it nor to its work tree. Read patches."""
 
 import difflib
 import os
@@ -103,6 +103,16 @@ def format_patches(repository: Path, first: str, last: str, directory: Path) -> 
         raise UsageError(f"{first}..{last} has no commit in {repository}")
 
 
+def extract(patches: Sequence[Path], names: Sequence[str], directory: Path) -> None:
+    """Write the files that patches add, and that match one of ``names``, below ``directory``."""
+    command = ["apply", *(f"--include={name}" for name in names)]
+    for path in patches:
+        # inside a repository, paths would be relative to its top
+        done = _run(directory, *command, str(path.resolve()), ceiling=directory.parent)
+        if done.returncode != 0:
+            raise KernelBuildError(f"{path.name}: {done.stderr.strip()}")
+
+
 def _output(repository: Path, *arguments: str) -> str:
     done = _run(repository, *arguments)
     if done.returncode != 0:
@@ -111,11 +121,16 @@ def _output(repository: Path, *arguments: str) -> str:
     return done.stdout
 
 
-def _run(repository: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def _run(
+    repository: Path, *arguments: str, ceiling: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run git in a directory; with ``ceiling``, a repository around that one does not count."""
     if not shutil.which("git"):
         raise MachineError("no git: run 'apt-get install git'")
     # a hook that runs this has GIT_DIR of its own repository
     kept = {name: text for name, text in os.environ.items() if not name.startswith("GIT_")}
+    if ceiling:
+        kept["GIT_CEILING_DIRECTORIES"] = str(ceiling)
     return subprocess.run(
         ["git", "-C", str(repository), *arguments],
         capture_output=True,

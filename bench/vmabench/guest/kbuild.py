@@ -97,6 +97,12 @@ def cached(
     return cache.look_up(_facts(recipe, project, flavour, extra)["key"], cache.root())
 
 
+def patches(flavour: str, kernel: spec.Spec) -> tuple[Path, ...]:
+    """Return the patches that a kernel was built with: none of an image."""
+    recipe = spec.resolve(kernel, flavour, project_kernel())
+    return () if isinstance(recipe, Path) else recipe.patches
+
+
 def _take(path: Path, kernel: spec.Spec, project: Path) -> cache.Kernel:
     return image.take(path, kconfig.required(project / "config"), kernel.option)
 

@@ -1,12 +1,31 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Build the selftests of process_vm_mmap(), run them in a guest, and judge output and log."""
+"""Build the selftests of process_vm_mmap(), run them in a guest, and judge output and log.
+
+A series carries its own selftests: the call takes a pid on 6.12 and a pidfd on 7.3. Those of the
+default series are ``kernel/selftests`` too.
+"""
 
 import shlex
+import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from vmabench.errors import KernelBuildError
-from vmabench.guest import boot, cache, kbuild, kconfig, programs, qemu, scratch, splats, tap
+from vmabench.guest import (
+    against,
+    boot,
+    cache,
+    git,
+    kbuild,
+    kconfig,
+    programs,
+    qemu,
+    scratch,
+    spec,
+    splats,
+    tap,
+)
 
 PROGRAMS = (
     "process_vm_mmap",
@@ -18,6 +37,8 @@ PROGRAMS = (
 MACHINE = qemu.Machine(memory=2 << 30, cpus=2, cmdline="numa=fake=2", swap="zram")
 OPTION = "CONFIG_PROCESS_VM_MMAP"
 _MARK = "=== program "
+_TESTS = Path("tools/testing/selftests/process_vm_mmap")
+_HEADER = Path("include/uapi/linux/process_vm_mmap.h")
 
 
 @dataclass(frozen=True)
@@ -41,8 +62,16 @@ class Selftests:
         return text + [f"KERNEL log line {splat.line}: {splat.text}" for splat in self.splats]
 
 
-def run(kernel: cache.Kernel, *, accel: str = "auto", timeout: float = 1800.0) -> Selftests:
+def run(
+    kernel: cache.Kernel,
+    *,
+    built_from: spec.Spec = spec.DEFAULT,
+    accel: str = "auto",
+    timeout: float = 1800.0,
+) -> Selftests:
     """Run all programs in one guest; raise LostGuest if it dies.
+
+    ``built_from`` is the kernel as the user names it: its series has the programs.
 
     Raise KernelBuildError for a kernel without the call, which has nothing to test.
     """
@@ -51,7 +80,9 @@ def run(kernel: cache.Kernel, *, accel: str = "auto", timeout: float = 1800.0) -
             f"Linux {kernel.release} has no process_vm_mmap(): it lacks {OPTION}"
         )
     with scratch.directory() as directory:
-        paths = build(directory)
+        source = _of_series(kbuild.patches(kernel.flavour, built_from), directory / "series")
+        version = against.version_of(kernel.release) if source else spec.DEFAULT_VERSION
+        paths = build(directory, source, version)
         script = "; ".join(f"echo '{_MARK}{p.name}'; {shlex.quote(str(p))}" for p in paths)
         outcome = boot.run(
             ["sh", "-c", f"{script}; true"],
@@ -63,10 +94,22 @@ def run(kernel: cache.Kernel, *, accel: str = "auto", timeout: float = 1800.0) -
     return Selftests(split(outcome.stdout), outcome.splats, outcome.seconds)
 
 
-def build(directory: Path) -> list[Path]:
-    """Build the programs out of tree, against the sources of the kernel."""
-    source = kbuild.project_kernel() / "selftests"
-    return list(programs.compile_all(source, PROGRAMS, directory).values())
+def build(directory: Path, source: Path | None, version: str) -> list[Path]:
+    """Build the programs of ``source``, or of kernel/selftests, with the harness of a version."""
+    source = source or kbuild.project_kernel() / "selftests"
+    return list(programs.compile_all(source, PROGRAMS, directory, version).values())
+
+
+def _of_series(patches: Sequence[Path], directory: Path) -> Path | None:
+    """Extract the selftests that a series adds; return their directory, or None if it has none."""
+    directory.mkdir()
+    git.extract(patches, [f"{_TESTS}/*", str(_HEADER)], directory)
+    source = directory / _TESTS
+    if not (source / "Makefile").exists():
+        return None
+    (source.parent / "uapi").mkdir()  # where their Makefile looks outside a tree
+    shutil.copy(directory / _HEADER, source.parent / "uapi")
+    return source
 
 
 def split(stdout: str) -> dict[str, tap.Report]:

@@ -11,13 +11,15 @@ from vmabench.guest import cache, kbuild, scratch, sources, spec
 from vmabench.guest.plan import Program
 
 
-def compile_all(source: Path, names: Sequence[str], directory: Path) -> dict[str, Path]:
-    """Run ``make`` for programs of a directory of kernel/; return name -> path."""
+def compile_all(
+    source: Path, names: Sequence[str], directory: Path, version: str = spec.DEFAULT_VERSION
+) -> dict[str, Path]:
+    """Run ``make`` for programs that are made for a version; return name -> path."""
     trees = [tree for tree in cache.root().glob("tree-*") if tree.suffix != ".partial"]
     if not trees:
         raise KernelBuildError("no unpacked sources in the cache: build a kernel first")
     # The harness grows from version to version: take that of the version the programs are made for.
-    trees.sort(key=lambda tree: (sources.version_of(tree) != spec.DEFAULT_VERSION, tree))
+    trees.sort(key=lambda tree: (sources.version_of(tree) != version, tree))
     paths = {name: directory / name for name in names}
     command = ["make", "-C", str(source), f"KSRC={trees[0]}", f"OUTPUT={directory}"]
     line = scratch.tied([*command, *map(str, paths.values())], "TERM")
