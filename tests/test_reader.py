@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What was written is read back; what is damaged is named and left out, never refused whole."""
 
+import gc
 import gzip
 import json
 from pathlib import Path
@@ -149,6 +150,34 @@ def test_bytes_after_the_end_are_damage(run: Path) -> None:
     result = read(run)
     assert result.records[-1]["kind"] == "end"
     assert result.damage
+
+
+def test_the_garbage_collector_pauses_for_the_parse_and_is_restored(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the parse fails, and where the caller has turned it off."""
+    seen: list[bool] = []
+    parse = json.loads
+
+    def watched(text: bytes | str) -> object:
+        seen.append(gc.isenabled())
+        return parse(text)
+
+    monkeypatch.setattr(json, "loads", watched)
+    read(run)
+    assert seen and not any(seen)
+    assert gc.isenabled()
+    rewrite(run, b"no gzip data")
+    with pytest.raises(FormatError):
+        read(run)
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        with pytest.raises(FormatError):
+            read(run)
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
 
 
 def test_a_newer_format_is_refused_with_both_versions(tmp_path: Path) -> None:
