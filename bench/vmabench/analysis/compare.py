@@ -134,7 +134,14 @@ def in_order(compared: pd.DataFrame) -> pd.DataFrame:
 def compare_paths(
     a: pd.DataFrame, b: pd.DataFrame, *, min_effect: float = MIN_PATH_EFFECT
 ) -> pd.DataFrame:
-    """Compare counts of instructions: differences of a call, an entry and a KiB.
+    """Compare counts of instructions: ``compare_lengths`` of two frames' path lengths."""
+    return compare_lengths(path_lengths(a), path_lengths(b), min_effect=min_effect)
+
+
+def compare_lengths(
+    a: pd.DataFrame, b: pd.DataFrame, *, min_effect: float = MIN_PATH_EFFECT
+) -> pd.DataFrame:
+    """Compare lengths of paths: differences of a call, an entry and a KiB.
 
     Return the columns ``case_id``, ``phase``, ``a_call``, ``b_call``, ``ratio``, ``call``,
     ``entry``, ``kib`` (B less A), ``floor`` and ``verdict``: longer, shorter or ``~`` where the
@@ -144,8 +151,8 @@ def compare_paths(
     keys = ["case_id", "phase"]
     values = ["per_call", "per_entry", "per_kib", "spread"]
     left, right = (
-        path_lengths(frame).astype({"case_id": "object", "phase": "object"})[[*keys, *values]]
-        for frame in (a, b)
+        lengths.astype({"case_id": "object", "phase": "object"})[[*keys, *values]]
+        for lengths in (a, b)
     )
     both = left.merge(right, on=keys, suffixes=("_a", "_b"))
     both = both[(both["per_call_a"] > 0) & (both["per_call_b"] > 0)].copy()

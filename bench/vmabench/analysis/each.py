@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from vmabench.analysis.compare import compare_paths
+from vmabench.analysis.compare import compare_lengths
 from vmabench.analysis.frame import tidy
 from vmabench.analysis.functions import compare_functions
+from vmabench.analysis.instructions import path_lengths
 from vmabench.store.format import Result
 
 #: verdicts beside those of ``compare_paths``: the path failed, was not measured any more, or is new
@@ -101,18 +102,32 @@ class Attribution:
 
 def attribute(steps: Sequence[Step]) -> Attribution:
     """Compare each measured kernel with the one measured before it, and the last with the first."""
-    measured = [step for step in steps if step.result]
-    changes = tuple(compare_steps(a, b) for a, b in itertools.pairwise(measured))
-    whole = compare_steps(measured[0], measured[-1]) if len(measured) > 1 else None
+    measured = [(step, _lengths(step)) for step in steps if step.result]
+    changes = tuple(_compare(a, b) for a, b in itertools.pairwise(measured))
+    whole = _compare(measured[0], measured[-1]) if len(measured) > 1 else None
     return Attribution(tuple(steps), changes, whole)
 
 
 def compare_steps(before: Step, after: Step) -> Change:
     """Compare two kernels; raises ValueError for a step without a result."""
-    a, b = before.result, after.result
-    if a is None or b is None:
-        raise ValueError(f"step {(after if a else before).number} has no result")
-    compared = compare_paths(tidy(a), tidy(b)).assign(reason="")
+    return _compare((before, _lengths(before)), (after, _lengths(after)))
+
+
+def _lengths(step: Step) -> pd.DataFrame:
+    return path_lengths(tidy(_result(step)))
+
+
+def _result(step: Step) -> Result:
+    if step.result is None:
+        raise ValueError(f"step {step.number} has no result")
+    return step.result
+
+
+def _compare(one: tuple[Step, pd.DataFrame], other: tuple[Step, pd.DataFrame]) -> Change:
+    """Compare two kernels with the lengths of their paths."""
+    (before, left), (after, right) = one, other
+    a, b = _result(before), _result(after)
+    compared = compare_lengths(left, right).assign(reason="")
     one_sided = pd.DataFrame(
         [*_lost_paths(a, b), *_new_paths(a, b)], columns=[*_KEYS, "verdict", "reason"]
     )

@@ -8,7 +8,7 @@ tables and of peak memory are states and not divided. What was not measured is e
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -151,6 +151,12 @@ def tidy(result: Result) -> pd.DataFrame:
             operations = single.get((record["case"], record.get("round", 0)), {})
             columns.add(record, machine, "instructions" if counted else "time_ns", operations)
     return columns.frame()
+
+
+def timed(frame: pd.DataFrame, mechanisms: Iterable[str]) -> list[str]:
+    """Return those of ``mechanisms`` that have a time in the frame."""
+    found = set(frame.loc[frame["time_ns"].notna(), "mechanism"].unique())
+    return [name for name in mechanisms if name in found]
 
 
 class _Columns:

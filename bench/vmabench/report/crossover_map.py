@@ -32,6 +32,8 @@ def map_figure(frame: pd.DataFrame) -> Figure | None:
 
     None where the scenario ``touch`` was not measured by two ways.
     """
+    if not (frame["scenario"] == "touch").any():
+        return None
     found = [
         (contest, phase, list(maps(winners(frame, ways, phase=phase))))
         for (contest, ways), phase in product(CONTESTS.items(), TOTALS)

@@ -9,7 +9,7 @@ import pandas as pd
 
 from vmabench.analysis import levels
 from vmabench.analysis.crossover import Crossover, Disagreement, crossovers, disagreements
-from vmabench.analysis.frame import CONDITIONS
+from vmabench.analysis.frame import CONDITIONS, timed
 from vmabench.analysis.ratios import ratio_of_cases
 from vmabench.analysis.rivals import FASTEST_COPY, fastest_copies, with_fastest_copy
 from vmabench.report.memory import memory_findings
@@ -84,11 +84,15 @@ def main_crossovers(frame: pd.DataFrame) -> list[Crossover]:
     ``deliver`` with each page read or written once. Phase ``total`` is the receiver's time,
     ``system`` that of both sides.
     """
-    used = with_fastest_copy(_used(frame))
+    used = _used(frame)
+    names = timed(used, SHARING)
+    if not names:
+        return []
+    used = with_fastest_copy(used)
     return [
         one
         for phase in WHOSE_TIME
-        for name in SHARING
+        for name in names
         for one in crossovers(used, name, FASTEST_COPY, phase=phase)
     ]
 
@@ -96,15 +100,16 @@ def main_crossovers(frame: pd.DataFrame) -> list[Crossover]:
 def transfer_crossovers(frame: pd.DataFrame) -> list[Crossover]:
     """Return the answers for clone and fork against readv, of the bare operation."""
     bare = frame[frame["scenario"] == "transfer"]
-    return [one for name in SHARING for one in crossovers(bare, name, RIVAL)]
+    return [one for name in timed(bare, SHARING) for one in crossovers(bare, name, RIVAL)]
 
 
 def crossover_findings(frame: pd.DataFrame) -> list[str]:
     """Return a sentence for each mechanism, use of the data and total: its answers, by page."""
-    rivals = fastest_copies(_used(frame))
+    answers = [one for one in main_crossovers(frame) if one.answer != "unmeasured"]
     found: dict[str, dict[str, list[str]]] = {}
-    for one in main_crossovers(frame):
-        if one.answer != "unmeasured":
+    if answers:
+        rivals = fastest_copies(_used(frame))
+        for one in answers:
             names = copies_in_words(rivals, one.phase, one.conditions, "size_bytes")
             answer = outcome(one) + (f" ({names})" if names else "")
             found.setdefault(_contest(one), {}).setdefault(answer, []).append(one.page)
@@ -121,11 +126,15 @@ def disagreement_findings(frame: pd.DataFrame) -> list[str]:
 
     ``deliver`` and ``touch``, against the fastest copy.
     """
-    used = with_fastest_copy(_used(frame))
-    found = [one for name in SHARING for one in disagreements(used, name, FASTEST_COPY)]
-    touched = with_fastest_copy(frame[frame["scenario"] == "touch"])
-    found += [one for name in DEFERRING for one in disagreements(touched, name, FASTEST_COPY)]
-    return [_disagreement(one) for one in found]
+    touched = frame[frame["scenario"] == "touch"]
+    return [
+        _disagreement(one)
+        for rows, names in ((_used(frame), SHARING), (touched, DEFERRING))
+        if (measured := timed(rows, names)) and (rows["phase"] == "system").any()
+        for used in [with_fastest_copy(rows)]
+        for name in measured
+        for one in disagreements(used, name, FASTEST_COPY)
+    ]
 
 
 def _disagreement(found: Disagreement) -> str:

@@ -9,7 +9,7 @@ from typing import Any, cast
 import pandas as pd
 
 from vmabench.analysis.crossover import TOTALS, BreakEven, break_evens
-from vmabench.analysis.frame import CONDITIONS
+from vmabench.analysis.frame import CONDITIONS, timed
 from vmabench.analysis.rivals import CHOSEN, FASTEST_COPY, fastest_copies, with_fastest_copy
 from vmabench.analysis.winners import WAYS, winners
 from vmabench.report.layout import layout
@@ -47,20 +47,27 @@ def touch_findings(frame: pd.DataFrame) -> list[str]:
 
     The rival is the fastest copy of each fraction. The sentence names it.
     """
+    answers = with_copies(frame)
+    if not answers:
+        return []
     rivals = fastest_copies(frame[frame["scenario"] == "touch"])
     return [
         sentence(one, copies_in_words(_of_curve(rivals, one), one.phase, cells, "touch_pct"))
-        for one in with_copies(frame)
+        for one in answers
         for cells in [dict(one.conditions) | {"size_bytes": one.size_bytes}]
     ]
 
 
 def with_copies(frame: pd.DataFrame, phases: Iterable[str] = TOTALS) -> list[BreakEven]:
     """Return the break-evens of ``touch`` with the fastest copy that were measured."""
-    used = with_fastest_copy(frame[frame["scenario"] == "touch"])
+    touched = frame[frame["scenario"] == "touch"]
+    names = timed(touched, DEFERRING)
+    if not names:
+        return []
+    used = with_fastest_copy(touched)
     return [
         one
-        for name in DEFERRING
+        for name in names
         for phase in phases
         for one in break_evens(used, name, FASTEST_COPY, phase=phase)
         if one.answer != "unmeasured"
@@ -133,6 +140,8 @@ def share(found: BreakEven) -> str:
 
 def map_tables(frame: pd.DataFrame) -> Iterator[str]:
     """Yield the crossover map of each contest and total: sizes down, fractions touched across."""
+    if not (frame["scenario"] == "touch").any():
+        return
     for (contest, ways), phase in product(CONTESTS.items(), TOTALS):
         for key, rows in maps(winners(frame, ways, phase=phase)):
             touching = _way_of_touching(key) + whose_time(phase, key)
