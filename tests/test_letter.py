@@ -330,7 +330,7 @@ NAMES = st.text(st.characters(exclude_characters="/"), min_size=1, max_size=90)
     conditions=st.dictionaries(st.sampled_from(sorted(CONDITIONS)), ANYTHING),
     reason=st.text(max_size=400), strange=NAMES, factor=st.floats(1e-6, 1e9),
 )  # fmt: skip
-@settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
 def test_no_data_makes_a_line_too_long(
     header: dict[str, Any],
     facts: dict[str, Any],

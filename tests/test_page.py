@@ -139,8 +139,7 @@ def with_round_trips() -> Result:
         for case in made
         for number in range(1, 7)
     ]  # fmt: skip
-    transfer = synthetic.cases(("fork", "readv"), scenarios=("transfer",))
-    return replace(synthetic.result(synthetic.records(transfer)), latencies=latencies)
+    return replace(synthetic.result(synthetic.records(made)), latencies=latencies)
 
 
 def test_percentiles_of_round_trips_are_drawn_and_told() -> None:
