@@ -193,9 +193,11 @@ def test_a_kernel_that_can_not_be_built_is_one_line(
     assert not Path("out").exists()
 
 
+@pytest.mark.slow
 def test_bench_puts_three_results_into_one_report(
     fake: FakeGuest, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    """Slow: it writes four reports with their figures."""
     leave_result(Path("host"))
     Path("host/plan.toml").write_text(tomli_w.dumps(load_plan("smoke").to_toml()))
     main(["guest", "bench", "host"])

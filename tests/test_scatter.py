@@ -129,7 +129,9 @@ def test_segments_that_are_no_whole_pages_are_refused(pair: Pair) -> None:
             pair.open(scattered("readv", segments), seed=7).__enter__()
 
 
+@pytest.mark.slow
 def test_a_run_has_a_value_or_the_reason_for_every_mechanism() -> None:
+    """Slow: it measures every mechanism, each in a block of its own."""
     run = vmabench(
         "run", "smoke", "--scenario", "scatter", "--mechanism", ",".join(MECHANISMS),
         "--page", BASE, "--size", "4M", "--source", "idle", "--budget", "1s", *ONLY_SAMPLES,

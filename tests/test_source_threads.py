@@ -48,12 +48,16 @@ def ran_ns(pid: int) -> int:
 
 
 @pytest.mark.machine
+@pytest.mark.slow
 @two_cpus
 @pytest.mark.skipif(
     "TLB:" not in Path("/proc/interrupts").read_text(), reason="TLB shootdowns are not counted"
 )
 def test_a_source_that_runs_elsewhere_is_interrupted_by_a_fork() -> None:
-    """A sleeping source is left alone; each fork beside a running thread interrupts its CPU."""
+    """A sleeping source is left alone; each fork beside a running thread interrupts its CPU.
+
+    Slow, not by itself: the thread is SCHED_IDLE and never runs beside pure tests.
+    """
     asleep, _ = observed(FORK)
     running, share = observed(replace(FORK, source_threads=1))
     if share < 0.05:
