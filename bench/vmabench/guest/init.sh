@@ -45,11 +45,12 @@ new_root() {
 	# not chroot: a process in a chroot cannot create a user namespace
 	must pivot_root . .host
 	cd / || fail "no new root"
+	# before umount, which reads /proc/mounts: over 9p, Linux 7.3 does not read links of the host's
+	must mount -t proc proc /proc
 	must umount -l /.host
 }
 
 file_systems() {
-	must mount -t proc proc /proc
 	must mount -t sysfs sysfs /sys
 	must mount -t devtmpfs devtmpfs /dev
 	must mkdir -p /dev/pts /dev/shm /run
