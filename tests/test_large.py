@@ -81,7 +81,7 @@ def test_cases_of_1g_take_what_was_predicted_and_give_it_back(group: MemoryGroup
 
 @pytest.mark.slow
 def test_what_does_not_fit_is_refused_before_it_is_tried(group: MemoryGroup) -> None:
-    """Slow: a page server of 1 GiB is tried before it is refused."""
+    """Slow: a page server of 16M is measured beside it."""
     group.set_limit(1 << 30)
     done = run(group, SERVER, "--mechanism", "readv", "--page", "4K", "--size", "16M,1G")
     assert done.returncode == 0, done.stderr
