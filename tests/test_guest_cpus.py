@@ -13,7 +13,7 @@ kernel = patched_kernel
 
 #: Of three CPUs, a pair takes 0 and 2. CPU 2 is taken out of a cpuset, then put offline.
 _PROGRAM = """
-import gzip, json, subprocess, sys, time
+import gzip, json, os, subprocess, sys, tempfile, time
 from pathlib import Path
 from vmabench.store.reader import read
 
@@ -27,8 +27,9 @@ scenario = ["transfer"]
 page = ["4K"]
 size = ["64K"]
 '''
-Path("/tmp/cpus.toml").write_text(PLAN)
-RUN = [sys.executable, "-m", "vmabench", "run", "/tmp/cpus.toml", "--samples-only"]
+os.chdir(tempfile.mkdtemp())
+Path("cpus.toml").write_text(PLAN)
+RUN = [sys.executable, "-m", "vmabench", "run", "cpus.toml", "--samples-only"]
 ONLINE = Path("/sys/devices/system/cpu/cpu2/online")
 GROUP = Path("/sys/fs/cgroup/cpus")
 
@@ -66,8 +67,8 @@ found = {
     "far": line("--placement", "far"),
 }
 allow("0-2")
-found["cpuset"] = losing("/tmp/cpuset", lambda: allow("0-1"), within)
-found["hotplug"] = losing("/tmp/hotplug", lambda: ONLINE.write_text("0"))
+found["cpuset"] = losing("cpuset", lambda: allow("0-1"), within)
+found["hotplug"] = losing("hotplug", lambda: ONLINE.write_text("0"))
 found["offline"] = line("--pin", "0,2")
 print(json.dumps(found))
 """

@@ -49,7 +49,7 @@ SIZE = 1 << 20
 
 #: The pools of both sides' nodes, and one case whose three buffers all lie on the receiver's.
 _POOLS = """
-import json, subprocess, sys
+import json, os, subprocess, sys, tempfile
 from pathlib import Path
 from vmabench.machine.pages import BorrowedPages, Page, free_in_pool, pool_file
 from vmabench.store.reader import read
@@ -60,10 +60,11 @@ def pages():
 with BorrowedPages() as borrowed:
     one = borrowed.raise_pool(PAGE, 8 << 20, (1,)), pages()
     both = borrowed.raise_pool(PAGE, 16 << 20, (0, 1)), pages()
+os.chdir(tempfile.mkdtemp())
 run = [sys.executable, "-m", "vmabench", "run", "smoke", "--samples-only", "--mechanism", "memcpy",
-       "--scenario", "transfer", "--page", "hugetlb-2M", "--size", "8M", "-o", "/tmp/out"]
+       "--scenario", "transfer", "--page", "hugetlb-2M", "--size", "8M", "-o", "out"]
 done = subprocess.run(run, capture_output=True, text=True)
-cases = read(Path("/tmp/out")).of_kind("case") if done.returncode == 0 else [done.stderr]
+cases = read(Path("out")).of_kind("case") if done.returncode == 0 else [done.stderr]
 print(json.dumps([one, both, cases, pages()]))
 """
 
